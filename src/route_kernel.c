@@ -1,0 +1,3521 @@
+/*
+ * route_kernel.c
+ *	  The exact router for one order.
+ *
+ * Choosing locations for an order is an uncapacitated facility location
+ * problem with bounded arcs: opening a location costs a package, serving a
+ * line from it costs units.  The steps, each cutting what the next one sees:
+ *
+ *	1. scan		cheapest cost of each line, a first plan, and every location
+ *				dropped that cannot be part of a plan as cheap as that one
+ *	2. dual		prices per line by dual ascent (Erlenkotter 1978, "A dual-based
+ *				procedure for uncapacitated facility location", Operations
+ *				Research 26), which give a lower bound and, per location, the
+ *				slack by which its packages are too dear
+ *	3. columns	whole lines: all packages whose reduced cost is inside the gap,
+ *				then an exact cover of the lines by them
+ *	4. search	otherwise: branch and bound over opened locations, tariff steps
+ *				and units, with the same bound at each node
+ *
+ * A tariff table enters steps 2 and 4 through a line below it (a fixed part
+ * and a slope per gram); step 3 and the price of a plan use the table itself.
+ * Lateness of the order depends on the latest location used, so steps 2 to 4
+ * run once per level of lateness with the incumbent carried over.
+ *
+ * Ties are broken inside the objective: amounts are multiplied by a scale and
+ * each package adds a little for itself and its location's rank.
+ */
+#include "route_kernel.h"
+
+#include <string.h>
+
+/* Elementary operations between two calls of should_stop. */
+#define STOP_WORK			16384
+
+/* Longest path of the search; deeper nodes are left unproven. */
+#define DEPTH_MAX			1000
+
+/* Packages kept for the cover, and the words of its memory. */
+#define COLUMNS_MAX			16384
+#define COLUMN_LINES_MAX	64
+#define COLUMN_WORK_MAX		2000000
+#define MEMO_BITS			13
+
+/* Rounds of dual adjustment and of local search at a root. */
+#define ADJUST_ROUNDS		4
+#define IMPROVE_TRIALS		400
+
+#define SCALED_MAX			((int64_t) 1 << 62)
+
+#define Min(a, b)			((a) < (b) ? (a) : (b))
+#define Max(a, b)			((a) > (b) ? (a) : (b))
+
+typedef struct Arena
+{
+	const RouteControl *control;
+	size_t		used;
+	size_t		max;
+	bool		failed;
+} Arena;
+
+/* One line at one location; also what the sorts work on. */
+typedef struct Entry
+{
+	int64_t		cost;			/* per unit of demand */
+	int32_t		room;			/* units of demand it can take */
+	int32_t		location;
+} Entry;
+
+/*
+ * A line as the search sees it.  A line that goes to one place or nowhere has
+ * a demand of 1 and amounts for all of its units.
+ */
+typedef struct Line
+{
+	int32_t		quantity;
+	int32_t		demand;
+	bool		whole;			/* demand is 1 and stands for quantity */
+	bool		must;
+	int64_t		penalty;		/* per unit of demand; unused when must */
+	int64_t		weight;			/* per unit of demand */
+	int64_t		base;			/* cheapest cost per unit of demand */
+	int64_t		full;			/* cheapest cost when shipped alone */
+	int32_t		full_location;	/* where, or -1 for nowhere */
+	Entry	   *entries;
+	int32_t		entry_count;
+} Line;
+
+/* Step 1: all locations, plain amounts. */
+typedef struct Scan
+{
+	const RouteProblem *problem;
+	Arena	   *arena;
+	const char *bad_input;
+	Line	   *lines;
+	bool		stepped;		/* some location has a tariff table */
+	bool		any_must;
+	int64_t		ceiling;		/* above the cost of every plan */
+	int64_t		base;			/* sum of the lines' cheapest costs */
+	int64_t		best;			/* cost of the first plan, or the ceiling */
+	bool		have_plan;
+	int32_t    *plan;			/* by line: location or -1 */
+	int64_t    *excess;			/* by location: least above base, or -1 */
+	int64_t    *gain;			/* by location: saved against full */
+} Scan;
+
+typedef enum State
+{
+	STATE_FREE,
+	STATE_OPEN,
+	STATE_CLOSED
+} State;
+
+typedef enum ChangeKind
+{
+	CHANGE_STATE,
+	CHANGE_STEP_LOW,
+	CHANGE_STEP_HIGH,
+	CHANGE_UNITS
+} ChangeKind;
+
+/* Enough to undo one decision of the search. */
+typedef struct Change
+{
+	ChangeKind	kind;
+	int32_t		location;
+	int32_t		line;
+	int32_t		old;			/* state, step, or room */
+	int32_t		taken;			/* CHANGE_UNITS: units fixed by it */
+} Change;
+
+/* Steps 2 to 4: surviving locations in order of (rank, index), scaled. */
+typedef struct Work
+{
+	const RouteProblem *problem;
+	const RouteControl *control;
+	Arena	   *arena;
+	const Line *lines;
+	int32_t		n;
+	int32_t		m;
+	int32_t		demand_max;
+	bool		all_whole;
+	bool		stepped;
+	RouteTieRule tie_rule;
+	int64_t		scale;
+	int64_t		amount;			/* scaled ceiling */
+
+	/* by location */
+	int32_t    *origin;			/* index in the problem */
+	int32_t    *days;
+	const RouteTariff **tariff; /* NULL where linear */
+	int64_t    *fixed;			/* per package, with lateness and tie */
+	int64_t    *tie;
+
+	/* by line and location */
+	int64_t    *cost;
+	int32_t    *room;
+
+	/* by line: cap of its price, which is the penalty where one exists */
+	int64_t    *cap;
+
+	/* linear form of the current node */
+	int64_t    *slope;			/* per gram */
+	int64_t    *linear_fixed;
+	Entry	  **rows;			/* by line, cheapest first */
+	int32_t    *row_count;
+
+	/* decisions of the current node */
+	uint8_t    *state;
+	int32_t    *step_low;
+	int32_t    *step_high;
+	int32_t    *rest;			/* by line: demand not yet fixed */
+	int32_t    *taken;			/* by line and location, NULL when linear */
+	int64_t    *taken_weight;	/* by location */
+	int32_t		taken_count;
+	int32_t		open_count;
+	Change	   *trail;
+	int32_t		trail_count;
+
+	/* prices */
+	int64_t    *dual;
+	int64_t    *slack;
+	int64_t    *dual_kept;		/* for undoing a trial */
+	int64_t    *slack_kept;
+	int64_t    *dual_stack;		/* by depth */
+	int32_t		depth_max;
+	bool	   *blocked;
+	int64_t		level_cost;		/* late_table at this level, scaled */
+	int64_t		package_price;	/* multiplier of packages_max */
+	int64_t		bound;
+
+	/* plans */
+	bool	   *in_set;
+	int64_t    *load;			/* by location: weight of the trial plan */
+	int32_t    *stamp;			/* by location: trial that last used it */
+	int32_t		stamp_now;
+	RouteShare *trial;
+	int32_t		trial_count;
+	int32_t		trial_packages;
+	RouteShare *plan;
+	int32_t		plan_count;
+	bool		have_plan;
+	int64_t		best;			/* scaled cost to beat */
+
+	/* progress */
+	int64_t		nodes;
+	int64_t		nodes_max;
+	int64_t		work;
+	bool		stopped;
+	int64_t		open_bound;		/* least bound among nodes not finished */
+} Work;
+
+
+/* ----------------------------------------------------------------
+ *		Small helpers
+ * ----------------------------------------------------------------
+ */
+
+static void *
+arena_take(Arena *arena, size_t count, size_t size)
+{
+	size_t		bytes;
+	void	   *chunk;
+
+	if (arena->failed || count > (size_t) 1 << 40)
+	{
+		arena->failed = true;
+		return NULL;
+	}
+	bytes = (count * size + 15) & ~(size_t) 15;
+	if (bytes == 0)
+		bytes = 16;
+	if (bytes > arena->max - arena->used)
+	{
+		arena->failed = true;
+		return NULL;
+	}
+	chunk = arena->control->alloc(arena->control->alloc_context, bytes);
+	if (chunk == NULL)
+		arena->failed = true;
+	else
+		arena->used += bytes;
+	return chunk;
+}
+
+static void *
+arena_take_zeroed(Arena *arena, size_t count, size_t size)
+{
+	void	   *chunk = arena_take(arena, count, size);
+
+	if (chunk != NULL)
+		memset(chunk, 0, count * size);
+	return chunk;
+}
+
+#define TAKE(arena, type, count) \
+	((type *) arena_take((arena), (size_t) (count), sizeof(type)))
+#define TAKE_ZEROED(arena, type, count) \
+	((type *) arena_take_zeroed((arena), (size_t) (count), sizeof(type)))
+
+static void
+arena_begin(Arena *arena, const RouteControl *control)
+{
+	arena->control = control;
+	arena->used = 0;
+	arena->max = control->memory_max > 0 ? control->memory_max
+		: ROUTE_MEMORY_DEFAULT;
+	arena->failed = false;
+}
+
+static int64_t
+floor_div(int64_t a, int64_t b)
+{
+	int64_t		q = a / b;
+
+	return (a % b != 0 && (a < 0) != (b < 0)) ? q - 1 : q;
+}
+
+static bool
+entry_before(const Entry *a, const Entry *b)
+{
+	return a->cost != b->cost ? a->cost < b->cost : a->location < b->location;
+}
+
+/*
+ * Shell sort with Ciura's gaps (2001).  The C library's qsort may allocate,
+ * which the kernel must not; rows are short or nearly sorted.
+ */
+static void
+entry_sort(Entry *entries, int32_t count)
+{
+	static const int32_t gaps[] = {64000, 28400, 12600, 5600, 2500, 1100,
+	510, 224, 98, 57, 23, 10, 4, 1};
+	size_t		g;
+
+	for (g = 0; g < sizeof(gaps) / sizeof(gaps[0]); g++)
+	{
+		int32_t		gap = gaps[g];
+		int32_t		i;
+
+		for (i = gap; i < count; i++)
+		{
+			Entry		moving = entries[i];
+			int32_t		j = i;
+
+			while (j >= gap && entry_before(&moving, &entries[j - gap]))
+			{
+				entries[j] = entries[j - gap];
+				j -= gap;
+			}
+			entries[j] = moving;
+		}
+	}
+}
+
+static const RouteTariff *
+location_tariff(const RouteProblem *problem, int32_t location)
+{
+	int32_t		index;
+
+	if (problem->tariff_of == NULL)
+		return NULL;
+	index = problem->tariff_of[location];
+	return index < 0 ? NULL : &problem->tariffs[index];
+}
+
+/* First step that carries the weight, or step_count when none does. */
+static int32_t
+tariff_step(const RouteTariff *tariff, int64_t weight)
+{
+	int32_t		low = 0;
+	int32_t		high = tariff->step_count;
+
+	while (low < high)
+	{
+		int32_t		middle = low + (high - low) / 2;
+
+		if (tariff->limit_grams[middle] >= weight)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+static int32_t
+location_days(const RouteProblem *problem, int32_t location)
+{
+	return problem->days_late == NULL ? 0 : problem->days_late[location];
+}
+
+static int64_t
+location_fixed(const RouteProblem *problem, int32_t location)
+{
+	return problem->fixed_cost[location]
+		+ (problem->late_cost == NULL ? 0 : problem->late_cost[location]);
+}
+
+static int64_t
+late_price(const RouteProblem *problem, int32_t days)
+{
+	return problem->late_table == NULL ? 0 : problem->late_table[days];
+}
+
+static bool
+line_must(const RouteProblem *problem, int32_t line)
+{
+	return problem->ship_complete ||
+		(problem->must_serve != NULL && problem->must_serve[line]);
+}
+
+static bool
+line_whole(const RouteProblem *problem, int32_t line)
+{
+	return problem->whole_lines || problem->quantity[line] == 1 ||
+		(problem->whole != NULL && problem->whole[line]);
+}
+
+static int64_t
+line_penalty(const RouteProblem *problem, int32_t line)
+{
+	return problem->penalty == NULL ? 0 : problem->penalty[line];
+}
+
+static int64_t
+line_weight(const RouteProblem *problem, int32_t line)
+{
+	return problem->weight_grams == NULL ? 0 : problem->weight_grams[line];
+}
+
+
+/* ----------------------------------------------------------------
+ *		Input checks
+ * ----------------------------------------------------------------
+ */
+
+static bool
+amount_ok(int64_t amount)
+{
+	return amount >= 0 && amount <= ROUTE_AMOUNT_MAX;
+}
+
+static const char *
+check_tables(const RouteProblem *problem)
+{
+	int32_t		t;
+	int32_t		k;
+
+	if (problem->tariff_count < 0 ||
+		(problem->tariff_count > 0 && problem->tariffs == NULL))
+		return "tariffs";
+	for (t = 0; t < problem->tariff_count; t++)
+	{
+		const RouteTariff *tariff = &problem->tariffs[t];
+
+		if (tariff->step_count < 1 || tariff->step_count > ROUTE_STEPS_MAX)
+			return "tariff step count";
+		for (k = 0; k < tariff->step_count; k++)
+		{
+			if (!amount_ok(tariff->cost[k]) ||
+				!amount_ok(tariff->limit_grams[k]))
+				return "tariff amount";
+			if (k > 0 && (tariff->cost[k] < tariff->cost[k - 1] ||
+						  tariff->limit_grams[k] <= tariff->limit_grams[k - 1]))
+				return "tariff steps are not in order";
+		}
+	}
+	if (problem->late_table != NULL)
+	{
+		if (problem->late_table_count < 1 ||
+			problem->late_table_count > ROUTE_LATE_DAYS_MAX)
+			return "late table size";
+		for (k = 0; k < problem->late_table_count; k++)
+			if (!amount_ok(problem->late_table[k]) ||
+				(k > 0 && problem->late_table[k] < problem->late_table[k - 1]))
+				return "late table amount";
+	}
+	return NULL;
+}
+
+static const char *
+check_lines(const RouteProblem *problem)
+{
+	int32_t		l;
+
+	for (l = 0; l < problem->line_count; l++)
+	{
+		int32_t		quantity = problem->quantity[l];
+
+		if (quantity < 1 || quantity > ROUTE_QUANTITY_MAX)
+			return "quantity";
+		if (line_penalty(problem, l) < 0 ||
+			line_penalty(problem, l) > ROUTE_AMOUNT_MAX / quantity)
+			return "penalty";
+		if (line_weight(problem, l) < 0 ||
+			line_weight(problem, l) > ROUTE_AMOUNT_MAX / quantity)
+			return "weight";
+	}
+	return NULL;
+}
+
+static const char *
+check_locations(const RouteProblem *problem)
+{
+	int32_t		days_max = problem->late_table == NULL
+		? ROUTE_LATE_DAYS_MAX : problem->late_table_count;
+	int32_t		i;
+
+	for (i = 0; i < problem->location_count; i++)
+		if (!amount_ok(problem->fixed_cost[i]))
+			return "fixed cost";
+	if (problem->late_cost != NULL)
+		for (i = 0; i < problem->location_count; i++)
+			if (!amount_ok(problem->late_cost[i]))
+				return "late cost";
+	if (problem->days_late != NULL)
+		for (i = 0; i < problem->location_count; i++)
+			if (problem->days_late[i] < 0 || problem->days_late[i] >= days_max)
+				return "days late";
+	if (problem->tariff_of != NULL)
+		for (i = 0; i < problem->location_count; i++)
+			if (problem->tariff_of[i] >= problem->tariff_count)
+				return "tariff index";
+	return NULL;
+}
+
+static const char *
+check_problem(const RouteProblem *problem)
+{
+	const char *fault;
+
+	if (problem->line_count < 1 || problem->line_count > ROUTE_LINES_MAX)
+		return "line count";
+	if (problem->location_count < 0 ||
+		problem->location_count > ROUTE_LOCATIONS_MAX)
+		return "location count";
+	if (problem->packages_max < 0)
+		return "packages max";
+	fault = check_tables(problem);
+	if (fault == NULL)
+		fault = check_lines(problem);
+	if (fault == NULL)
+		fault = check_locations(problem);
+	return fault;
+}
+
+
+/* ----------------------------------------------------------------
+ *		Step 1: scan
+ * ----------------------------------------------------------------
+ */
+
+/* Units of demand that one package from the location can hold. */
+static int32_t
+weight_room(const RouteTariff *tariff, int64_t weight, int32_t room)
+{
+	int64_t		limit = tariff->limit_grams[tariff->step_count - 1];
+
+	if (weight == 0 || weight * room <= limit)
+		return room;
+	return (int32_t) (limit / weight);
+}
+
+/*
+ * Collect where the line can be served.  Places dearer than leaving it out
+ * are no use; places exactly as dear are kept, since serving is preferred.
+ */
+static bool
+scan_line(Scan *scan, int32_t l)
+{
+	const RouteProblem *problem = scan->problem;
+	Line	   *line = &scan->lines[l];
+	const int32_t *stock = problem->stock
+		+ (size_t) l * problem->location_count;
+	const int64_t *unit_cost = problem->unit_cost
+		+ (size_t) l * problem->location_count;
+	int32_t		need = line->whole ? line->quantity : 1;
+	int64_t		unit_max = ROUTE_AMOUNT_MAX / line->quantity;
+	Entry	   *next = line->entries;
+	int32_t		i;
+
+	for (i = 0; i < problem->location_count; i++)
+	{
+		int64_t		cost;
+
+		if (stock[i] < need)
+		{
+			if (stock[i] < 0)
+				return false;
+			continue;
+		}
+		cost = unit_cost[i];
+		if (cost > unit_max || cost < -unit_max)
+			return false;
+		next->cost = line->whole ? cost * line->quantity : cost;
+		next->location = i;
+		next->room = line->whole ? 1 : Min(stock[i], line->quantity);
+		if (!line->must && next->cost > line->penalty)
+			continue;
+		if (scan->stepped)
+		{
+			const RouteTariff *tariff = location_tariff(problem, i);
+
+			if (tariff != NULL)
+				next->room = weight_room(tariff, line->weight, next->room);
+			if (next->room == 0)
+				continue;
+		}
+		next++;
+	}
+	line->entry_count = (int32_t) (next - line->entries);
+	return true;
+}
+
+/*
+ * With linear tariffs a line that every place could serve in full is never
+ * divided by an optimal plan, so it may be treated as whole.
+ */
+static void
+line_make_whole(Line *line)
+{
+	int32_t		e;
+
+	for (e = 0; e < line->entry_count; e++)
+		if (line->entries[e].room < line->demand)
+			return;
+	for (e = 0; e < line->entry_count; e++)
+	{
+		line->entries[e].cost *= line->quantity;
+		line->entries[e].room = 1;
+	}
+	line->whole = true;
+	line->demand = 1;
+	line->penalty *= line->quantity;
+	line->weight *= line->quantity;
+}
+
+static void
+line_begin(Scan *scan, int32_t l)
+{
+	const RouteProblem *problem = scan->problem;
+	Line	   *line = &scan->lines[l];
+	int32_t		factor;
+
+	line->quantity = problem->quantity[l];
+	line->whole = line_whole(problem, l);
+	line->demand = line->whole ? 1 : line->quantity;
+	line->must = line_must(problem, l);
+	factor = line->whole ? line->quantity : 1;
+	line->penalty = line_penalty(problem, l) * factor;
+	line->weight = line_weight(problem, l) * factor;
+	scan->any_must |= line->must;
+}
+
+/* Price of a package of this weight, which the caller knows to fit. */
+static int64_t
+package_price(const Scan *scan, int32_t location, int64_t weight)
+{
+	int64_t		price = location_fixed(scan->problem, location);
+
+	if (scan->stepped)
+	{
+		const RouteTariff *tariff = location_tariff(scan->problem, location);
+
+		if (tariff != NULL)
+			price += tariff->cost[tariff_step(tariff, weight)];
+	}
+	return price;
+}
+
+static void
+line_cheapest(const Scan *scan, Line *line)
+{
+	int64_t		base = line->must ? INT64_MAX : line->penalty;
+	int64_t		full = line->must ? INT64_MAX : line->penalty * line->demand;
+	int32_t		e;
+
+	line->full_location = -1;
+	for (e = 0; e < line->entry_count; e++)
+	{
+		const Entry *entry = &line->entries[e];
+		int64_t		alone;
+
+		base = Min(base, entry->cost);
+		if (entry->room < line->demand)
+			continue;
+		alone = entry->cost * line->demand
+			+ package_price(scan, entry->location, line->weight * line->demand);
+		if (alone < full)
+		{
+			full = alone;
+			line->full_location = entry->location;
+		}
+	}
+	line->base = base;
+	line->full = full;
+}
+
+/*
+ * An amount above the cost of every plan, so that "no plan yet" is just a
+ * dear plan.
+ */
+static int64_t
+scan_ceiling(const Scan *scan)
+{
+	const RouteProblem *problem = scan->problem;
+	int64_t		packages = problem->location_count;
+	int64_t		package_max = 0;
+	int64_t		tariff_max = 0;
+	int64_t		units = 0;
+	int64_t		sum = 1;
+	int32_t		i;
+
+	for (i = 0; i < problem->location_count; i++)
+		package_max = Max(package_max, location_fixed(problem, i));
+	for (i = 0; i < problem->tariff_count; i++)
+		tariff_max = Max(tariff_max, problem->tariffs[i].cost
+						 [problem->tariffs[i].step_count - 1]);
+	for (i = 0; i < problem->line_count; i++)
+	{
+		const Line *line = &scan->lines[i];
+		int64_t		most = line->must ? 0 : line->penalty;
+		int32_t		e;
+
+		for (e = 0; e < line->entry_count; e++)
+		{
+			int64_t		cost = line->entries[e].cost;
+
+			most = Max(most, cost < 0 ? -cost : cost);
+		}
+		units += line->demand;
+		sum += most * line->demand;
+	}
+	packages = Min(packages, units);
+	if (problem->packages_max > 0)
+		packages = Min(packages, problem->packages_max);
+	if (packages > 0 &&
+		package_max + tariff_max > (SCALED_MAX - sum) / 2 / packages)
+		return SCALED_MAX;
+	return sum + packages * (package_max + tariff_max)
+		+ (problem->late_table == NULL ? 0
+		   : problem->late_table[problem->late_table_count - 1]);
+}
+
+/*
+ * For each location: the least by which serving anything there exceeds the
+ * cheapest cost, and what it saves on lines otherwise shipped alone.
+ */
+static void
+scan_locations(Scan *scan)
+{
+	int32_t		l;
+
+	memset(scan->excess, 0xff,
+		   sizeof(int64_t) * (size_t) scan->problem->location_count);
+	memset(scan->gain, 0,
+		   sizeof(int64_t) * (size_t) scan->problem->location_count);
+	for (l = 0; l < scan->problem->line_count; l++)
+	{
+		const Line *line = &scan->lines[l];
+		int32_t		e;
+
+		for (e = 0; e < line->entry_count; e++)
+		{
+			const Entry *entry = &line->entries[e];
+			int64_t		above = entry->cost - line->base;
+			int64_t    *excess = &scan->excess[entry->location];
+
+			/* -1 stands for none, and is the greatest as unsigned */
+			if ((uint64_t) above < (uint64_t) *excess)
+				*excess = above;
+			if (entry->room == line->demand && line->full != INT64_MAX)
+			{
+				int64_t		saved = line->full - entry->cost * line->demand;
+
+				scan->gain[entry->location] += Max(saved, 0);
+			}
+		}
+	}
+}
+
+/* Price the plan in scan->plan with full lines; false when it is no plan. */
+static bool
+scan_price_plan(const Scan *scan, int64_t *load, int64_t *price)
+{
+	const RouteProblem *problem = scan->problem;
+	int64_t		sum = 0;
+	int32_t		days = 0;
+	int32_t		packages = 0;
+	int32_t		l;
+
+	for (l = 0; l < problem->line_count; l++)
+		if (scan->plan[l] >= 0)
+			load[scan->plan[l]] = 0;
+	for (l = 0; l < problem->line_count; l++)
+		if (scan->plan[l] >= 0)
+			load[scan->plan[l]] += scan->lines[l].weight * scan->lines[l].demand;
+	for (l = 0; l < problem->line_count; l++)
+	{
+		int32_t		location = scan->plan[l];
+		const RouteTariff *tariff;
+
+		if (location < 0)
+		{
+			sum += scan->lines[l].penalty * scan->lines[l].demand;
+			continue;
+		}
+		sum += problem->unit_cost[(size_t) l * problem->location_count
+								  + location] * scan->lines[l].quantity;
+		if (load[location] < 0)
+			continue;
+		tariff = location_tariff(problem, location);
+		if (tariff != NULL && load[location] >
+			tariff->limit_grams[tariff->step_count - 1])
+			return false;
+		sum += package_price(scan, location, load[location]);
+		days = Max(days, location_days(problem, location));
+		load[location] = -1;
+		packages++;
+	}
+	if (packages > 0)
+		sum += late_price(problem, days);
+	*price = sum;
+	return problem->packages_max == 0 || packages <= problem->packages_max;
+}
+
+/* The plan without any package; it alone pays no late_table. */
+static void
+scan_empty_plan(Scan *scan)
+{
+	int64_t		price;
+
+	memset(scan->plan, 0xff, sizeof(int32_t) * (size_t) scan->problem->line_count);
+	if (!scan->any_must && scan_price_plan(scan, scan->gain, &price) &&
+		price < scan->best)
+	{
+		scan->best = price;
+		scan->have_plan = true;
+	}
+}
+
+/* The location that saves most against shipping each line alone, or -1. */
+static int32_t
+scan_most_saving(const Scan *scan)
+{
+	int64_t		least = 0;
+	int32_t		opened = -1;
+	int32_t		i;
+
+	for (i = 0; i < scan->problem->location_count; i++)
+	{
+		int64_t		added;
+
+		if (scan->excess[i] < 0)
+			continue;
+		added = package_price(scan, i, 0) - scan->gain[i];
+		if (added < least)
+		{
+			least = added;
+			opened = i;
+		}
+	}
+	return opened;
+}
+
+/*
+ * First plan: open the location that saves most, ship the rest of the lines
+ * from wherever each is cheapest alone.
+ */
+static void
+scan_first_plan(Scan *scan)
+{
+	const RouteProblem *problem = scan->problem;
+	int32_t		opened = scan_most_saving(scan);
+	int64_t		price;
+	int32_t		l;
+
+	scan_empty_plan(scan);
+	for (l = 0; l < problem->line_count; l++)
+		if (scan->lines[l].must && scan->lines[l].full_location < 0)
+			return;
+	for (l = 0; l < problem->line_count; l++)
+	{
+		const Line *line = &scan->lines[l];
+		int32_t		e;
+
+		scan->plan[l] = line->full_location;
+		for (e = 0; opened >= 0 && e < line->entry_count; e++)
+			if (line->entries[e].location == opened)
+			{
+				if (line->entries[e].room == line->demand &&
+					line->entries[e].cost * line->demand < line->full)
+					scan->plan[l] = opened;
+				break;
+			}
+	}
+	if (scan_price_plan(scan, scan->gain, &price) && price < scan->best)
+	{
+		scan->best = price;
+		scan->have_plan = true;
+	}
+	else
+		memset(scan->plan, 0xff, sizeof(int32_t) * (size_t) problem->line_count);
+}
+
+static RouteStatus
+scan_problem(Scan *scan)
+{
+	const RouteProblem *problem = scan->problem;
+	Arena	   *arena = scan->arena;
+	int32_t		n = problem->line_count;
+	int32_t		m = problem->location_count;
+	Entry	   *entries;
+	int32_t		l;
+
+	scan->lines = TAKE(arena, Line, n);
+	scan->plan = TAKE(arena, int32_t, n);
+	scan->excess = TAKE(arena, int64_t, m);
+	scan->gain = TAKE(arena, int64_t, m);
+	entries = TAKE(arena, Entry, (size_t) n * m + 1);
+	if (arena->failed)
+		return ROUTE_OUT_OF_MEMORY;
+	scan->stepped = problem->tariff_of != NULL && problem->tariff_count > 0;
+	scan->any_must = false;
+	scan->have_plan = false;
+	for (l = 0; l < n; l++)
+	{
+		Line	   *line = &scan->lines[l];
+
+		line_begin(scan, l);
+		line->entries = entries;
+		if (!scan_line(scan, l))
+		{
+			scan->bad_input = "stock or unit cost";
+			return ROUTE_BAD_INPUT;
+		}
+		entries += line->entry_count;
+		if (!line->whole && !scan->stepped)
+			line_make_whole(line);
+	}
+	scan->ceiling = scan_ceiling(scan);
+	if (scan->ceiling > SCALED_MAX / (4 * n + 8))
+	{
+		scan->bad_input = "sum of amounts";
+		return ROUTE_BAD_INPUT;
+	}
+	return ROUTE_OPTIMAL;
+}
+
+static void
+scan_bounds(Scan *scan, const RouteControl *control)
+{
+	int32_t		l;
+
+	scan->base = 0;
+	for (l = 0; l < scan->problem->line_count; l++)
+	{
+		line_cheapest(scan, &scan->lines[l]);
+		if (scan->lines[l].base != INT64_MAX)
+			scan->base += scan->lines[l].base * scan->lines[l].demand;
+	}
+	scan->best = scan->ceiling;
+	if (control->has_cost_below)
+		scan->best = Min(scan->best, control->cost_below);
+	scan_locations(scan);
+	scan_first_plan(scan);
+}
+
+/* Can the location be part of a plan as cheap as the first one? */
+static bool
+scan_survives(const Scan *scan, int32_t i)
+{
+	return scan->excess[i] >= 0 &&
+		scan->base + scan->excess[i] + package_price(scan, i, 0)
+		+ late_price(scan->problem, location_days(scan->problem, i))
+		<= scan->best;
+}
+
+
+/* ----------------------------------------------------------------
+ *		From scan to work
+ * ----------------------------------------------------------------
+ */
+
+/* Survivors in order of (rank, index), so the input's order is forgotten. */
+static bool
+work_locations(Work *w, const Scan *scan)
+{
+	const RouteProblem *problem = scan->problem;
+	Entry	   *order;
+	int32_t		count = 0;
+	int32_t		i;
+
+	for (i = 0; i < problem->location_count; i++)
+		if (scan_survives(scan, i))
+			count++;
+	order = TAKE(w->arena, Entry, count);
+	w->origin = TAKE(w->arena, int32_t, count);
+	w->days = TAKE(w->arena, int32_t, count);
+	w->tie = TAKE(w->arena, int64_t, count);
+	if (w->arena->failed)
+		return false;
+	w->m = 0;
+	for (i = 0; i < problem->location_count; i++)
+		if (scan_survives(scan, i))
+		{
+			order[w->m].cost = problem->rank == NULL ? 0 : problem->rank[i];
+			order[w->m].location = i;
+			w->m++;
+		}
+	entry_sort(order, w->m);
+	for (i = 0; i < w->m; i++)
+	{
+		w->origin[i] = order[i].location;
+		w->days[i] = location_days(problem, order[i].location);
+		/* for now the place of the rank, equal for equal ranks */
+		w->tie[i] = i == 0 ? 0
+			: w->tie[i - 1] + (order[i].cost != order[i - 1].cost);
+	}
+	return true;
+}
+
+/*
+ * Choose the scale so that ties of all survivors together stay below one unit
+ * of cost, and no sum in the search can overflow.
+ */
+static void
+work_scale(Work *w, const Scan *scan)
+{
+	int64_t		scale_max = SCALED_MAX / (4 * w->n + 8) / scan->ceiling;
+	int64_t		package;
+	int64_t		sum = 0;
+	int32_t		i;
+
+	package = 1 + (w->m == 0 ? 0 : w->m * w->tie[w->m - 1]);
+	for (i = 0; i < w->m; i++)
+		sum += package + w->tie[i];
+	if (1 + w->m + sum <= scale_max)
+	{
+		w->tie_rule = ROUTE_TIE_PACKAGES_RANK;
+		w->scale = 1 + w->m + sum;
+		for (i = 0; i < w->m; i++)
+			w->tie[i] += package;
+	}
+	else if (1 + 2 * (int64_t) w->m <= scale_max)
+	{
+		w->tie_rule = ROUTE_TIE_PACKAGES;
+		w->scale = 1 + 2 * (int64_t) w->m;
+		for (i = 0; i < w->m; i++)
+			w->tie[i] = 1;
+	}
+	else
+	{
+		w->tie_rule = ROUTE_TIE_NONE;
+		w->scale = 1;
+		for (i = 0; i < w->m; i++)
+			w->tie[i] = 0;
+	}
+	w->amount = scan->ceiling * w->scale;
+}
+
+static bool
+work_allocate(Work *w)
+{
+	Arena	   *arena = w->arena;
+	int32_t		n = w->n;
+	int32_t		m = w->m;
+	size_t		cells = (size_t) n * m;
+
+	w->depth_max = w->stepped ? DEPTH_MAX : Min(DEPTH_MAX, m + 1);
+	w->tariff = TAKE(arena, const RouteTariff *, m);
+	w->fixed = TAKE(arena, int64_t, m);
+	w->cost = TAKE(arena, int64_t, cells);
+	w->room = TAKE_ZEROED(arena, int32_t, cells);
+	w->cap = TAKE(arena, int64_t, n);
+	w->slope = TAKE_ZEROED(arena, int64_t, m);
+	w->linear_fixed = TAKE(arena, int64_t, m);
+	w->rows = TAKE(arena, Entry *, n);
+	w->row_count = TAKE(arena, int32_t, n);
+	w->state = TAKE(arena, uint8_t, m);
+	w->step_low = TAKE(arena, int32_t, m);
+	w->step_high = TAKE(arena, int32_t, m);
+	w->rest = TAKE(arena, int32_t, n);
+	w->taken = w->stepped ? TAKE_ZEROED(arena, int32_t, cells) : NULL;
+	w->taken_weight = TAKE_ZEROED(arena, int64_t, m);
+	w->trail = TAKE(arena, Change, m + 4 * (size_t) w->depth_max);
+	w->dual = TAKE(arena, int64_t, n);
+	w->slack = TAKE(arena, int64_t, m);
+	w->dual_kept = TAKE(arena, int64_t, n);
+	w->slack_kept = TAKE(arena, int64_t, m);
+	w->dual_stack = TAKE(arena, int64_t, (size_t) n * (w->depth_max + 1));
+	w->blocked = TAKE(arena, bool, n);
+	w->in_set = TAKE(arena, bool, m);
+	w->load = TAKE(arena, int64_t, m);
+	w->stamp = TAKE_ZEROED(arena, int32_t, m);
+	return !arena->failed;
+}
+
+/* The entries that survive, scaled; rows are filled per level. */
+static bool
+work_entries(Work *w, const Scan *scan)
+{
+	int32_t    *index = TAKE(w->arena, int32_t, scan->problem->location_count);
+	size_t		cells = 0;
+	int32_t		i;
+	int32_t		l;
+
+	if (index == NULL)
+		return false;
+	memset(index, 0xff, sizeof(int32_t) * (size_t) scan->problem->location_count);
+	for (i = 0; i < w->m; i++)
+		index[w->origin[i]] = i;
+	for (l = 0; l < w->n; l++)
+	{
+		const Line *line = &scan->lines[l];
+		size_t		row = (size_t) l * w->m;
+		int32_t		count = 0;
+		int32_t		e;
+
+		for (e = 0; e < line->entry_count; e++)
+		{
+			i = index[line->entries[e].location];
+			if (i < 0)
+				continue;
+			w->cost[row + i] = line->entries[e].cost * w->scale;
+			w->room[row + i] = line->entries[e].room;
+			count++;
+		}
+		w->rows[l] = TAKE(w->arena, Entry, count);
+		cells += (size_t) count;
+		w->demand_max = Max(w->demand_max, line->demand);
+		w->all_whole = w->all_whole && line->demand == 1;
+		w->cap[l] = line->must ? w->amount / line->demand + 1
+			: line->penalty * w->scale;
+		w->rest[l] = line->demand;
+	}
+	w->trial = TAKE(w->arena, RouteShare, cells);
+	w->plan = TAKE(w->arena, RouteShare, cells);
+	return !w->arena->failed;
+}
+
+/* Carry the scan's first plan over as the incumbent. */
+static void
+work_first_plan(Work *w, const Scan *scan)
+{
+	int32_t		days = 0;
+	int32_t		l;
+	int32_t		i;
+
+	w->best = scan->best * w->scale;
+	w->have_plan = scan->have_plan;
+	w->plan_count = 0;
+	if (!scan->have_plan)
+		return;
+	memset(w->in_set, 0, sizeof(bool) * (size_t) w->m);
+	for (l = 0; l < w->n; l++)
+	{
+		if (scan->plan[l] < 0)
+			continue;
+		for (i = 0; w->origin[i] != scan->plan[l]; i++)
+			;
+		w->plan[w->plan_count].line = l;
+		w->plan[w->plan_count].location = i;
+		w->plan[w->plan_count].units = scan->lines[l].demand;
+		w->plan_count++;
+		if (!w->in_set[i])
+			w->best += w->tie[i];
+		w->in_set[i] = true;
+		days = Max(days, w->days[i]);
+	}
+}
+
+static bool
+work_build(Work *w, const Scan *scan, const RouteControl *control)
+{
+	int32_t		i;
+
+	memset(w, 0, sizeof(*w));
+	w->problem = scan->problem;
+	w->control = control;
+	w->arena = scan->arena;
+	w->lines = scan->lines;
+	w->n = scan->problem->line_count;
+	w->stepped = false;
+	w->all_whole = true;
+	w->nodes_max = control->nodes_max > 0 ? control->nodes_max
+		: ROUTE_NODES_DEFAULT;
+	w->open_bound = INT64_MAX;
+	if (!work_locations(w, scan))
+		return false;
+	work_scale(w, scan);
+	for (i = 0; scan->stepped && i < w->m; i++)
+		if (location_tariff(w->problem, w->origin[i]) != NULL)
+			w->stepped = true;
+	if (!work_allocate(w))
+		return false;
+	for (i = 0; i < w->m; i++)
+	{
+		w->tariff[i] = location_tariff(w->problem, w->origin[i]);
+		w->fixed[i] = location_fixed(w->problem, w->origin[i]) * w->scale
+			+ w->tie[i];
+		w->linear_fixed[i] = w->fixed[i];
+		w->step_low[i] = 0;
+		w->step_high[i] = w->tariff[i] == NULL ? 0
+			: w->tariff[i]->step_count - 1;
+	}
+	if (!work_entries(w, scan))
+		return false;
+	work_first_plan(w, scan);
+	return true;
+}
+
+/* Ask now and then whether to stop; true when the search must end. */
+static bool
+work_tick(Work *w, int64_t operations)
+{
+	w->work += operations;
+	if (w->work >= STOP_WORK)
+	{
+		w->work = 0;
+		if (w->control->should_stop != NULL &&
+			w->control->should_stop(w->control->stop_context))
+			w->stopped = true;
+	}
+	return w->stopped;
+}
+
+
+/* ----------------------------------------------------------------
+ *		Step 2: linear form and dual ascent
+ * ----------------------------------------------------------------
+ */
+
+static int64_t
+option_fixed(const Work *w, int32_t i, int32_t step)
+{
+	return w->fixed[i] + w->tariff[i]->cost[step] * w->scale;
+}
+
+/* Fixed part of the line of this slope below the tariff's steps in play. */
+static int64_t
+line_below_tariff(const Work *w, int32_t i, int64_t slope)
+{
+	int64_t		least = INT64_MAX;
+	int32_t		k;
+
+	for (k = w->step_low[i]; k <= w->step_high[i]; k++)
+		least = Min(least, option_fixed(w, i, k)
+					- slope * w->tariff[i]->limit_grams[k]);
+	return least;
+}
+
+/* Largest slope that cannot make any product overflow. */
+static int64_t
+slope_max(const Work *w, int32_t i)
+{
+	int64_t		limit = w->tariff[i]->limit_grams[w->tariff[i]->step_count - 1];
+
+	return w->amount / Max(limit, 1);
+}
+
+/* First slope: support the tariff near the weight of all the location has. */
+static void
+slope_begin(Work *w, int32_t i)
+{
+	const RouteTariff *tariff = w->tariff[i];
+	int64_t		least = slope_max(w, i);
+	int64_t		best = INT64_MIN;
+	int64_t		weight = 0;
+	int64_t		chosen = 0;
+	int32_t		k;
+	int32_t		l;
+
+	for (l = 0; l < w->n; l++)
+		weight += w->lines[l].weight * w->room[(size_t) l * w->m + i];
+	weight = Min(weight, tariff->limit_grams[tariff->step_count - 1]);
+	/* keep the fixed part from falling below zero */
+	for (k = 0; k < tariff->step_count; k++)
+		if (tariff->limit_grams[k] > 0)
+			least = Min(least, option_fixed(w, i, k) / tariff->limit_grams[k]);
+	for (k = 0; k <= tariff->step_count; k++)
+	{
+		int64_t		slope = least;
+		int64_t		value;
+
+		if (k == 0)
+			slope = 0;
+		else if (k < tariff->step_count)
+			slope = (tariff->cost[k] - tariff->cost[k - 1]) * w->scale /
+				(tariff->limit_grams[k] - tariff->limit_grams[k - 1]);
+		if (slope > least)
+			continue;
+		value = line_below_tariff(w, i, slope) + slope * weight;
+		if (value > best)
+		{
+			best = value;
+			chosen = slope;
+		}
+	}
+	w->slope[i] = chosen;
+}
+
+/* Rows of the locations still in play, cheapest first. */
+static void
+rows_fill(Work *w)
+{
+	int32_t		l;
+
+	for (l = 0; l < w->n; l++)
+	{
+		size_t		row = (size_t) l * w->m;
+		Entry	   *next = w->rows[l];
+		int32_t		i;
+
+		for (i = 0; i < w->m; i++)
+		{
+			if (w->room[row + i] == 0 || w->state[i] == STATE_CLOSED)
+				continue;
+			next->cost = w->cost[row + i] + w->slope[i] * w->lines[l].weight;
+			next->room = w->room[row + i];
+			next->location = i;
+			next++;
+		}
+		w->row_count[l] = (int32_t) (next - w->rows[l]);
+		entry_sort(w->rows[l], w->row_count[l]);
+	}
+}
+
+/* Bring the linear form up to date with slopes and steps. */
+static void
+linear_refresh(Work *w)
+{
+	int32_t		l;
+	int32_t		i;
+
+	for (i = 0; i < w->m; i++)
+		if (w->tariff[i] != NULL && w->state[i] != STATE_CLOSED)
+			w->linear_fixed[i] = line_below_tariff(w, i, w->slope[i]);
+	for (l = 0; l < w->n; l++)
+	{
+		size_t		row = (size_t) l * w->m;
+		int32_t		p;
+
+		for (p = 0; p < w->row_count[l]; p++)
+		{
+			Entry	   *entry = &w->rows[l][p];
+
+			entry->room = w->room[row + entry->location];
+			entry->cost = w->cost[row + entry->location]
+				+ w->slope[entry->location] * w->lines[l].weight;
+		}
+		entry_sort(w->rows[l], w->row_count[l]);
+	}
+}
+
+/* Slack of each location: its package less what lines would pay for it. */
+static void
+slack_compute(Work *w)
+{
+	int32_t		l;
+	int32_t		i;
+
+	for (i = 0; i < w->m; i++)
+		w->slack[i] = w->linear_fixed[i] + w->package_price;
+	for (l = 0; l < w->n; l++)
+	{
+		const Entry *entry = w->rows[l];
+		const Entry *end = entry + w->row_count[l];
+		int64_t		dual = w->dual[l];
+
+		for (; entry < end && entry->cost < dual; entry++)
+			w->slack[entry->location] -= entry->room * (dual - entry->cost);
+	}
+}
+
+/* The Lagrangian bound at the current prices; valid for any prices. */
+static int64_t
+bound_value(const Work *w)
+{
+	int64_t		sum = w->level_cost
+		- w->package_price * w->problem->packages_max;
+	int32_t		l;
+	int32_t		i;
+
+	for (l = 0; l < w->n; l++)
+		sum += w->rest[l] * w->dual[l];
+	for (i = 0; i < w->m; i++)
+	{
+		if (w->state[i] == STATE_OPEN)
+			sum += w->slack[i];
+		else if (w->state[i] == STATE_FREE && w->slack[i] < 0)
+			sum += w->slack[i];
+	}
+	if (w->taken_count > 0)
+		for (l = 0; l < w->n; l++)
+			for (i = 0; i < w->m; i++)
+			{
+				size_t		cell = (size_t) l * w->m + i;
+
+				if (w->taken[cell] > 0)
+					sum += w->taken[cell] *
+						(w->cost[cell] + w->slope[i] * w->lines[l].weight);
+			}
+	return sum;
+}
+
+/*
+ * Raise one price to its next breakpoint: the next dearer place, or the first
+ * location that becomes tight.  Returns false when raising would not help:
+ * what tight and opened places give back is all the line still needs.
+ */
+static bool
+price_raise(Work *w, int32_t l)
+{
+	Entry	   *row = w->rows[l];
+	const Entry *end = row + w->row_count[l];
+	Entry	   *entry;
+	int64_t		dual = w->dual[l];
+	int64_t		delta = w->cap[l] - dual;
+	int64_t		gain = w->rest[l];
+	int64_t		missing = w->best - w->bound;
+
+	for (entry = row; entry < end; entry++)
+	{
+		int64_t		slack;
+
+		if (w->state[entry->location] == STATE_CLOSED || entry->room == 0)
+			continue;
+		if (entry->cost > dual)
+		{
+			delta = Min(delta, entry->cost - dual);
+			break;
+		}
+		slack = w->slack[entry->location];
+		if (w->state[entry->location] == STATE_OPEN || slack < entry->room)
+		{
+			gain -= entry->room;
+			if (gain <= 0)
+				return false;
+		}
+		else
+		{
+			if (entry->room > 1)
+				slack /= entry->room;
+			delta = Min(delta, slack);
+		}
+	}
+	if (delta <= 0 || gain <= 0)
+		return false;
+	if (missing > 0 && delta > (missing + gain - 1) / gain)
+		delta = (missing + gain - 1) / gain;
+	end = entry;
+	for (entry = row; entry < end; entry++)
+		if (w->state[entry->location] != STATE_CLOSED)
+			w->slack[entry->location] -= entry->room * delta;
+	w->dual[l] += delta;
+	w->bound += gain * delta;
+	return true;
+}
+
+/* Raise all prices in turn until none can move or the bound closes the gap. */
+static void
+ascend(Work *w, int32_t held)
+{
+	bool		progress = true;
+	int64_t		steps = 0;
+	int32_t		l;
+
+	memset(w->blocked, 0, sizeof(bool) * (size_t) w->n);
+	w->bound = bound_value(w);
+	while (progress && w->bound < w->best)
+	{
+		progress = false;
+		for (l = 0; l < w->n && w->bound < w->best; l++)
+		{
+			if (w->blocked[l] || l == held)
+				continue;
+			if (price_raise(w, l))
+				progress = true;
+			else
+				w->blocked[l] = true;
+			steps++;
+		}
+	}
+	w->bound = bound_value(w);
+	(void) work_tick(w, steps * 8 + w->n + w->m);
+}
+
+/* Lower one price to its next breakpoint below; false when there is none. */
+static bool
+price_lower(Work *w, int32_t l)
+{
+	Entry	   *row = w->rows[l];
+	int64_t		dual = w->dual[l];
+	int64_t		target = INT64_MIN;
+	int32_t		p;
+
+	for (p = 0; p < w->row_count[l] && row[p].cost < dual; p++)
+		if (w->state[row[p].location] != STATE_CLOSED)
+			target = row[p].cost;
+	if (target == INT64_MIN)
+		return false;
+	for (p = 0; p < w->row_count[l] && row[p].cost < dual; p++)
+		if (w->state[row[p].location] != STATE_CLOSED)
+			w->slack[row[p].location] += row[p].room * (dual - target);
+	w->dual[l] = target;
+	return true;
+}
+
+/* Do tight and opened places give the line more than it needs? */
+static bool
+price_over_covered(const Work *w, int32_t l)
+{
+	const Entry *row = w->rows[l];
+	int64_t		given = 0;
+	int32_t		p;
+
+	for (p = 0; p < w->row_count[l] && row[p].cost < w->dual[l]; p++)
+		if (w->state[row[p].location] == STATE_OPEN ||
+			(w->state[row[p].location] == STATE_FREE &&
+			 w->slack[row[p].location] < row[p].room))
+			given += row[p].room;
+	return given > w->rest[l];
+}
+
+/*
+ * Dual adjustment (Erlenkotter 1978, section 3): where one line pays for more
+ * places than it needs, lower its price, let the others use the slack, and
+ * keep the result when the bound has grown.
+ */
+static void
+adjust(Work *w, int32_t rounds)
+{
+	size_t		dual_size = sizeof(int64_t) * (size_t) w->n;
+	size_t		slack_size = sizeof(int64_t) * (size_t) w->m;
+	bool		improved = true;
+	int32_t		l;
+
+	while (improved && rounds-- > 0)
+	{
+		improved = false;
+		for (l = 0; l < w->n && w->bound < w->best && !w->stopped; l++)
+		{
+			int64_t		before = w->bound;
+
+			if (!price_over_covered(w, l))
+				continue;
+			memcpy(w->dual_kept, w->dual, dual_size);
+			memcpy(w->slack_kept, w->slack, slack_size);
+			if (!price_lower(w, l))
+				continue;
+			ascend(w, l);
+			ascend(w, -1);
+			if (w->bound > before)
+				improved = true;
+			else
+			{
+				memcpy(w->dual, w->dual_kept, dual_size);
+				memcpy(w->slack, w->slack_kept, slack_size);
+				w->bound = before;
+			}
+		}
+	}
+}
+
+/* Slack of a location with a tariff table when its line has this slope. */
+static int64_t
+slope_value(const Work *w, int32_t i, int64_t slope)
+{
+	int64_t		value = line_below_tariff(w, i, slope) + w->package_price;
+	int32_t		l;
+
+	for (l = 0; l < w->n; l++)
+	{
+		size_t		cell = (size_t) l * w->m + i;
+		int64_t		profit = w->dual[l] - w->cost[cell]
+			- slope * w->lines[l].weight;
+
+		if (w->room[cell] > 0 && profit > 0)
+			value -= w->room[cell] * profit;
+	}
+	return value + slope * w->taken_weight[i];
+}
+
+/* Choose the slope that leaves most slack at the current prices. */
+static bool
+slope_tune(Work *w, int32_t i)
+{
+	const RouteTariff *tariff = w->tariff[i];
+	int64_t		best = slope_value(w, i, w->slope[i]);
+	int64_t		chosen = w->slope[i];
+	int64_t		most = slope_max(w, i);
+	int32_t		candidates = w->n + tariff->step_count;
+	int32_t		c;
+
+	for (c = 0; c < candidates; c++)
+	{
+		int64_t		slope = 0;
+		int64_t		value;
+
+		if (c < w->n)
+		{
+			size_t		cell = (size_t) c * w->m + i;
+
+			if (w->room[cell] == 0 || w->lines[c].weight == 0)
+				continue;
+			slope = (w->dual[c] - w->cost[cell]) / w->lines[c].weight;
+		}
+		else if (c > w->n)
+			slope = (tariff->cost[c - w->n] - tariff->cost[c - w->n - 1])
+				* w->scale / (tariff->limit_grams[c - w->n]
+							  - tariff->limit_grams[c - w->n - 1]);
+		if (slope < 0 || slope > most)
+			continue;
+		value = slope_value(w, i, slope);
+		if (value > best)
+		{
+			best = value;
+			chosen = slope;
+		}
+	}
+	if (chosen == w->slope[i])
+		return false;
+	w->slope[i] = chosen;
+	return true;
+}
+
+/* One round: better slopes where it matters, then prices again. */
+static bool
+slopes_improve(Work *w)
+{
+	bool		changed = false;
+	int32_t		i;
+
+	for (i = 0; i < w->m; i++)
+		if (w->tariff[i] != NULL && w->state[i] != STATE_CLOSED &&
+			(w->state[i] == STATE_OPEN || w->slack[i] < w->demand_max))
+			changed |= slope_tune(w, i);
+	if (!changed)
+		return false;
+	(void) work_tick(w, (int64_t) w->n * w->m);
+	linear_refresh(w);
+	slack_compute(w);
+	ascend(w, -1);
+	return true;
+}
+
+
+/* ----------------------------------------------------------------
+ *		Plans
+ * ----------------------------------------------------------------
+ */
+
+static void
+trial_add(Work *w, int32_t l, int32_t i, int32_t units)
+{
+	RouteShare *share = &w->trial[w->trial_count++];
+
+	share->line = l;
+	share->location = i;
+	share->units = units;
+	if (w->stamp[i] != w->stamp_now)
+	{
+		w->stamp[i] = w->stamp_now;
+		w->load[i] = 0;
+		w->trial_packages++;
+	}
+	w->load[i] += w->lines[l].weight * units;
+}
+
+/* Units of the line that still fit a package from the location. */
+static int32_t
+trial_room(const Work *w, int32_t l, int32_t i, int32_t room)
+{
+	const RouteTariff *tariff = w->tariff[i];
+	int64_t		load = w->stamp[i] == w->stamp_now ? w->load[i] : 0;
+	int64_t		weight = w->lines[l].weight;
+	int64_t		left;
+
+	if (tariff == NULL || weight == 0)
+		return room;
+	left = tariff->limit_grams[tariff->step_count - 1] - load;
+	return (int32_t) Min((int64_t) room, left / weight);
+}
+
+/* Scaled cost of the trial plan's packages and lateness. */
+static int64_t
+trial_packages_cost(const Work *w)
+{
+	int64_t		sum = 0;
+	int32_t		days = 0;
+	int32_t		i;
+
+	for (i = 0; i < w->m; i++)
+	{
+		if (w->stamp[i] != w->stamp_now)
+			continue;
+		sum += w->fixed[i];
+		if (w->tariff[i] != NULL)
+			sum += w->tariff[i]->cost[tariff_step(w->tariff[i], w->load[i])]
+				* w->scale;
+		days = Max(days, w->days[i]);
+	}
+	if (w->trial_packages > 0)
+		sum += late_price(w->problem, days) * w->scale;
+	return sum;
+}
+
+/*
+ * Make a plan from the locations in in_set: each line from its cheapest
+ * places.  This is the best plan for the set when tariffs are linear.
+ * Returns its scaled cost, or INT64_MAX when a hard rule is broken; the limit
+ * on packages is left to the caller.
+ */
+static int64_t
+trial_build(Work *w)
+{
+	int64_t		sum = 0;
+	int32_t		l;
+	int32_t		i;
+
+	w->stamp_now++;
+	w->trial_count = 0;
+	w->trial_packages = 0;
+	if (w->taken_count > 0)
+		for (l = 0; l < w->n; l++)
+			for (i = 0; i < w->m; i++)
+			{
+				size_t		cell = (size_t) l * w->m + i;
+
+				if (w->taken[cell] > 0)
+				{
+					trial_add(w, l, i, w->taken[cell]);
+					sum += w->cost[cell] * w->taken[cell];
+				}
+			}
+	for (l = 0; l < w->n; l++)
+	{
+		const Entry *entry = w->rows[l];
+		const Entry *end = entry + w->row_count[l];
+		int32_t		left = w->rest[l];
+
+		for (; entry < end && left > 0; entry++)
+		{
+			int32_t		units;
+
+			if (!w->in_set[entry->location])
+				continue;
+			units = Min(left, entry->room);
+			if (w->stepped)
+				units = trial_room(w, l, entry->location, units);
+			if (units <= 0)
+				continue;
+			trial_add(w, l, entry->location, units);
+			sum += w->cost[(size_t) l * w->m + entry->location] * units;
+			left -= units;
+		}
+		if (left > 0 && w->lines[l].must)
+			return INT64_MAX;
+		sum += w->cap[l] * left;
+	}
+	return sum + trial_packages_cost(w);
+}
+
+static bool
+trial_too_many(const Work *w)
+{
+	return w->problem->packages_max > 0 &&
+		w->trial_packages > w->problem->packages_max;
+}
+
+/*
+ * Keep the trial plan when it beats the incumbent.  taken_count's shares and
+ * later ones may name a cell twice; the final pricing merges them.
+ */
+static bool
+trial_keep(Work *w, int64_t cost)
+{
+	if (cost >= w->best || trial_too_many(w))
+		return false;
+	w->best = cost;
+	w->have_plan = true;
+	w->plan_count = w->trial_count;
+	memcpy(w->plan, w->trial, sizeof(RouteShare) * (size_t) w->trial_count);
+	return true;
+}
+
+/*
+ * Take the location out that costs least to lose, as long as that makes the
+ * plan cheaper or it has too many packages.
+ */
+static void
+plan_drop(Work *w, int64_t cost)
+{
+	bool		too_many = trial_too_many(w);
+
+	for (;;)
+	{
+		int64_t		least = INT64_MAX;
+		int32_t		chosen = -1;
+		int32_t		i;
+
+		for (i = 0; i < w->m; i++)
+		{
+			int64_t		without;
+
+			if (!w->in_set[i] || w->state[i] == STATE_OPEN)
+				continue;
+			w->in_set[i] = false;
+			without = trial_build(w);
+			w->in_set[i] = true;
+			if (without < least)
+			{
+				least = without;
+				chosen = i;
+			}
+			if (work_tick(w, w->n * 8))
+				return;
+		}
+		if (chosen < 0 || (least >= cost && !too_many))
+			return;
+		w->in_set[chosen] = false;
+		cost = trial_build(w);
+		too_many = trial_too_many(w);
+		(void) trial_keep(w, cost);
+	}
+}
+
+/* Add the cheapest place for each line that the set does not serve in full. */
+static void
+plan_complete(Work *w)
+{
+	int32_t		l;
+
+	for (l = 0; l < w->n; l++)
+	{
+		int64_t		left = w->rest[l];
+		int32_t		p;
+
+		for (p = 0; p < w->row_count[l] && left > 0; p++)
+			if (w->in_set[w->rows[l][p].location])
+				left -= w->rows[l][p].room;
+		while (left > 0)
+		{
+			int64_t		least = w->cap[l] * left;
+			const Entry *chosen = NULL;
+
+			for (p = 0; p < w->row_count[l]; p++)
+			{
+				const Entry *entry = &w->rows[l][p];
+				int64_t		units = Min(left, entry->room);
+				int64_t		price;
+
+				if (w->in_set[entry->location] || entry->room == 0 ||
+					w->state[entry->location] == STATE_CLOSED)
+					continue;
+				price = w->linear_fixed[entry->location] + entry->cost * units
+					+ w->cap[l] * (left - units);
+				if (price < least)
+				{
+					least = price;
+					chosen = entry;
+				}
+			}
+			if (chosen == NULL)
+				break;
+			w->in_set[chosen->location] = true;
+			left -= chosen->room;
+		}
+	}
+}
+
+/* A plan from the places that the prices leave without slack. */
+static void
+plan_from_prices(Work *w, bool thorough)
+{
+	int64_t		cost;
+	int32_t		i;
+
+	for (i = 0; i < w->m; i++)
+		w->in_set[i] = w->state[i] == STATE_OPEN ||
+			(w->state[i] == STATE_FREE && w->slack[i] < w->demand_max);
+	plan_complete(w);
+	cost = trial_build(w);
+	(void) trial_keep(w, cost);
+	for (i = 0; i < w->m; i++)
+		w->in_set[i] = w->stamp[i] == w->stamp_now ||
+			w->state[i] == STATE_OPEN;
+	if (thorough || !w->have_plan)
+		plan_drop(w, cost);
+}
+
+/* Local search from the incumbent's locations: add one, or swap one. */
+static void
+plan_improve(Work *w)
+{
+	int32_t		trials = IMPROVE_TRIALS;
+	bool		improved = true;
+
+	while (improved && trials > 0 && w->bound < w->best)
+	{
+		int32_t		add;
+		int32_t		s;
+
+		improved = false;
+		memset(w->in_set, 0, sizeof(bool) * (size_t) w->m);
+		for (s = 0; s < w->plan_count; s++)
+			w->in_set[w->plan[s].location] = true;
+		for (add = 0; add < w->m && !improved; add++)
+		{
+			int32_t		drop;
+
+			if (w->in_set[add] || w->state[add] != STATE_FREE ||
+				w->bound + w->slack[add] >= w->best)
+				continue;
+			w->in_set[add] = true;
+			improved = trial_keep(w, trial_build(w));
+			for (drop = 0; drop < w->m && !improved && trials > 0; drop++)
+			{
+				if (drop == add || !w->in_set[drop])
+					continue;
+				w->in_set[drop] = false;
+				improved = trial_keep(w, trial_build(w));
+				w->in_set[drop] = true;
+				trials--;
+				if (work_tick(w, w->n * 8))
+					return;
+			}
+			w->in_set[add] = false;
+		}
+	}
+}
+
+
+/* ----------------------------------------------------------------
+ *		Step 3: packages inside the gap and an exact cover
+ * ----------------------------------------------------------------
+ */
+
+/* One package with its reduced cost; location -1 leaves one line out. */
+typedef struct Column
+{
+	uint64_t	lines;
+	int64_t		reduced;
+	int32_t		location;
+	int32_t		first;			/* its first line in the cover's order */
+} Column;
+
+typedef struct Memo
+{
+	uint64_t	covered;
+	int64_t		sum;
+	int32_t		packages;
+} Memo;
+
+typedef struct Cover
+{
+	Work	   *w;
+	int64_t		bound;			/* of the root: reduced costs add to it */
+	Column	   *columns;
+	int32_t		count;
+	int64_t		work;
+	bool		failed;
+
+	/* the location being listed: its lines, most profitable first */
+	int32_t		location;
+	int32_t		member_count;
+	Entry		members[COLUMN_LINES_MAX];	/* cost is minus the profit */
+	int64_t		behind[COLUMN_LINES_MAX + 1];	/* profit still to come */
+
+	/* the cover */
+	int32_t		begin[COLUMN_LINES_MAX + 1];	/* by first line */
+	uint64_t	all;
+	Memo	   *memo;
+	int32_t		chosen[COLUMN_LINES_MAX];
+	int32_t		bit_line[COLUMN_LINES_MAX];
+} Cover;
+
+static int32_t
+lowest_bit(uint64_t set)
+{
+	return (int32_t) __builtin_ctzll(set);
+}
+
+static void
+column_add(Cover *c, uint64_t lines, int64_t reduced, int32_t location)
+{
+	if (c->count >= COLUMNS_MAX)
+	{
+		c->failed = true;
+		return;
+	}
+	c->columns[c->count].lines = lines;
+	c->columns[c->count].reduced = reduced;
+	c->columns[c->count].location = location;
+	c->count++;
+}
+
+/* Package cost at this weight, or INT64_MAX when it is too heavy. */
+static int64_t
+column_fixed(const Work *w, int32_t i, int64_t weight)
+{
+	int32_t		step;
+
+	if (w->tariff[i] == NULL)
+		return w->fixed[i] + w->package_price;
+	step = tariff_step(w->tariff[i], weight);
+	if (step == w->tariff[i]->step_count)
+		return INT64_MAX;
+	return option_fixed(w, i, step) + w->package_price;
+}
+
+/* All packages from members[from..] added to the given ones. */
+static void
+columns_extend(Cover *c, int32_t from, uint64_t lines, int64_t profit,
+			   int64_t weight)
+{
+	Work	   *w = c->w;
+	int64_t		gap = w->best - c->bound;
+	int32_t		k;
+
+	for (k = from; k < c->member_count && !c->failed; k++)
+	{
+		int32_t		l = c->members[k].location;
+		int64_t		with = profit - c->members[k].cost;
+		int64_t		heavier = weight + w->lines[l].weight;
+		int64_t		fixed = column_fixed(w, c->location, heavier);
+
+		if (++c->work > COLUMN_WORK_MAX)
+			c->failed = true;
+		if (fixed == INT64_MAX)
+			continue;
+		if (fixed - with - c->behind[k + 1] >= gap)
+		{
+			/* without a table, later members promise even less */
+			if (w->tariff[c->location] == NULL)
+				return;
+			continue;
+		}
+		if (fixed - with < gap)
+			column_add(c, lines | (uint64_t) 1 << l, fixed - with, c->location);
+		columns_extend(c, k + 1, lines | (uint64_t) 1 << l, with, heavier);
+	}
+}
+
+static void
+columns_of_location(Cover *c, int32_t i)
+{
+	const Work *w = c->w;
+	int32_t		k;
+	int32_t		l;
+
+	c->location = i;
+	c->member_count = 0;
+	for (l = 0; l < w->n; l++)
+	{
+		size_t		cell = (size_t) l * w->m + i;
+
+		if (w->room[cell] == 0)
+			continue;
+		c->members[c->member_count].cost = w->cost[cell] - w->dual[l];
+		c->members[c->member_count].location = l;
+		c->member_count++;
+	}
+	entry_sort(c->members, c->member_count);
+	c->behind[c->member_count] = 0;
+	for (k = c->member_count - 1; k >= 0; k--)
+		c->behind[k] = c->behind[k + 1] + Max(-c->members[k].cost, 0);
+	columns_extend(c, 0, 0, 0, 0);
+}
+
+static bool
+column_before(const Column *a, const Column *b)
+{
+	if (a->first != b->first)
+		return a->first < b->first;
+	if (a->reduced != b->reduced)
+		return a->reduced < b->reduced;
+	if (a->location != b->location)
+		return a->location < b->location;
+	return a->lines < b->lines;
+}
+
+static void
+columns_sort(Column *columns, int32_t count)
+{
+	static const int32_t gaps[] = {12600, 5600, 2500, 1100, 510, 224, 98, 57,
+	23, 10, 4, 1};
+	size_t		g;
+
+	for (g = 0; g < sizeof(gaps) / sizeof(gaps[0]); g++)
+	{
+		int32_t		i;
+
+		for (i = gaps[g]; i < count; i++)
+		{
+			Column		moving = columns[i];
+			int32_t		j = i;
+
+			while (j >= gaps[g] && column_before(&moving, &columns[j - gaps[g]]))
+			{
+				columns[j] = columns[j - gaps[g]];
+				j -= gaps[g];
+			}
+			columns[j] = moving;
+		}
+	}
+}
+
+/*
+ * Number the lines so that those with few packages come first, and group the
+ * packages by their first line.
+ */
+static void
+columns_arrange(Cover *c)
+{
+	int32_t		n = c->w->n;
+	Entry		order[COLUMN_LINES_MAX];
+	int32_t		bit_of[COLUMN_LINES_MAX];
+	int32_t		l;
+	int32_t		k;
+
+	for (l = 0; l < n; l++)
+	{
+		order[l].cost = 0;
+		order[l].location = l;
+	}
+	for (k = 0; k < c->count; k++)
+	{
+		uint64_t	left = c->columns[k].lines;
+
+		for (; left != 0; left &= left - 1)
+			order[lowest_bit(left)].cost++;
+	}
+	entry_sort(order, n);
+	for (l = 0; l < n; l++)
+	{
+		bit_of[order[l].location] = l;
+		c->bit_line[l] = order[l].location;
+	}
+	for (k = 0; k < c->count; k++)
+	{
+		uint64_t	left = c->columns[k].lines;
+		uint64_t	lines = 0;
+
+		for (; left != 0; left &= left - 1)
+			lines |= (uint64_t) 1 << bit_of[lowest_bit(left)];
+		c->columns[k].lines = lines;
+		c->columns[k].first = lowest_bit(lines);
+	}
+	columns_sort(c->columns, c->count);
+	for (k = 0, l = 0; l <= n; l++)
+	{
+		while (k < c->count && c->columns[k].first < l)
+			k++;
+		c->begin[l] = k;
+	}
+}
+
+/* List every package that an improving plan could contain. */
+static bool
+columns_list(Cover *c)
+{
+	const Work *w = c->w;
+	int64_t		gap = w->best - c->bound;
+	int32_t		i;
+	int32_t		l;
+
+	for (i = 0; i < w->m && !c->failed; i++)
+		if (w->state[i] != STATE_CLOSED)
+			columns_of_location(c, i);
+	for (l = 0; l < w->n && !c->failed; l++)
+		if (!w->lines[l].must && w->cap[l] - w->dual[l] < gap)
+			column_add(c, (uint64_t) 1 << l, w->cap[l] - w->dual[l], -1);
+	return !c->failed;
+}
+
+/* The lines are covered: price the plan and keep it when it is better. */
+static void
+cover_keep(Cover *c, int32_t depth)
+{
+	Work	   *w = c->w;
+	int64_t		sum = 0;
+	int32_t		k;
+
+	w->stamp_now++;
+	w->trial_count = 0;
+	w->trial_packages = 0;
+	for (k = 0; k < depth; k++)
+	{
+		const Column *column = &c->columns[c->chosen[k]];
+		uint64_t	left = column->lines;
+
+		for (; left != 0; left &= left - 1)
+		{
+			int32_t		l = c->bit_line[lowest_bit(left)];
+
+			if (column->location < 0)
+				sum += w->cap[l];
+			else
+			{
+				trial_add(w, l, column->location, 1);
+				sum += w->cost[(size_t) l * w->m + column->location];
+			}
+		}
+	}
+	(void) trial_keep(w, sum + trial_packages_cost(w));
+}
+
+/*
+ * Has this set of lines been reached at least as well before?  With tables a
+ * location already used matters too, so only linear problems may ask.
+ */
+static bool
+cover_seen(Cover *c, uint64_t covered, int64_t sum, int32_t packages)
+{
+	Memo	   *memo;
+
+	if (c->memo == NULL)
+		return false;
+	memo = &c->memo[c->w->n <= MEMO_BITS ? covered
+					: (covered * UINT64_C(0x9E3779B97F4A7C15)) >> (64 - MEMO_BITS)];
+	if (memo->covered == covered && memo->sum <= sum &&
+		memo->packages <= packages)
+		return true;
+	memo->covered = covered;
+	memo->sum = sum;
+	memo->packages = packages;
+	return false;
+}
+
+static bool
+cover_uses(const Cover *c, int32_t depth, int32_t location)
+{
+	int32_t		k;
+
+	for (k = 0; k < depth; k++)
+		if (c->columns[c->chosen[k]].location == location)
+			return true;
+	return false;
+}
+
+static void
+cover_search(Cover *c, uint64_t covered, int64_t sum, int32_t packages,
+			 int32_t depth)
+{
+	Work	   *w = c->w;
+	int32_t		first;
+	int32_t		k;
+
+	w->nodes++;
+	if (work_tick(w, 64) || w->nodes > w->nodes_max)
+	{
+		w->stopped = true;
+		return;
+	}
+	if (covered == c->all)
+	{
+		cover_keep(c, depth);
+		return;
+	}
+	/* what the plan so far really costs: the price of packages is no cost */
+	if (depth > 0 && cover_seen(c, covered,
+								sum - w->package_price * packages, packages))
+		return;
+	first = lowest_bit(~covered);
+	for (k = c->begin[first]; k < c->begin[first + 1] && !w->stopped; k++)
+	{
+		const Column *column = &c->columns[k];
+		int32_t		used = packages + (column->location >= 0);
+
+		if (c->bound + sum + column->reduced >= w->best)
+			break;
+		if ((column->lines & covered) != 0 ||
+			(w->problem->packages_max > 0 && used > w->problem->packages_max))
+			continue;
+		if (w->stepped && column->location >= 0 &&
+			cover_uses(c, depth, column->location))
+			continue;
+		c->chosen[depth] = k;
+		cover_search(c, covered | column->lines, sum + column->reduced, used,
+					 depth + 1);
+	}
+}
+
+/*
+ * Finish a level exactly from its root.  Returns false, with nothing changed
+ * but time, when there are too many packages inside the gap.
+ *
+ * The cover prunes on reduced costs, so none may be negative; the ascent
+ * leaves it that way for whole lines.
+ */
+static bool
+solve_by_columns(Work *w, Cover *c)
+{
+	size_t		memo_size;
+	int32_t		i;
+
+	if (w->n > COLUMN_LINES_MAX)
+		return false;
+	c->w = w;
+	c->bound = w->bound;
+	c->count = 0;
+	c->work = 0;
+	c->failed = false;
+	for (i = 0; i < w->m; i++)
+		if (w->state[i] != STATE_CLOSED && w->slack[i] < 0)
+			return false;
+	if (!columns_list(c))
+		return false;
+	(void) work_tick(w, c->work);
+	columns_arrange(c);
+	c->all = w->n == 64 ? ~(uint64_t) 0 : ((uint64_t) 1 << w->n) - 1;
+	memo_size = sizeof(Memo) << Min(w->n, MEMO_BITS);
+	if (c->memo != NULL)
+		memset(c->memo, 0, memo_size);
+	cover_search(c, 0, 0, 0, 0);
+	if (w->stopped)
+		w->open_bound = Min(w->open_bound, c->bound);
+	return true;
+}
+
+static Cover *
+cover_create(Work *w)
+{
+	Cover	   *c = TAKE(w->arena, Cover, 1);
+
+	if (c == NULL)
+		return NULL;
+	c->columns = TAKE(w->arena, Column, COLUMNS_MAX);
+	c->memo = w->stepped ? NULL
+		: TAKE(w->arena, Memo, (size_t) 1 << Min(w->n, MEMO_BITS));
+	return w->arena->failed ? NULL : c;
+}
+
+
+/* ----------------------------------------------------------------
+ *		Step 4: branch and bound
+ * ----------------------------------------------------------------
+ */
+
+typedef enum BranchKind
+{
+	BRANCH_NONE,
+	BRANCH_LOCATION,			/* open, or close */
+	BRANCH_STEP,				/* at most value, or above */
+	BRANCH_UNITS				/* at least value units more, or fewer */
+} BranchKind;
+
+typedef struct Branch
+{
+	BranchKind	kind;
+	int32_t		location;
+	int32_t		line;
+	int32_t		value;
+	bool		second_first;
+} Branch;
+
+static Change *
+trail_push(Work *w, ChangeKind kind, int32_t location, int32_t old)
+{
+	Change	   *change = &w->trail[w->trail_count++];
+
+	change->kind = kind;
+	change->location = location;
+	change->line = -1;
+	change->old = old;
+	change->taken = 0;
+	return change;
+}
+
+static void
+location_close(Work *w, int32_t i)
+{
+	(void) trail_push(w, CHANGE_STATE, i, w->state[i]);
+	w->state[i] = STATE_CLOSED;
+}
+
+/*
+ * Open a location.  A line that it can serve in full pays no more than its
+ * price there; lowering it is free and gives slack to the others.
+ */
+static void
+location_open(Work *w, int32_t i)
+{
+	int32_t		l;
+
+	(void) trail_push(w, CHANGE_STATE, i, w->state[i]);
+	w->state[i] = STATE_OPEN;
+	w->open_count++;
+	for (l = 0; l < w->n; l++)
+	{
+		size_t		cell = (size_t) l * w->m + i;
+		int64_t		cost = w->cost[cell] + w->slope[i] * w->lines[l].weight;
+
+		if (w->room[cell] > 0 && w->room[cell] >= w->rest[l])
+			w->dual[l] = Min(w->dual[l], cost);
+	}
+	if (w->problem->packages_max > 0 &&
+		w->open_count == w->problem->packages_max)
+		for (i = 0; i < w->m; i++)
+			if (w->state[i] == STATE_FREE)
+				location_close(w, i);
+}
+
+static void
+units_change(Work *w, int32_t l, int32_t i, int32_t take, int32_t room)
+{
+	size_t		cell = (size_t) l * w->m + i;
+	Change	   *change = trail_push(w, CHANGE_UNITS, i, w->room[cell]);
+
+	change->line = l;
+	change->taken = take;
+	w->room[cell] = room;
+	w->taken[cell] += take;
+	w->rest[l] -= take;
+	w->taken_weight[i] += w->lines[l].weight * take;
+	w->taken_count += take > 0;
+}
+
+static void
+trail_undo(Work *w, int32_t mark)
+{
+	while (w->trail_count > mark)
+	{
+		Change	   *change = &w->trail[--w->trail_count];
+		int32_t		i = change->location;
+		size_t		cell;
+
+		switch (change->kind)
+		{
+			case CHANGE_STATE:
+				w->open_count -= w->state[i] == STATE_OPEN;
+				w->state[i] = (uint8_t) change->old;
+				break;
+			case CHANGE_STEP_LOW:
+				w->step_low[i] = change->old;
+				break;
+			case CHANGE_STEP_HIGH:
+				w->step_high[i] = change->old;
+				break;
+			case CHANGE_UNITS:
+				cell = (size_t) change->line * w->m + i;
+				w->room[cell] = change->old;
+				w->taken[cell] -= change->taken;
+				w->rest[change->line] += change->taken;
+				w->taken_weight[i] -= w->lines[change->line].weight
+					* change->taken;
+				w->taken_count -= change->taken > 0;
+				break;
+		}
+	}
+}
+
+/* Carry out one side; false when that side holds no plan. */
+static bool
+branch_apply(Work *w, const Branch *branch, bool second)
+{
+	int32_t		i = branch->location;
+	int32_t		room;
+
+	switch (branch->kind)
+	{
+		case BRANCH_LOCATION:
+			if (second)
+				location_close(w, i);
+			else
+				location_open(w, i);
+			break;
+		case BRANCH_STEP:
+			if (second)
+			{
+				(void) trail_push(w, CHANGE_STEP_LOW, i, w->step_low[i]);
+				w->step_low[i] = branch->value + 1;
+			}
+			else
+			{
+				(void) trail_push(w, CHANGE_STEP_HIGH, i, w->step_high[i]);
+				w->step_high[i] = branch->value;
+			}
+			break;
+		case BRANCH_UNITS:
+			room = w->room[(size_t) branch->line * w->m + i];
+			if (second)
+				units_change(w, branch->line, i, 0, branch->value - 1);
+			else
+				units_change(w, branch->line, i, branch->value,
+							 room - branch->value);
+			break;
+		case BRANCH_NONE:
+			break;
+	}
+	return w->tariff[i] == NULL || w->taken_weight[i] <=
+		w->tariff[i]->limit_grams[w->step_high[i]];
+}
+
+/* The undecided place over which most prices are in conflict. */
+static bool
+branch_on_location(const Work *w, Branch *branch)
+{
+	int64_t		most = -1;
+	int64_t		least = INT64_MAX;
+	int32_t		nearest = -1;
+	int32_t		i;
+	int32_t		l;
+
+	branch->location = -1;
+	memset(w->load, 0, sizeof(int64_t) * (size_t) w->m);
+	for (l = 0; l < w->n; l++)
+	{
+		const Entry *row = w->rows[l];
+		int32_t		p;
+
+		if (!price_over_covered(w, l))
+			continue;
+		for (p = 0; p < w->row_count[l] && row[p].cost < w->dual[l]; p++)
+			w->load[row[p].location] += row[p].room
+				* (w->dual[l] - row[p].cost);
+	}
+	for (i = 0; i < w->m; i++)
+	{
+		if (w->state[i] != STATE_FREE)
+			continue;
+		if (w->slack[i] < w->demand_max && w->load[i] > most)
+		{
+			most = w->load[i];
+			branch->location = i;
+		}
+		if (w->slack[i] < least)
+		{
+			least = w->slack[i];
+			nearest = i;
+		}
+	}
+	if (branch->location < 0)
+		branch->location = nearest;
+	return branch->location >= 0;
+}
+
+/*
+ * With all locations decided: the package whose price the line below its
+ * tariff misses most.  The weight is that of the linear form's own plan,
+ * which the caller has put into load.
+ */
+static bool
+branch_on_step(const Work *w, Branch *branch)
+{
+	int64_t		most = -1;
+	int32_t		i;
+
+	branch->location = -1;
+	for (i = 0; i < w->m; i++)
+	{
+		int32_t		step;
+		int64_t		missed;
+
+		if (w->state[i] != STATE_OPEN || w->tariff[i] == NULL ||
+			w->step_low[i] >= w->step_high[i])
+			continue;
+		step = tariff_step(w->tariff[i], w->load[i]);
+		step = Max(w->step_low[i], Min(step, w->step_high[i]));
+		missed = option_fixed(w, i, step) - w->linear_fixed[i]
+			- w->slope[i] * w->load[i];
+		missed = Max(missed, 0);
+		if (missed > most)
+		{
+			most = missed;
+			branch->location = i;
+			branch->second_first = step == w->step_high[i];
+			branch->value = branch->second_first ? step - 1 : step;
+		}
+	}
+	return branch->location >= 0;
+}
+
+/*
+ * Last resort: fix units.  The share to split is the largest of those that
+ * the linear form puts into an overweight package, or simply the largest.
+ */
+static bool
+branch_on_units(const Work *w, Branch *branch)
+{
+	int64_t		most = -1;
+	int32_t		l;
+
+	branch->location = -1;
+	for (l = 0; l < w->n; l++)
+	{
+		int32_t		left = w->rest[l];
+		int32_t		p;
+
+		for (p = 0; p < w->row_count[l]; p++)
+		{
+			const Entry *entry = &w->rows[l][p];
+			int32_t		i = entry->location;
+			int32_t		units = Min(left, entry->room);
+			int64_t		weight;
+
+			if (w->state[i] != STATE_OPEN || w->rest[l] == 0 ||
+				entry->room == 0)
+				continue;
+			left -= units;
+			weight = (w->lines[l].weight + 1) * units;
+			if (w->tariff[i] != NULL && w->load[i] >
+				w->tariff[i]->limit_grams[w->step_high[i]])
+				weight += ROUTE_AMOUNT_MAX;
+			if (weight > most)
+			{
+				most = weight;
+				branch->line = l;
+				branch->location = i;
+				branch->value = Max(units, 1);
+				branch->second_first = units == 0;
+			}
+		}
+	}
+	return branch->location >= 0;
+}
+
+/* Weight of each package when lines go to their cheapest opened places. */
+static void
+linear_load(const Work *w)
+{
+	int32_t		l;
+
+	memcpy(w->load, w->taken_weight, sizeof(int64_t) * (size_t) w->m);
+	for (l = 0; l < w->n; l++)
+	{
+		int32_t		left = w->rest[l];
+		int32_t		p;
+
+		for (p = 0; p < w->row_count[l] && left > 0; p++)
+		{
+			const Entry *entry = &w->rows[l][p];
+			int32_t		units = Min(left, entry->room);
+
+			if (w->state[entry->location] != STATE_OPEN ||
+				entry->cost > w->cap[l])
+				continue;
+			w->load[entry->location] += w->lines[l].weight * units;
+			left -= units;
+		}
+	}
+}
+
+static void
+branch_choose(const Work *w, Branch *branch)
+{
+	branch->kind = BRANCH_NONE;
+	branch->second_first = false;
+	branch->line = -1;
+	branch->value = 0;
+	if (branch_on_location(w, branch))
+		branch->kind = BRANCH_LOCATION;
+	else if (w->stepped)
+	{
+		linear_load(w);
+		if (branch_on_step(w, branch))
+			branch->kind = BRANCH_STEP;
+		else if (branch_on_units(w, branch))
+			branch->kind = BRANCH_UNITS;
+	}
+}
+
+/* Close the places whose packages are too dear by more than the gap. */
+static int32_t
+close_by_slack(Work *w)
+{
+	int32_t		closed = 0;
+	int32_t		i;
+
+	for (i = 0; i < w->m; i++)
+		if (w->state[i] == STATE_FREE && w->slack[i] > 0 &&
+			w->bound + w->slack[i] >= w->best)
+		{
+			location_close(w, i);
+			closed++;
+		}
+	return closed;
+}
+
+/* Prices and bound of the current node. */
+static void
+node_bound(Work *w)
+{
+	int32_t		l;
+
+	if (w->stepped)
+		linear_refresh(w);
+	slack_compute(w);
+	w->bound = bound_value(w);
+	for (l = 0; l < w->n; l++)
+		while (price_over_covered(w, l) && w->n * w->m < 4096)
+		{
+			int64_t		before = w->bound;
+			int64_t		old = w->dual[l];
+
+			if (!price_lower(w, l))
+				break;
+			w->bound = bound_value(w);
+			if (w->bound >= before)
+				continue;
+			w->dual[l] = old;
+			slack_compute(w);
+			w->bound = before;
+			break;
+		}
+	ascend(w, -1);
+	if (w->bound < w->best)
+		adjust(w, 1);
+	if (w->stepped && w->bound < w->best)
+		(void) slopes_improve(w);
+}
+
+static void
+explore(Work *w, int32_t depth, int64_t parent_bound)
+{
+	size_t		dual_size = sizeof(int64_t) * (size_t) w->n;
+	int64_t    *duals = w->dual_stack + (size_t) w->n * depth;
+	Branch		branch;
+	int64_t		bound;
+	int32_t		mark;
+	int32_t		side;
+
+	w->nodes++;
+	if (w->nodes > w->nodes_max)
+		w->stopped = true;
+	if (work_tick(w, 64) || depth >= w->depth_max)
+	{
+		w->open_bound = Min(w->open_bound, parent_bound);
+		return;
+	}
+	node_bound(w);
+	bound = w->bound = Max(w->bound, parent_bound);
+	if (bound >= w->best)
+		return;
+	(void) close_by_slack(w);
+	plan_from_prices(w, false);
+	if (bound >= w->best)
+		return;
+	branch_choose(w, &branch);
+	if (branch.kind == BRANCH_NONE)
+		return;					/* everything decided: the plan was exact */
+	memcpy(duals, w->dual, dual_size);
+	mark = w->trail_count;
+	for (side = 0; side < 2; side++)
+	{
+		if (branch_apply(w, &branch, (side == 1) != branch.second_first))
+			explore(w, depth + 1, bound);
+		trail_undo(w, mark);
+		memcpy(w->dual, duals, dual_size);
+		if (bound >= w->best)
+			return;
+		if (w->stopped)
+		{
+			w->open_bound = Min(w->open_bound, bound);
+			return;
+		}
+	}
+}
+
+
+/* ----------------------------------------------------------------
+ *		Levels of lateness and the whole solve
+ * ----------------------------------------------------------------
+ */
+
+/* Begin a level: locations at most that late, prices at the cheapest cost. */
+static void
+level_begin(Work *w, int32_t days)
+{
+	int32_t		i;
+	int32_t		l;
+
+	w->level_cost = late_price(w->problem, days) * w->scale;
+	w->package_price = 0;
+	w->trail_count = 0;
+	w->open_count = 0;
+	for (i = 0; i < w->m; i++)
+	{
+		w->state[i] = w->days[i] <= days ? STATE_FREE : STATE_CLOSED;
+		if (w->tariff[i] != NULL)
+		{
+			slope_begin(w, i);
+			w->linear_fixed[i] = line_below_tariff(w, i, w->slope[i]);
+		}
+	}
+	rows_fill(w);
+	for (l = 0; l < w->n; l++)
+		w->dual[l] = w->row_count[l] == 0 ? w->cap[l]
+			: Min(w->cap[l], w->rows[l][0].cost);
+	slack_compute(w);
+}
+
+/*
+ * A limit on packages gets a price of its own: look for one that raises the
+ * bound, doubling the step while it does and halving it when it does not.
+ */
+static void
+package_price_search(Work *w)
+{
+	size_t		dual_size = sizeof(int64_t) * (size_t) w->n;
+	int64_t		packages = w->problem->packages_max;
+	int64_t		most = Min(w->amount, w->amount * w->n / packages);
+	int64_t		step = 1;
+	int32_t		round;
+	int32_t		i;
+
+	for (i = 0; i < w->m; i++)
+		step = Max(step, w->linear_fixed[i]);
+	for (round = 0; round < 16 && w->bound < w->best && !w->stopped; round++)
+	{
+		int64_t		before = w->bound;
+		int64_t		price = w->package_price;
+
+		step = Min(step, (most - price) / 2);
+		if (step <= 0)
+			return;
+		memcpy(w->dual_stack, w->dual, dual_size);
+		w->package_price = price + step;
+		slack_compute(w);
+		ascend(w, -1);
+		adjust(w, 1);
+		if (w->bound > before)
+			step *= 2;
+		else
+		{
+			w->package_price = price;
+			memcpy(w->dual, w->dual_stack, dual_size);
+			slack_compute(w);
+			w->bound = before;
+			step /= 4;
+		}
+	}
+}
+
+static int32_t
+plan_package_count(Work *w)
+{
+	int32_t		count = 0;
+	int32_t		i;
+
+	for (i = 0; i < w->m; i++)
+		count += w->state[i] == STATE_FREE && w->slack[i] < w->demand_max;
+	return count;
+}
+
+/* Raise the root's prices until the gap is closed or nothing moves. */
+static void
+level_prices(Work *w)
+{
+	int32_t		round;
+
+	ascend(w, -1);
+	if (w->bound >= w->best)
+		return;
+	for (round = 0; w->stepped && round < 4; round++)
+		if (w->bound >= w->best || !slopes_improve(w))
+			break;
+	plan_from_prices(w, true);
+	if (w->bound < w->best)
+		adjust(w, ADJUST_ROUNDS);
+	if (w->bound < w->best && w->problem->packages_max > 0 &&
+		plan_package_count(w) > w->problem->packages_max)
+		package_price_search(w);
+}
+
+static void
+level_solve(Work *w, int32_t days, Cover **cover, int64_t *duals,
+			int64_t *level_bound)
+{
+	level_begin(w, days);
+	level_prices(w);
+	memcpy(duals, w->dual, sizeof(int64_t) * (size_t) w->n);
+	*level_bound = w->bound;
+	if (w->bound >= w->best)
+		return;
+	plan_from_prices(w, true);
+	if (w->have_plan)
+		plan_improve(w);
+	if (w->bound >= w->best)
+		return;
+	if (close_by_slack(w) > 0)
+	{
+		w->trail_count = 0;
+		rows_fill(w);
+	}
+	if (w->stopped)
+	{
+		w->open_bound = Min(w->open_bound, w->bound);
+		return;
+	}
+	if (w->all_whole && w->n <= COLUMN_LINES_MAX)
+	{
+		if (*cover == NULL)
+			*cover = cover_create(w);
+		if (*cover == NULL || solve_by_columns(w, *cover))
+			return;
+	}
+	explore(w, 0, w->bound);
+}
+
+/*
+ * The levels of lateness worth solving: one per price, named by the largest
+ * days late with it.  There is always at least one.
+ */
+static int32_t
+levels_list(Work *w, int32_t **days_list)
+{
+	Entry	   *order = TAKE(w->arena, Entry, w->m + 1);
+	int32_t    *days;
+	int32_t		count = 0;
+	int32_t		i;
+
+	if (order == NULL)
+		return -1;
+	for (i = 0; i < w->m; i++)
+	{
+		order[i].cost = w->days[i];
+		order[i].location = i;
+	}
+	entry_sort(order, w->m);
+	for (i = 0; i < w->m; i++)
+	{
+		int32_t		here = (int32_t) order[i].cost;
+
+		if (count > 0 && late_price(w->problem, here) ==
+			late_price(w->problem, (int32_t) order[count - 1].cost))
+			count--;
+		order[count++].cost = here;
+	}
+	if (count == 0)
+		order[count++].cost = 0;
+	days = TAKE(w->arena, int32_t, count);
+	if (days == NULL)
+		return -1;
+	for (i = 0; i < count; i++)
+		days[i] = (int32_t) order[i].cost;
+	*days_list = days;
+	return count;
+}
+
+/* ----------------------------------------------------------------
+ *		Results
+ * ----------------------------------------------------------------
+ */
+
+static void
+result_begin(RouteResult *result)
+{
+	memset(result, 0, sizeof(*result));
+	result->reason_line = -1;
+	result->lower_bound = INT64_MIN;
+	result->gap = INT64_MAX;
+	result->dual_bound = INT64_MIN;
+	result->tie_rule = ROUTE_TIE_NONE;
+}
+
+static RouteStatus
+result_end(RouteResult *result, const Arena *arena, RouteStatus status)
+{
+	if (arena->failed)
+		status = ROUTE_OUT_OF_MEMORY;
+	result->status = status;
+	result->memory_used = arena->used;
+	return status;
+}
+
+/* Put shares in order of (location, line) and merge equal ones. */
+static int32_t
+shares_arrange(Entry *work, RouteShare *shares, int32_t count)
+{
+	int32_t		kept = 0;
+	int32_t		i;
+
+	for (i = 0; i < count; i++)
+	{
+		work[i].cost = shares[i].location;
+		work[i].location = shares[i].line;
+		work[i].room = shares[i].units;
+	}
+	entry_sort(work, count);
+	for (i = 0; i < count; i++)
+	{
+		RouteShare *last = kept > 0 ? &shares[kept - 1] : NULL;
+
+		if (last != NULL && last->location == work[i].cost &&
+			last->line == work[i].location)
+		{
+			last->units += work[i].room;
+			continue;
+		}
+		shares[kept].location = (int32_t) work[i].cost;
+		shares[kept].line = work[i].location;
+		shares[kept].units = work[i].room;
+		kept++;
+	}
+	return kept;
+}
+
+/* Sum one package after its last share is known. */
+static void
+package_close(const RouteProblem *problem, RouteResult *result)
+{
+	RoutePackage *package = &result->packages[result->package_count - 1];
+	const RouteTariff *tariff = location_tariff(problem, package->location);
+
+	package->fixed_cost = problem->fixed_cost[package->location];
+	if (problem->late_cost != NULL)
+		package->late_cost = problem->late_cost[package->location];
+	if (tariff != NULL)
+		package->tariff_cost =
+			tariff->cost[tariff_step(tariff, package->weight_grams)];
+	result->terms.fixed += package->fixed_cost;
+	result->terms.tariff += package->tariff_cost;
+	result->terms.unit += package->unit_cost;
+	result->terms.lateness += package->late_cost;
+	result->days_late = Max(result->days_late,
+							location_days(problem, package->location));
+}
+
+/*
+ * Price a list of shares into the result.  The arena must not fail; the
+ * caller checks it.
+ */
+static void
+result_price(const RouteProblem *problem, Arena *arena, RouteShare *shares,
+			 int32_t count, RouteResult *result)
+{
+	Entry	   *work = TAKE(arena, Entry, count);
+	int32_t		s;
+	int32_t		l;
+
+	result->unassigned = TAKE(arena, int32_t, problem->line_count);
+	result->packages = TAKE_ZEROED(arena, RoutePackage, count);
+	if (arena->failed)
+		return;
+	result->shares = shares;
+	result->share_count = shares_arrange(work, shares, count);
+	memcpy(result->unassigned, problem->quantity,
+		   sizeof(int32_t) * (size_t) problem->line_count);
+	for (s = 0; s < result->share_count; s++)
+	{
+		RouteShare *share = &shares[s];
+		RoutePackage *package;
+
+		if (s == 0 || share->location != shares[s - 1].location)
+		{
+			if (s > 0)
+				package_close(problem, result);
+			result->packages[result->package_count++].location = share->location;
+		}
+		package = &result->packages[result->package_count - 1];
+		package->units += share->units;
+		package->weight_grams += line_weight(problem, share->line)
+			* share->units;
+		package->unit_cost += share->units *
+			problem->unit_cost[(size_t) share->line * problem->location_count
+							   + share->location];
+		result->unassigned[share->line] -= share->units;
+	}
+	if (result->package_count > 0)
+	{
+		package_close(problem, result);
+		result->terms.lateness += late_price(problem, result->days_late);
+	}
+	for (l = 0; l < problem->line_count; l++)
+	{
+		result->units_unassigned += result->unassigned[l];
+		result->terms.penalty += line_penalty(problem, l)
+			* result->unassigned[l];
+	}
+	result->cost = result->terms.fixed + result->terms.tariff
+		+ result->terms.unit + result->terms.penalty + result->terms.lateness;
+}
+
+/* Is some line alone impossible to serve as it must be? */
+static bool
+find_line_reason(const Scan *scan, RouteResult *result)
+{
+	const RouteProblem *problem = scan->problem;
+	int32_t		l;
+
+	for (l = 0; l < problem->line_count; l++)
+	{
+		const Line *line = &scan->lines[l];
+		const int32_t *stock = problem->stock
+			+ (size_t) l * problem->location_count;
+		int64_t		room = 0;
+		int64_t		units = 0;
+		int32_t		most = 0;
+		int32_t		e;
+		int32_t		i;
+
+		for (e = 0; e < line->entry_count; e++)
+			room += line->entries[e].room;
+		if (!line->must || room >= line->demand)
+			continue;
+		for (i = 0; i < problem->location_count; i++)
+		{
+			units += stock[i];
+			most = Max(most, stock[i]);
+		}
+		result->reason_line = l;
+		if (units < line->quantity)
+			result->reason = ROUTE_REASON_STOCK;
+		else if (line_whole(problem, l) && most < line->quantity)
+			result->reason = ROUTE_REASON_WHOLE_LINE;
+		else
+			result->reason = ROUTE_REASON_WEIGHT;
+		return true;
+	}
+	return false;
+}
+
+static void
+find_reason(const Scan *scan, const RouteControl *control, RouteResult *result)
+{
+	if (control->has_cost_below)
+		result->reason = ROUTE_REASON_COST;
+	else if (!scan->stepped)
+		result->reason = ROUTE_REASON_PACKAGES;
+	else if (scan->problem->packages_max == 0)
+		result->reason = ROUTE_REASON_WEIGHT;
+	else
+		result->reason = ROUTE_REASON_COMBINATION;
+}
+
+
+/* ----------------------------------------------------------------
+ *		The bound that follows from a certificate
+ *
+ * This reads the problem as it was given, all locations included, and knows
+ * nothing of scan, work or search.
+ * ----------------------------------------------------------------
+ */
+
+/* What one line can pay a location: this much per piece, so many pieces. */
+typedef struct Item
+{
+	int64_t		profit;
+	int64_t		weight;
+	int64_t		pieces;
+} Item;
+
+typedef struct Certificate
+{
+	const RouteProblem *problem;
+	const RouteResult *result;
+	const int64_t *duals;		/* of one level */
+	Item	   *items;
+	int64_t    *slack;			/* by location */
+	Entry	   *order;
+	bool		pack;			/* few whole lines: pack exactly */
+} Certificate;
+
+/* The line's item at the location; false when it pays nothing there. */
+static bool
+certificate_item(const Certificate *c, int32_t l, int32_t i, Item *item)
+{
+	const RouteProblem *problem = c->problem;
+	size_t		cell = (size_t) l * problem->location_count + i;
+	const RouteTariff *tariff = location_tariff(problem, i);
+	int64_t		quantity = problem->quantity[l];
+	int64_t		units = Min((int64_t) problem->stock[cell], quantity);
+	int64_t		weight = line_weight(problem, l);
+
+	if (line_whole(problem, l) && units < quantity)
+		return false;
+	if (tariff != NULL && weight > 0)
+	{
+		int64_t		fit = tariff->limit_grams[tariff->step_count - 1] / weight;
+
+		if (fit < quantity && line_whole(problem, l))
+			return false;
+		units = Min(units, fit);
+	}
+	if (units <= 0)
+		return false;
+	if (c->result->dual_whole[l])
+	{
+		item->profit = c->duals[l]
+			- problem->unit_cost[cell] * quantity * c->result->dual_scale;
+		item->weight = weight * quantity;
+		item->pieces = 1;
+	}
+	else
+	{
+		item->profit = c->duals[l]
+			- problem->unit_cost[cell] * c->result->dual_scale;
+		item->weight = weight;
+		item->pieces = units;
+	}
+	return item->profit > 0;
+}
+
+/* Least of package cost minus profits over all sets of items, exactly. */
+static int64_t
+certificate_pack(const Certificate *c, const RouteTariff *tariff, int32_t count)
+{
+	int64_t		least = INT64_MAX;
+	uint32_t	set;
+
+	for (set = 0; set < (uint32_t) 1 << count; set++)
+	{
+		int64_t		weight = 0;
+		int64_t		profit = 0;
+		int32_t		step;
+		int32_t		k;
+
+		for (k = 0; k < count; k++)
+			if (set & ((uint32_t) 1 << k))
+			{
+				weight += c->items[k].weight;
+				profit += c->items[k].profit;
+			}
+		step = tariff_step(tariff, weight);
+		if (step < tariff->step_count)
+			least = Min(least, tariff->cost[step] * c->result->dual_scale
+						- profit);
+	}
+	return least;
+}
+
+/* The same bound with a price per gram instead of the steps. */
+static int64_t
+certificate_at_slope(const Certificate *c, const RouteTariff *tariff,
+					 int32_t count, int64_t slope)
+{
+	int64_t		least = INT64_MAX;
+	int32_t		k;
+
+	for (k = 0; k < tariff->step_count; k++)
+		least = Min(least, tariff->cost[k] * c->result->dual_scale
+					- slope * tariff->limit_grams[k]);
+	for (k = 0; k < count; k++)
+	{
+		int64_t		left = c->items[k].profit - slope * c->items[k].weight;
+
+		if (left > 0)
+			least -= left * c->items[k].pieces;
+	}
+	return least;
+}
+
+/* Its maximum over slopes: the function is concave, so search by halves. */
+static int64_t
+certificate_slope(const Certificate *c, const RouteTariff *tariff,
+				  int32_t count)
+{
+	int64_t		limit = tariff->limit_grams[tariff->step_count - 1];
+	int64_t		low = 0;
+	int64_t		high = SCALED_MAX / 4 / Max(limit, 1);
+
+	while (low < high)
+	{
+		int64_t		middle = low + (high - low) / 2;
+
+		if (certificate_at_slope(c, tariff, count, middle + 1) >
+			certificate_at_slope(c, tariff, count, middle))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return certificate_at_slope(c, tariff, count, low);
+}
+
+static void
+certificate_slack(Certificate *c)
+{
+	const RouteProblem *problem = c->problem;
+	int32_t		i;
+
+	for (i = 0; i < problem->location_count; i++)
+	{
+		const RouteTariff *tariff = location_tariff(problem, i);
+		int64_t		slack = location_fixed(problem, i)
+			* c->result->dual_scale;
+		int32_t		count = 0;
+		int32_t		l;
+
+		for (l = 0; l < problem->line_count; l++)
+		{
+			Item	   *item = &c->items[count];
+
+			if (!certificate_item(c, l, i, item))
+				continue;
+			if (tariff == NULL)
+				slack -= item->profit * item->pieces;
+			else
+				count++;
+		}
+		if (tariff != NULL)
+			slack += c->pack && count <= ROUTE_VERIFY_PACK_LINES
+				? certificate_pack(c, tariff, count)
+				: certificate_slope(c, tariff, count);
+		c->slack[i] = slack;
+	}
+}
+
+/*
+ * Bound for plans whose latest location is exactly days late, from the slack
+ * of the locations: every unit pays its price, each location at most gives
+ * its negative slack back, at most packages_max of them do, and one location
+ * of these days is used.  INT64_MAX when no location has these days.
+ */
+static int64_t
+certificate_days(Certificate *c, int32_t days)
+{
+	const RouteProblem *problem = c->problem;
+	int64_t		sum = late_price(problem, days) * c->result->dual_scale;
+	int64_t		forced = INT64_MAX;
+	int32_t		count = 0;
+	int32_t		i;
+
+	for (i = 0; i < problem->location_count; i++)
+	{
+		if (location_days(problem, i) > days)
+			continue;
+		if (location_days(problem, i) == days)
+			forced = Min(forced, Max(c->slack[i], 0));
+		if (c->slack[i] >= 0)
+			continue;
+		c->order[count].cost = c->slack[i];
+		c->order[count].location = i;
+		count++;
+	}
+	if (forced == INT64_MAX)
+		return INT64_MAX;
+	if (problem->packages_max > 0 && count > problem->packages_max)
+	{
+		entry_sort(c->order, count);
+		count = problem->packages_max;
+	}
+	for (i = 0; i < count; i++)
+		sum += c->order[i].cost;
+	for (i = 0; i < problem->line_count; i++)
+		sum += c->duals[i] * (c->result->dual_whole[i] ? 1
+							  : problem->quantity[i]);
+	return sum + forced;
+}
+
+/* Prices above the penalty would not be a bound; below zero is harmless. */
+static bool
+certificate_prices_valid(const Certificate *c)
+{
+	int32_t		l;
+
+	for (l = 0; l < c->problem->line_count; l++)
+		if (!line_must(c->problem, l) && c->duals[l] >
+			line_penalty(c->problem, l) * c->result->dual_scale *
+			(c->result->dual_whole[l] ? c->problem->quantity[l] : 1))
+			return false;
+	return true;
+}
+
+/* Cost of leaving everything out, or INT64_MAX where that is not allowed. */
+static int64_t
+empty_plan_cost(const RouteProblem *problem)
+{
+	int64_t		sum = 0;
+	int32_t		l;
+
+	for (l = 0; l < problem->line_count; l++)
+	{
+		if (line_must(problem, l))
+			return INT64_MAX;
+		sum += line_penalty(problem, l) * problem->quantity[l];
+	}
+	return sum;
+}
+
+static bool
+certificate_begin(Certificate *c, const RouteProblem *problem, Arena *arena,
+				  const RouteResult *result, bool pack)
+{
+	int32_t		l;
+
+	c->problem = problem;
+	c->result = result;
+	c->items = TAKE(arena, Item, problem->line_count);
+	c->slack = TAKE(arena, int64_t, problem->location_count);
+	c->order = TAKE(arena, Entry, problem->location_count);
+	c->pack = pack;
+	for (l = 0; l < problem->line_count; l++)
+		if (!result->dual_whole[l])
+			c->pack = false;
+	return !arena->failed;
+}
+
+/*
+ * The certificate's bound on the cost of every plan.  Each number of days
+ * late is bounded with the prices of the first level that includes it, or of
+ * the last.  INT64_MIN when the certificate is not valid.
+ */
+static int64_t
+certificate_bound(const RouteProblem *problem, Arena *arena,
+				  const RouteResult *result, bool pack)
+{
+	Certificate c;
+	int64_t		bound = empty_plan_cost(problem);
+	int32_t		days = 0;
+	int32_t		last = 0;
+	int32_t		level;
+	int32_t		i;
+
+	if (result->level_count < 1 || result->dual_scale < 1 ||
+		!certificate_begin(&c, problem, arena, result, pack))
+		return INT64_MIN;
+	for (i = 0; i < problem->location_count; i++)
+		last = Max(last, location_days(problem, i));
+	for (level = 0; level < result->level_count; level++)
+	{
+		int32_t		until = level == result->level_count - 1 ? last
+			: Min(result->level_days[level], last);
+
+		c.duals = result->duals + (size_t) level * problem->line_count;
+		if (!certificate_prices_valid(&c))
+			return INT64_MIN;
+		certificate_slack(&c);
+		for (; days <= until; days++)
+		{
+			int64_t		here = certificate_days(&c, days);
+
+			if (here != INT64_MAX)
+				bound = Min(bound, -floor_div(-here, result->dual_scale));
+		}
+	}
+	return bound;
+}
+
+
+/* ----------------------------------------------------------------
+ *		route_solve
+ * ----------------------------------------------------------------
+ */
+
+/* Solve all levels; fills the certificate.  Returns the scaled dual bound. */
+static int64_t
+work_solve(Work *w, RouteResult *result, bool *certain)
+{
+	Cover	   *cover = NULL;
+	int64_t		least = INT64_MAX;
+	int32_t		level;
+	int32_t		l;
+
+	result->dual_scale = w->scale;
+	result->tie_rule = w->tie_rule;
+	result->level_count = levels_list(w, &result->level_days);
+	if (result->level_count < 0)
+		return INT64_MIN;
+	result->dual_whole = TAKE(w->arena, bool, w->n);
+	result->duals = TAKE(w->arena, int64_t,
+						 (size_t) w->n * result->level_count);
+	if (w->arena->failed)
+		return INT64_MIN;
+	*certain = w->all_whole;
+	for (l = 0; l < w->n; l++)
+		result->dual_whole[l] = w->lines[l].demand == 1;
+	for (level = 0; level < result->level_count; level++)
+	{
+		int64_t		bound;
+
+		level_solve(w, result->level_days[level], &cover,
+					result->duals + (size_t) w->n * level, &bound);
+		if (w->arena->failed)
+			return INT64_MIN;
+		least = Min(least, bound);
+		if (w->package_price > 0)
+			*certain = false;
+	}
+	return least;
+}
+
+/* Translate the incumbent back and say what has been proven about it. */
+static RouteStatus
+work_finish(Work *w, const Scan *scan, int64_t dual_bound, bool certain,
+			RouteResult *result)
+{
+	RouteShare *shares = TAKE(w->arena, RouteShare, w->plan_count);
+	int64_t		bound;
+	int32_t		s;
+
+	if (shares == NULL)
+		return ROUTE_OUT_OF_MEMORY;
+	for (s = 0; s < w->plan_count; s++)
+	{
+		const Line *line = &scan->lines[w->plan[s].line];
+
+		shares[s].line = w->plan[s].line;
+		shares[s].location = w->origin[w->plan[s].location];
+		shares[s].units = line->whole ? line->quantity : w->plan[s].units;
+	}
+	result_price(w->problem, w->arena, shares, w->plan_count, result);
+	if (w->arena->failed)
+		return ROUTE_OUT_OF_MEMORY;
+	result->dual_bound = certain
+		? Min(result->cost, floor_div(dual_bound, w->scale))
+		: certificate_bound(w->problem, w->arena, result, false);
+	bound = Min(w->best, w->open_bound);
+	result->proven = bound >= w->best;
+	result->lower_bound = result->proven ? result->cost
+		: Max(floor_div(bound, w->scale), Min(result->dual_bound, result->cost));
+	result->dual_bound = Min(result->dual_bound, result->lower_bound);
+	result->gap = result->cost - result->lower_bound;
+	if (!result->proven)
+		return ROUTE_FEASIBLE;
+	result->proof = result->dual_bound == result->cost
+		? ROUTE_PROOF_DUAL : ROUTE_PROOF_ENUMERATION;
+	return ROUTE_OPTIMAL;
+}
+
+static RouteStatus
+solve_in_arena(const RouteProblem *problem, const RouteControl *control,
+			   Arena *arena, RouteResult *result)
+{
+	Scan		scan;
+	Work		w;
+	RouteStatus status;
+	int64_t		dual_bound;
+	bool		certain = false;
+
+	scan.problem = problem;
+	scan.arena = arena;
+	scan.bad_input = check_problem(problem);
+	status = scan.bad_input != NULL ? ROUTE_BAD_INPUT : scan_problem(&scan);
+	if (status != ROUTE_OPTIMAL)
+	{
+		result->bad_input = scan.bad_input;
+		return status;
+	}
+	if (scan.any_must && find_line_reason(&scan, result))
+		return ROUTE_INFEASIBLE;
+	scan_bounds(&scan, control);
+	if (!work_build(&w, &scan, control))
+		return ROUTE_OUT_OF_MEMORY;
+	dual_bound = work_solve(&w, result, &certain);
+	result->nodes = w.nodes;
+	if (arena->failed)
+		return ROUTE_OUT_OF_MEMORY;
+	if (w.have_plan)
+		return work_finish(&w, &scan, dual_bound, certain, result);
+	if (Min(w.best, w.open_bound) < w.best)
+	{
+		result->lower_bound = floor_div(w.open_bound, w.scale);
+		return ROUTE_UNKNOWN;
+	}
+	find_reason(&scan, control, result);
+	return ROUTE_INFEASIBLE;
+}
+
+RouteStatus
+route_solve(const RouteProblem *problem, const RouteControl *control,
+			RouteResult *result)
+{
+	Arena		arena;
+
+	arena_begin(&arena, control);
+	result_begin(result);
+	return result_end(result, &arena,
+					  solve_in_arena(problem, control, &arena, result));
+}
