@@ -29,6 +29,9 @@
 
 #include <string.h>
 
+/* Smallest request to the caller's arena. */
+#define CHUNK_SIZE			8192
+
 /* Elementary operations between two calls of should_stop. */
 #define STOP_WORK			16384
 
@@ -36,12 +39,14 @@
 #define DEPTH_MAX			1000
 
 /* Packages kept for the cover, and the words of its memory. */
+#define COLUMNS_FEW			256
 #define COLUMNS_MAX			16384
 #define COLUMN_LINES_MAX	64
 #define COLUMN_WORK_MAX		2000000
 #define MEMO_BITS			13
 
 /* Rounds of dual adjustment and of local search at a root. */
+#define FIRST_PLAN_ROUNDS	6
 #define ADJUST_ROUNDS		4
 #define IMPROVE_TRIALS		400
 
@@ -55,6 +60,8 @@ typedef struct Arena
 	const RouteControl *control;
 	size_t		used;
 	size_t		max;
+	char	   *chunk;			/* rest of the last chunk */
+	size_t		chunk_left;
 	bool		failed;
 } Arena;
 
@@ -78,7 +85,6 @@ typedef struct Line
 	bool		must;
 	int64_t		penalty;		/* per unit of demand; unused when must */
 	int64_t		weight;			/* per unit of demand */
-	int64_t		base;			/* cheapest cost per unit of demand */
 	int64_t		full;			/* cheapest cost when shipped alone */
 	int32_t		full_location;	/* where, or -1 for nowhere */
 	Entry	   *entries;
@@ -95,12 +101,14 @@ typedef struct Scan
 	bool		stepped;		/* some location has a tariff table */
 	bool		any_must;
 	int64_t		ceiling;		/* above the cost of every plan */
-	int64_t		base;			/* sum of the lines' cheapest costs */
 	int64_t		best;			/* cost of the first plan, or the ceiling */
 	bool		have_plan;
 	int32_t    *plan;			/* by line: location or -1 */
-	int64_t    *excess;			/* by location: least above base, or -1 */
-	int64_t    *gain;			/* by location: saved against full */
+	int64_t		bound;			/* of all plans, without lateness */
+	int64_t    *price;			/* by line: what the bound asks of a unit */
+	int64_t    *room;			/* by location: demand it could serve */
+	int64_t    *slack;			/* by location: package less prices */
+	int64_t    *gain;			/* by location: saved by opening it */
 } Scan;
 
 typedef enum State
@@ -193,6 +201,7 @@ typedef struct Work
 	int64_t    *load;			/* by location: weight of the trial plan */
 	int32_t    *stamp;			/* by location: trial that last used it */
 	int32_t		stamp_now;
+	int32_t    *trial_used;		/* the locations of the trial plan */
 	RouteShare *trial;
 	int32_t		trial_count;
 	int32_t		trial_packages;
@@ -215,31 +224,46 @@ typedef struct Work
  * ----------------------------------------------------------------
  */
 
+/* Small requests share chunks, so that a small problem asks only once. */
 static void *
+arena_refill(Arena *arena, size_t bytes)
+{
+	size_t		size = Max(bytes, (size_t) CHUNK_SIZE);
+
+	if (size > arena->max - arena->used)
+		size = bytes;
+	if (arena->failed || size > arena->max - arena->used)
+	{
+		arena->failed = true;
+		return NULL;
+	}
+	arena->chunk = arena->control->alloc(arena->control->alloc_context, size);
+	arena->chunk_left = 0;
+	if (arena->chunk == NULL)
+	{
+		arena->failed = true;
+		return NULL;
+	}
+	arena->used += size;
+	arena->chunk_left = size;
+	return arena->chunk;
+}
+
+/* count is bounded by lines times locations, so the product cannot wrap. */
+static inline void *
 arena_take(Arena *arena, size_t count, size_t size)
 {
-	size_t		bytes;
-	void	   *chunk;
+	size_t		bytes = (count * size + 15) & ~(size_t) 15;
+	void	   *piece;
 
-	if (arena->failed || count > (size_t) 1 << 40)
-	{
-		arena->failed = true;
-		return NULL;
-	}
-	bytes = (count * size + 15) & ~(size_t) 15;
 	if (bytes == 0)
 		bytes = 16;
-	if (bytes > arena->max - arena->used)
-	{
-		arena->failed = true;
+	if (bytes > arena->chunk_left && arena_refill(arena, bytes) == NULL)
 		return NULL;
-	}
-	chunk = arena->control->alloc(arena->control->alloc_context, bytes);
-	if (chunk == NULL)
-		arena->failed = true;
-	else
-		arena->used += bytes;
-	return chunk;
+	piece = arena->chunk;
+	arena->chunk += bytes;
+	arena->chunk_left -= bytes;
+	return piece;
 }
 
 static void *
@@ -264,6 +288,8 @@ arena_begin(Arena *arena, const RouteControl *control)
 	arena->used = 0;
 	arena->max = control->memory_max > 0 ? control->memory_max
 		: ROUTE_MEMORY_DEFAULT;
+	arena->chunk = NULL;
+	arena->chunk_left = 0;
 	arena->failed = false;
 }
 
@@ -627,10 +653,10 @@ package_price(const Scan *scan, int32_t location, int64_t weight)
 	return price;
 }
 
+/* Where the line would be shipped to on its own, if in full. */
 static void
 line_cheapest(const Scan *scan, Line *line)
 {
-	int64_t		base = line->must ? INT64_MAX : line->penalty;
 	int64_t		full = line->must ? INT64_MAX : line->penalty * line->demand;
 	int32_t		e;
 
@@ -640,7 +666,6 @@ line_cheapest(const Scan *scan, Line *line)
 		const Entry *entry = &line->entries[e];
 		int64_t		alone;
 
-		base = Min(base, entry->cost);
 		if (entry->room < line->demand)
 			continue;
 		alone = entry->cost * line->demand
@@ -651,7 +676,6 @@ line_cheapest(const Scan *scan, Line *line)
 			line->full_location = entry->location;
 		}
 	}
-	line->base = base;
 	line->full = full;
 }
 
@@ -702,39 +726,44 @@ scan_ceiling(const Scan *scan)
 }
 
 /*
- * For each location: the least by which serving anything there exceeds the
- * cheapest cost, and what it saves on lines otherwise shipped alone.
+ * First prices: each location asks every unit it could serve for an equal
+ * part of its package, and each line takes the cheapest offer.  No location
+ * is then paid more than its package, so the prices are a bound.
  */
 static void
-scan_locations(Scan *scan)
+scan_prices(Scan *scan)
 {
+	int32_t		m = scan->problem->location_count;
+	int64_t    *part = scan->gain;
+	int32_t		i;
 	int32_t		l;
 
-	memset(scan->excess, 0xff,
-		   sizeof(int64_t) * (size_t) scan->problem->location_count);
-	memset(scan->gain, 0,
-		   sizeof(int64_t) * (size_t) scan->problem->location_count);
+	for (i = 0; i < m; i++)
+	{
+		scan->slack[i] = package_price(scan, i, 0);
+		part[i] = scan->room[i] <= 1 ? scan->slack[i]
+			: scan->slack[i] / scan->room[i];
+	}
+	scan->bound = 0;
 	for (l = 0; l < scan->problem->line_count; l++)
 	{
 		const Line *line = &scan->lines[l];
+		int64_t		price = line->must ? scan->ceiling / line->demand
+			: line->penalty;
 		int32_t		e;
 
 		for (e = 0; e < line->entry_count; e++)
+			price = Min(price, line->entries[e].cost
+						+ part[line->entries[e].location]);
+		for (e = 0; e < line->entry_count; e++)
 		{
 			const Entry *entry = &line->entries[e];
-			int64_t		above = entry->cost - line->base;
-			int64_t    *excess = &scan->excess[entry->location];
+			int64_t		paid = price - entry->cost;
 
-			/* -1 stands for none, and is the greatest as unsigned */
-			if ((uint64_t) above < (uint64_t) *excess)
-				*excess = above;
-			if (entry->room == line->demand && line->full != INT64_MAX)
-			{
-				int64_t		saved = line->full - entry->cost * line->demand;
-
-				scan->gain[entry->location] += Max(saved, 0);
-			}
+			scan->slack[entry->location] -= Max(paid, 0) * entry->room;
 		}
+		scan->price[l] = price;
+		scan->bound += price * line->demand;
 	}
 }
 
@@ -798,19 +827,39 @@ scan_empty_plan(Scan *scan)
 	}
 }
 
-/* The location that saves most against shipping each line alone, or -1. */
+/*
+ * The location that saves most against what lines cost now, or -1.  now is
+ * the cost of each line in full, INT64_MAX where there is no way yet.
+ */
 static int32_t
-scan_most_saving(const Scan *scan)
+scan_most_saving(Scan *scan, const int64_t *now)
 {
+	int32_t		m = scan->problem->location_count;
 	int64_t		least = 0;
 	int32_t		opened = -1;
 	int32_t		i;
+	int32_t		l;
 
-	for (i = 0; i < scan->problem->location_count; i++)
+	memset(scan->gain, 0, sizeof(int64_t) * (size_t) m);
+	for (l = 0; l < scan->problem->line_count; l++)
+	{
+		const Line *line = &scan->lines[l];
+		int32_t		e;
+
+		for (e = 0; e < line->entry_count; e++)
+		{
+			const Entry *entry = &line->entries[e];
+			int64_t		saved = now[l] - entry->cost * line->demand;
+
+			if (entry->room == line->demand)
+				scan->gain[entry->location] += Max(saved, 0);
+		}
+	}
+	for (i = 0; i < m; i++)
 	{
 		int64_t		added;
 
-		if (scan->excess[i] < 0)
+		if (scan->gain[i] == 0)
 			continue;
 		added = package_price(scan, i, 0) - scan->gain[i];
 		if (added < least)
@@ -822,36 +871,62 @@ scan_most_saving(const Scan *scan)
 	return opened;
 }
 
-/*
- * First plan: open the location that saves most, ship the rest of the lines
- * from wherever each is cheapest alone.
- */
+/* Send to the opened location every line that is cheaper there than now. */
 static void
-scan_first_plan(Scan *scan)
+scan_assign(Scan *scan, int64_t *now, int32_t opened)
 {
-	const RouteProblem *problem = scan->problem;
-	int32_t		opened = scan_most_saving(scan);
-	int64_t		price;
 	int32_t		l;
 
-	scan_empty_plan(scan);
-	for (l = 0; l < problem->line_count; l++)
-		if (scan->lines[l].must && scan->lines[l].full_location < 0)
-			return;
-	for (l = 0; l < problem->line_count; l++)
+	for (l = 0; l < scan->problem->line_count; l++)
 	{
 		const Line *line = &scan->lines[l];
 		int32_t		e;
 
-		scan->plan[l] = line->full_location;
-		for (e = 0; opened >= 0 && e < line->entry_count; e++)
-			if (line->entries[e].location == opened)
+		for (e = 0; e < line->entry_count; e++)
+		{
+			const Entry *entry = &line->entries[e];
+
+			if (entry->location != opened)
+				continue;
+			if (entry->room == line->demand &&
+				entry->cost * line->demand < now[l])
 			{
-				if (line->entries[e].room == line->demand &&
-					line->entries[e].cost * line->demand < line->full)
-					scan->plan[l] = opened;
-				break;
+				now[l] = entry->cost * line->demand;
+				scan->plan[l] = opened;
 			}
+			break;
+		}
+	}
+}
+
+/*
+ * First plan: begin with each line shipped alone, then open locations while
+ * that saves something.
+ */
+static void
+scan_first_plan(Scan *scan, int64_t *now, int32_t *kept)
+{
+	int32_t		n = scan->problem->line_count;
+	int32_t		round;
+	int64_t		price;
+	int32_t		l;
+
+	scan_empty_plan(scan);
+	memcpy(kept, scan->plan, sizeof(int32_t) * (size_t) n);
+	for (l = 0; l < n; l++)
+	{
+		if (scan->lines[l].must && scan->lines[l].full_location < 0)
+			return;
+		scan->plan[l] = scan->lines[l].full_location;
+		now[l] = scan->lines[l].full;
+	}
+	for (round = 0; round < FIRST_PLAN_ROUNDS && n > 1; round++)
+	{
+		int32_t		opened = scan_most_saving(scan, now);
+
+		if (opened < 0)
+			break;
+		scan_assign(scan, now, opened);
 	}
 	if (scan_price_plan(scan, scan->gain, &price) && price < scan->best)
 	{
@@ -859,7 +934,7 @@ scan_first_plan(Scan *scan)
 		scan->have_plan = true;
 	}
 	else
-		memset(scan->plan, 0xff, sizeof(int32_t) * (size_t) problem->line_count);
+		memcpy(scan->plan, kept, sizeof(int32_t) * (size_t) n);
 }
 
 static RouteStatus
@@ -874,7 +949,9 @@ scan_problem(Scan *scan)
 
 	scan->lines = TAKE(arena, Line, n);
 	scan->plan = TAKE(arena, int32_t, n);
-	scan->excess = TAKE(arena, int64_t, m);
+	scan->price = TAKE(arena, int64_t, n);
+	scan->room = TAKE_ZEROED(arena, int64_t, m);
+	scan->slack = TAKE(arena, int64_t, m);
 	scan->gain = TAKE(arena, int64_t, m);
 	entries = TAKE(arena, Entry, (size_t) n * m + 1);
 	if (arena->failed)
@@ -885,6 +962,7 @@ scan_problem(Scan *scan)
 	for (l = 0; l < n; l++)
 	{
 		Line	   *line = &scan->lines[l];
+		int32_t		e;
 
 		line_begin(scan, l);
 		line->entries = entries;
@@ -896,6 +974,8 @@ scan_problem(Scan *scan)
 		entries += line->entry_count;
 		if (!line->whole && !scan->stepped)
 			line_make_whole(line);
+		for (e = 0; e < line->entry_count; e++)
+			scan->room[line->entries[e].location] += line->entries[e].room;
 	}
 	scan->ceiling = scan_ceiling(scan);
 	if (scan->ceiling > SCALED_MAX / (4 * n + 8))
@@ -906,31 +986,31 @@ scan_problem(Scan *scan)
 	return ROUTE_OPTIMAL;
 }
 
-static void
+static bool
 scan_bounds(Scan *scan, const RouteControl *control)
 {
+	int32_t		n = scan->problem->line_count;
+	int64_t    *now = TAKE(scan->arena, int64_t, n);
+	int32_t    *kept = TAKE(scan->arena, int32_t, n);
 	int32_t		l;
 
-	scan->base = 0;
-	for (l = 0; l < scan->problem->line_count; l++)
-	{
+	if (scan->arena->failed)
+		return false;
+	for (l = 0; l < n; l++)
 		line_cheapest(scan, &scan->lines[l]);
-		if (scan->lines[l].base != INT64_MAX)
-			scan->base += scan->lines[l].base * scan->lines[l].demand;
-	}
 	scan->best = scan->ceiling;
 	if (control->has_cost_below)
 		scan->best = Min(scan->best, control->cost_below);
-	scan_locations(scan);
-	scan_first_plan(scan);
+	scan_prices(scan);
+	scan_first_plan(scan, now, kept);
+	return true;
 }
 
 /* Can the location be part of a plan as cheap as the first one? */
 static bool
 scan_survives(const Scan *scan, int32_t i)
 {
-	return scan->excess[i] >= 0 &&
-		scan->base + scan->excess[i] + package_price(scan, i, 0)
+	return scan->room[i] > 0 && scan->bound + scan->slack[i]
 		+ late_price(scan->problem, location_days(scan->problem, i))
 		<= scan->best;
 }
@@ -1052,6 +1132,7 @@ work_allocate(Work *w)
 	w->in_set = TAKE(arena, bool, m);
 	w->load = TAKE(arena, int64_t, m);
 	w->stamp = TAKE_ZEROED(arena, int32_t, m);
+	w->trial_used = TAKE(arena, int32_t, m);
 	return !arena->failed;
 }
 
@@ -1622,7 +1703,7 @@ trial_add(Work *w, int32_t l, int32_t i, int32_t units)
 	{
 		w->stamp[i] = w->stamp_now;
 		w->load[i] = 0;
-		w->trial_packages++;
+		w->trial_used[w->trial_packages++] = i;
 	}
 	w->load[i] += w->lines[l].weight * units;
 }
@@ -1648,12 +1729,12 @@ trial_packages_cost(const Work *w)
 {
 	int64_t		sum = 0;
 	int32_t		days = 0;
-	int32_t		i;
+	int32_t		k;
 
-	for (i = 0; i < w->m; i++)
+	for (k = 0; k < w->trial_packages; k++)
 	{
-		if (w->stamp[i] != w->stamp_now)
-			continue;
+		int32_t		i = w->trial_used[k];
+
 		sum += w->fixed[i];
 		if (w->tariff[i] != NULL)
 			sum += w->tariff[i]->cost[tariff_step(w->tariff[i], w->load[i])]
@@ -1918,6 +1999,7 @@ typedef struct Cover
 	int64_t		bound;			/* of the root: reduced costs add to it */
 	Column	   *columns;
 	int32_t		count;
+	int32_t		capacity;
 	int64_t		work;
 	bool		failed;
 
@@ -1944,7 +2026,7 @@ lowest_bit(uint64_t set)
 static void
 column_add(Cover *c, uint64_t lines, int64_t reduced, int32_t location)
 {
-	if (c->count >= COLUMNS_MAX)
+	if (c->count >= c->capacity)
 	{
 		c->failed = true;
 		return;
@@ -2125,6 +2207,9 @@ columns_list(Cover *c)
 	int32_t		i;
 	int32_t		l;
 
+	c->count = 0;
+	c->work = 0;
+	c->failed = false;
 	for (i = 0; i < w->m && !c->failed; i++)
 		if (w->state[i] != STATE_CLOSED)
 			columns_of_location(c, i);
@@ -2257,16 +2342,20 @@ solve_by_columns(Work *w, Cover *c)
 
 	if (w->n > COLUMN_LINES_MAX)
 		return false;
-	c->w = w;
-	c->bound = w->bound;
-	c->count = 0;
-	c->work = 0;
-	c->failed = false;
 	for (i = 0; i < w->m; i++)
 		if (w->state[i] != STATE_CLOSED && w->slack[i] < 0)
 			return false;
+	c->w = w;
+	c->bound = w->bound;
 	if (!columns_list(c))
-		return false;
+	{
+		if (c->capacity == COLUMNS_MAX || c->work > COLUMN_WORK_MAX)
+			return false;
+		c->columns = TAKE(w->arena, Column, COLUMNS_MAX);
+		c->capacity = COLUMNS_MAX;
+		if (w->arena->failed || !columns_list(c))
+			return false;
+	}
 	(void) work_tick(w, c->work);
 	columns_arrange(c);
 	c->all = w->n == 64 ? ~(uint64_t) 0 : ((uint64_t) 1 << w->n) - 1;
@@ -2286,7 +2375,8 @@ cover_create(Work *w)
 
 	if (c == NULL)
 		return NULL;
-	c->columns = TAKE(w->arena, Column, COLUMNS_MAX);
+	c->columns = TAKE(w->arena, Column, COLUMNS_FEW);
+	c->capacity = COLUMNS_FEW;
 	c->memo = w->stepped ? NULL
 		: TAKE(w->arena, Memo, (size_t) 1 << Min(w->n, MEMO_BITS));
 	return w->arena->failed ? NULL : c;
@@ -3106,9 +3196,11 @@ typedef struct Certificate
 {
 	const RouteProblem *problem;
 	const RouteResult *result;
-	const int64_t *duals;		/* of one level */
+	const int64_t *duals;		/* of one level, in 1/scale */
+	int64_t		scale;
 	Item	   *items;
 	int64_t    *slack;			/* by location */
+	bool	   *excluded;		/* by location: no part of a plan this cheap */
 	Entry	   *order;
 	bool		pack;			/* few whole lines: pack exactly */
 } Certificate;
@@ -3139,14 +3231,14 @@ certificate_item(const Certificate *c, int32_t l, int32_t i, Item *item)
 	if (c->result->dual_whole[l])
 	{
 		item->profit = c->duals[l]
-			- problem->unit_cost[cell] * quantity * c->result->dual_scale;
+			- problem->unit_cost[cell] * quantity * c->scale;
 		item->weight = weight * quantity;
 		item->pieces = 1;
 	}
 	else
 	{
 		item->profit = c->duals[l]
-			- problem->unit_cost[cell] * c->result->dual_scale;
+			- problem->unit_cost[cell] * c->scale;
 		item->weight = weight;
 		item->pieces = units;
 	}
@@ -3175,7 +3267,7 @@ certificate_pack(const Certificate *c, const RouteTariff *tariff, int32_t count)
 			}
 		step = tariff_step(tariff, weight);
 		if (step < tariff->step_count)
-			least = Min(least, tariff->cost[step] * c->result->dual_scale
+			least = Min(least, tariff->cost[step] * c->scale
 						- profit);
 	}
 	return least;
@@ -3190,7 +3282,7 @@ certificate_at_slope(const Certificate *c, const RouteTariff *tariff,
 	int32_t		k;
 
 	for (k = 0; k < tariff->step_count; k++)
-		least = Min(least, tariff->cost[k] * c->result->dual_scale
+		least = Min(least, tariff->cost[k] * c->scale
 					- slope * tariff->limit_grams[k]);
 	for (k = 0; k < count; k++)
 	{
@@ -3234,10 +3326,12 @@ certificate_slack(Certificate *c)
 	{
 		const RouteTariff *tariff = location_tariff(problem, i);
 		int64_t		slack = location_fixed(problem, i)
-			* c->result->dual_scale;
+			* c->scale;
 		int32_t		count = 0;
 		int32_t		l;
 
+		if (c->excluded[i])
+			continue;
 		for (l = 0; l < problem->line_count; l++)
 		{
 			Item	   *item = &c->items[count];
@@ -3267,14 +3361,14 @@ static int64_t
 certificate_days(Certificate *c, int32_t days)
 {
 	const RouteProblem *problem = c->problem;
-	int64_t		sum = late_price(problem, days) * c->result->dual_scale;
+	int64_t		sum = late_price(problem, days) * c->scale;
 	int64_t		forced = INT64_MAX;
 	int32_t		count = 0;
 	int32_t		i;
 
 	for (i = 0; i < problem->location_count; i++)
 	{
-		if (location_days(problem, i) > days)
+		if (c->excluded[i] || location_days(problem, i) > days)
 			continue;
 		if (location_days(problem, i) == days)
 			forced = Min(forced, Max(c->slack[i], 0));
@@ -3307,7 +3401,7 @@ certificate_prices_valid(const Certificate *c)
 
 	for (l = 0; l < c->problem->line_count; l++)
 		if (!line_must(c->problem, l) && c->duals[l] >
-			line_penalty(c->problem, l) * c->result->dual_scale *
+			line_penalty(c->problem, l) * c->scale *
 			(c->result->dual_whole[l] ? c->problem->quantity[l] : 1))
 			return false;
 	return true;
@@ -3331,7 +3425,7 @@ empty_plan_cost(const RouteProblem *problem)
 
 static bool
 certificate_begin(Certificate *c, const RouteProblem *problem, Arena *arena,
-				  const RouteResult *result, bool pack)
+				  const RouteResult *result)
 {
 	int32_t		l;
 
@@ -3339,8 +3433,9 @@ certificate_begin(Certificate *c, const RouteProblem *problem, Arena *arena,
 	c->result = result;
 	c->items = TAKE(arena, Item, problem->line_count);
 	c->slack = TAKE(arena, int64_t, problem->location_count);
+	c->excluded = TAKE_ZEROED(arena, bool, problem->location_count);
 	c->order = TAKE(arena, Entry, problem->location_count);
-	c->pack = pack;
+	c->pack = true;
 	for (l = 0; l < problem->line_count; l++)
 		if (!result->dual_whole[l])
 			c->pack = false;
@@ -3348,24 +3443,54 @@ certificate_begin(Certificate *c, const RouteProblem *problem, Arena *arena,
 }
 
 /*
- * The certificate's bound on the cost of every plan.  Each number of days
- * late is bounded with the prices of the first level that includes it, or of
- * the last.  INT64_MIN when the certificate is not valid.
+ * Exclude the locations which the first prices show to be in no plan as
+ * cheap as the result.
+ */
+static void
+certificate_exclude(Certificate *c)
+{
+	const RouteProblem *problem = c->problem;
+	int64_t		bound = 0;
+	int32_t		i;
+
+	c->duals = c->result->first_prices;
+	c->scale = 1;
+	if (!certificate_prices_valid(c))
+		return;
+	certificate_slack(c);
+	for (i = 0; i < problem->line_count; i++)
+		bound += c->duals[i] * (c->result->dual_whole[i] ? 1
+								: problem->quantity[i]);
+	for (i = 0; i < problem->location_count; i++)
+		bound += Min(c->slack[i], 0);
+	for (i = 0; i < problem->location_count; i++)
+		c->excluded[i] = bound + Max(c->slack[i], 0)
+			+ late_price(problem, location_days(problem, i))
+			> c->result->cost;
+}
+
+/*
+ * The certificate's bound: every plan costs at least this, or more than the
+ * result does.  Each number of days late is bounded with the prices of the
+ * first level that includes it, or of the last.  INT64_MIN when the
+ * certificate is not valid.
  */
 static int64_t
 certificate_bound(const RouteProblem *problem, Arena *arena,
-				  const RouteResult *result, bool pack)
+				  const RouteResult *result)
 {
 	Certificate c;
-	int64_t		bound = empty_plan_cost(problem);
+	int64_t		bound = Min(empty_plan_cost(problem), result->cost);
 	int32_t		days = 0;
 	int32_t		last = 0;
 	int32_t		level;
 	int32_t		i;
 
 	if (result->level_count < 1 || result->dual_scale < 1 ||
-		!certificate_begin(&c, problem, arena, result, pack))
+		!certificate_begin(&c, problem, arena, result))
 		return INT64_MIN;
+	certificate_exclude(&c);
+	c.scale = result->dual_scale;
 	for (i = 0; i < problem->location_count; i++)
 		last = Max(last, location_days(problem, i));
 	for (level = 0; level < result->level_count; level++)
@@ -3382,7 +3507,7 @@ certificate_bound(const RouteProblem *problem, Arena *arena,
 			int64_t		here = certificate_days(&c, days);
 
 			if (here != INT64_MAX)
-				bound = Min(bound, -floor_div(-here, result->dual_scale));
+				bound = Min(bound, -floor_div(-here, c.scale));
 		}
 	}
 	return bound;
@@ -3396,7 +3521,7 @@ certificate_bound(const RouteProblem *problem, Arena *arena,
 
 /* Solve all levels; fills the certificate.  Returns the scaled dual bound. */
 static int64_t
-work_solve(Work *w, RouteResult *result, bool *certain)
+work_solve(Work *w, const Scan *scan, RouteResult *result)
 {
 	Cover	   *cover = NULL;
 	int64_t		least = INT64_MAX;
@@ -3409,11 +3534,11 @@ work_solve(Work *w, RouteResult *result, bool *certain)
 	if (result->level_count < 0)
 		return INT64_MIN;
 	result->dual_whole = TAKE(w->arena, bool, w->n);
+	result->first_prices = scan->price;
 	result->duals = TAKE(w->arena, int64_t,
 						 (size_t) w->n * result->level_count);
 	if (w->arena->failed)
 		return INT64_MIN;
-	*certain = w->all_whole;
 	for (l = 0; l < w->n; l++)
 		result->dual_whole[l] = w->lines[l].demand == 1;
 	for (level = 0; level < result->level_count; level++)
@@ -3425,15 +3550,13 @@ work_solve(Work *w, RouteResult *result, bool *certain)
 		if (w->arena->failed)
 			return INT64_MIN;
 		least = Min(least, bound);
-		if (w->package_price > 0)
-			*certain = false;
 	}
 	return least;
 }
 
 /* Translate the incumbent back and say what has been proven about it. */
 static RouteStatus
-work_finish(Work *w, const Scan *scan, int64_t dual_bound, bool certain,
+work_finish(Work *w, const Scan *scan, int64_t dual_bound,
 			RouteResult *result)
 {
 	RouteShare *shares = TAKE(w->arena, RouteShare, w->plan_count);
@@ -3453,19 +3576,83 @@ work_finish(Work *w, const Scan *scan, int64_t dual_bound, bool certain,
 	result_price(w->problem, w->arena, shares, w->plan_count, result);
 	if (w->arena->failed)
 		return ROUTE_OUT_OF_MEMORY;
-	result->dual_bound = certain
-		? Min(result->cost, floor_div(dual_bound, w->scale))
-		: certificate_bound(w->problem, w->arena, result, false);
+	result->dual_bound = Min(result->cost, floor_div(dual_bound, w->scale));
 	bound = Min(w->best, w->open_bound);
 	result->proven = bound >= w->best;
 	result->lower_bound = result->proven ? result->cost
-		: Max(floor_div(bound, w->scale), Min(result->dual_bound, result->cost));
-	result->dual_bound = Min(result->dual_bound, result->lower_bound);
+		: floor_div(bound, w->scale);
 	result->gap = result->cost - result->lower_bound;
 	if (!result->proven)
 		return ROUTE_FEASIBLE;
 	result->proof = result->dual_bound == result->cost
 		? ROUTE_PROOF_DUAL : ROUTE_PROOF_ENUMERATION;
+	return ROUTE_OPTIMAL;
+}
+
+/*
+ * Do the first prices already prove the first plan?  With more than one
+ * package, or a rival as cheap, ties are left to the search.
+ */
+static bool
+scan_decides(const Scan *scan)
+{
+	const RouteProblem *problem = scan->problem;
+	int32_t		used = -1;
+	int32_t		i;
+
+	if (!scan->have_plan || scan->bound < scan->best ||
+		problem->late_table != NULL)
+		return false;
+	for (i = 0; i < problem->line_count; i++)
+	{
+		if (scan->plan[i] < 0)
+			continue;
+		if (used >= 0 && used != scan->plan[i])
+			return false;
+		used = scan->plan[i];
+	}
+	if (used < 0)
+		return true;
+	for (i = 0; i < problem->location_count; i++)
+		if (i != used && scan_survives(scan, i))
+			return false;
+	return true;
+}
+
+/* The answer when the first prices decide. */
+static RouteStatus
+scan_finish(const Scan *scan, RouteResult *result)
+{
+	const RouteProblem *problem = scan->problem;
+	Arena	   *arena = scan->arena;
+	RouteShare *shares = TAKE(arena, RouteShare, problem->line_count);
+	int32_t		count = 0;
+	int32_t		l;
+
+	result->level_count = 1;
+	result->level_days = TAKE_ZEROED(arena, int32_t, 1);
+	result->dual_whole = TAKE(arena, bool, problem->line_count);
+	if (arena->failed)
+		return ROUTE_OUT_OF_MEMORY;
+	for (l = 0; l < problem->line_count; l++)
+	{
+		result->dual_whole[l] = scan->lines[l].demand == 1;
+		if (scan->plan[l] < 0)
+			continue;
+		shares[count].line = l;
+		shares[count].location = scan->plan[l];
+		shares[count].units = problem->quantity[l];
+		count++;
+	}
+	result->first_prices = scan->price;
+	result->duals = scan->price;
+	result->dual_scale = 1;
+	result->tie_rule = ROUTE_TIE_PACKAGES_RANK;
+	result_price(problem, arena, shares, count, result);
+	result->lower_bound = result->dual_bound = result->cost;
+	result->gap = 0;
+	result->proven = true;
+	result->proof = ROUTE_PROOF_DUAL;
 	return ROUTE_OPTIMAL;
 }
 
@@ -3477,7 +3664,6 @@ solve_in_arena(const RouteProblem *problem, const RouteControl *control,
 	Work		w;
 	RouteStatus status;
 	int64_t		dual_bound;
-	bool		certain = false;
 
 	scan.problem = problem;
 	scan.arena = arena;
@@ -3490,15 +3676,18 @@ solve_in_arena(const RouteProblem *problem, const RouteControl *control,
 	}
 	if (scan.any_must && find_line_reason(&scan, result))
 		return ROUTE_INFEASIBLE;
-	scan_bounds(&scan, control);
+	if (!scan_bounds(&scan, control))
+		return ROUTE_OUT_OF_MEMORY;
+	if (scan_decides(&scan))
+		return scan_finish(&scan, result);
 	if (!work_build(&w, &scan, control))
 		return ROUTE_OUT_OF_MEMORY;
-	dual_bound = work_solve(&w, result, &certain);
+	dual_bound = work_solve(&w, &scan, result);
 	result->nodes = w.nodes;
 	if (arena->failed)
 		return ROUTE_OUT_OF_MEMORY;
 	if (w.have_plan)
-		return work_finish(&w, &scan, dual_bound, certain, result);
+		return work_finish(&w, &scan, dual_bound, result);
 	if (Min(w.best, w.open_bound) < w.best)
 	{
 		result->lower_bound = floor_div(w.open_bound, w.scale);

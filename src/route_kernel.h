@@ -214,16 +214,18 @@ typedef struct RouteResult
 	size_t		memory_used;
 
 	/*
-	 * Certificate.  For each level of lateness (locations at most level_days
-	 * late) one price per line, in 1/dual_scale of the cost unit; per unit,
-	 * or for the line as a whole where dual_whole is set.  dual_bound is the
-	 * bound that follows from these prices alone; it reaches cost when proof
-	 * is ROUTE_PROOF_DUAL.
+	 * Certificate.  Prices are per unit, or for the line as a whole where
+	 * dual_whole is set.  first_prices, in the cost unit, exclude locations
+	 * that no plan as cheap as this can use.  Then for each level of lateness
+	 * (locations at most level_days late) duals holds one price per line, in
+	 * 1/dual_scale of the cost unit.  dual_bound is the bound that follows
+	 * from these prices alone; it reaches cost with ROUTE_PROOF_DUAL.
 	 */
 	int64_t		dual_scale;
 	int32_t		level_count;
 	int32_t    *level_days;
 	bool	   *dual_whole;
+	int64_t    *first_prices;	/* by line */
 	int64_t    *duals;			/* [level * line_count + line] */
 	int64_t		dual_bound;
 } RouteResult;
