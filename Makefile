@@ -37,7 +37,7 @@ PG_CPPFLAGS = -Isrc -DOMS_VERSION=\"$(EXTVERSION)\"
 PG_CFLAGS = -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 
 # No bitcode: it needs clang, and nothing here is worth inlining into queries.
-with_llvm = no
+override with_llvm = no
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
