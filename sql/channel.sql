@@ -1,0 +1,48 @@
+-- channel.sql: where orders come from.
+
+CREATE FUNCTION oms.upsert_channels(channels jsonb, idempotency_key text DEFAULT NULL) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_upsert_channels';
+COMMENT ON FUNCTION oms.upsert_channels(jsonb, text) IS 'inserts or changes channels by code; a field left out keeps its value; returns the number of channels';
+
+CREATE PROCEDURE oms.init_channel() LANGUAGE plpgsql AS $init$
+BEGIN
+    CREATE SEQUENCE oms.channels_channel_id_seq AS bigint MAXVALUE 9007199254740991;
+    CREATE TABLE oms.channels (
+        channel_id         bigint NOT NULL DEFAULT nextval('oms.channels_channel_id_seq'),
+        tenant_id          int NOT NULL DEFAULT 1,
+        active             boolean NOT NULL DEFAULT true,
+        backorder          boolean NOT NULL DEFAULT false,
+        code               text NOT NULL CHECK (octet_length(code) BETWEEN 1 AND 200),
+        name               text,
+        currency           text NOT NULL DEFAULT 'EUR' CHECK (currency ~ '^[A-Z]{3}$'),
+        time_zone          text NOT NULL DEFAULT 'UTC',
+        capture            text NOT NULL DEFAULT 'shipping' CHECK (capture IN ('placing', 'release', 'shipping', 'manual')),
+        confirmation       text NOT NULL DEFAULT 'none' CHECK (confirmation IN ('none', 'required')),
+        external_ref       text,
+        attributes         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
+        PRIMARY KEY (channel_id, tenant_id),
+        UNIQUE (tenant_id, code)
+    );
+    ALTER SEQUENCE oms.channels_channel_id_seq OWNED BY oms.channels.channel_id;
+    COMMENT ON TABLE oms.channels IS 'sales channels and their rules';
+    COMMENT ON COLUMN oms.channels.backorder IS 'units that no location has may be promised up to stock.backorder_limit';
+    COMMENT ON COLUMN oms.channels.confirmation IS 'required: nothing is released before confirm_order';
+    CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.channels
+        FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
+
+    -- A plain function, so that the check also holds for rows written by hand; pg_timezone_names is too slow for a CHECK.
+    CREATE FUNCTION oms.check_channel() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $f$
+    BEGIN
+        BEGIN
+            PERFORM now() AT TIME ZONE NEW.time_zone;
+        EXCEPTION WHEN invalid_parameter_value THEN
+            RAISE EXCEPTION 'time zone "%" is not known', NEW.time_zone USING ERRCODE = 'OM006',
+                HINT = 'Names are listed in pg_timezone_names.';
+        END;
+        RETURN NEW;
+    END $f$;
+    CREATE TRIGGER check_channel BEFORE INSERT OR UPDATE OF time_zone ON oms.channels
+        FOR EACH ROW EXECUTE FUNCTION oms.check_channel();
+END $init$;

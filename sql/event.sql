@@ -1,0 +1,61 @@
+-- event.sql: every change, append-only; history and outbox in one.
+
+CREATE PROCEDURE oms.init_event() LANGUAGE plpgsql AS $init$
+BEGIN
+    CREATE SEQUENCE oms.events_event_id_seq AS bigint MAXVALUE 9007199254740991;
+    -- Columns by width: two eight-byte ids first, so that a row has no padding.  txid tells consumers which
+    -- transactions may still be open behind a position; it is never compared across a restore.
+    CREATE TABLE oms.events (
+        event_id    bigint NOT NULL DEFAULT nextval('oms.events_event_id_seq'),
+        order_id    bigint,
+        object_id   bigint,
+        rule        bigint,
+        txid        xid8 NOT NULL DEFAULT pg_current_xact_id(),
+        at          timestamptz NOT NULL,
+        tenant_id   int NOT NULL,
+        object_type text NOT NULL,
+        type        text NOT NULL,
+        action      text,
+        from_state  text,
+        to_state    text,
+        actor       text NOT NULL,
+        reason      text,
+        data        jsonb,
+        PRIMARY KEY (event_id, at, tenant_id)
+    ) PARTITION BY RANGE (at);
+    ALTER SEQUENCE oms.events_event_id_seq OWNED BY oms.events.event_id;
+    CREATE INDEX events_order ON oms.events (order_id, event_id);
+    COMMENT ON TABLE oms.events IS 'every change of every object, in the transaction that made it; partitioned by month';
+    COMMENT ON COLUMN oms.events.rule IS 'transition_id of the transition that allowed the step';
+    CREATE TABLE oms.events_default PARTITION OF oms.events DEFAULT;
+    PERFORM oms.create_partitions(pg_catalog.now(), 3);
+END $init$;
+
+CREATE FUNCTION oms.create_partitions(from_time timestamptz, months integer) RETURNS integer LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $f$
+DECLARE
+    month date := date_trunc('month', from_time AT TIME ZONE 'UTC')::date;
+    parent text;
+    part text;
+    made integer := 0;
+BEGIN
+    IF months IS NULL OR months < 0 OR months > 120 OR from_time IS NULL THEN
+        RAISE EXCEPTION 'months must be between 0 and 120' USING ERRCODE = 'OM006',
+            HINT = 'Partitions are made for the month of from_time and that many months after it.';
+    END IF;
+    FOR i IN 0 .. months LOOP
+        FOREACH parent IN ARRAY ARRAY['events', 'stock_movements'] LOOP
+            part := format('%s_%s', parent, to_char(month, 'YYYYMM'));
+            IF to_regclass('oms.' || parent) IS NULL OR to_regclass('oms.' || part) IS NOT NULL THEN
+                CONTINUE;
+            END IF;
+            EXECUTE format('CREATE TABLE oms.%I PARTITION OF oms.%I FOR VALUES FROM (%L) TO (%L)', part, parent,
+                           to_char(month, 'YYYY-MM-DD') || ' 00:00:00+00',
+                           to_char(month + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
+            made := made + 1;
+        END LOOP;
+        month := (month + interval '1 month')::date;
+    END LOOP;
+    RETURN made;
+END $f$;
+COMMENT ON FUNCTION oms.create_partitions(timestamptz, integer) IS 'makes the monthly partitions of events and stock_movements for the month of from_time and the given number of months after it; rows without one go to the default partition';

@@ -1,0 +1,56 @@
+-- grants.sql: roles, and who may call what.  Nothing is for PUBLIC.
+
+CREATE PROCEDURE oms.init_grants() LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $init$
+DECLARE
+    app       text[] := ARRAY['place_order', 'preview_order', 'get_order', 'find_order', 'order_timeline', 'cancel_order',
+                              'confirm_order', 'available', 'add_payment', 'record_payment_event', 'order_balance',
+                              'state_diagram', 'version', 'current_time'];
+    warehouse text[] := ARRAY['receive_stock', 'adjust_stock', 'count_stock', 'available', 'get_order', 'find_order',
+                              'order_timeline', 'release_fulfillment', 'accept_fulfillment', 'pick_fulfillment',
+                              'pack_fulfillment', 'ready_for_pickup', 'ship_fulfillment', 'pick_up_fulfillment',
+                              'deliver_fulfillment', 'cancel_fulfillment', 'state_diagram', 'version', 'current_time'];
+    role_name text;
+    granted   record;
+BEGIN
+    FOREACH role_name IN ARRAY ARRAY['oms_app', 'oms_warehouse', 'oms_analyst', 'oms_admin'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
+            EXCEPTION
+                WHEN duplicate_object OR unique_violation THEN
+                    NULL;   -- another database of the cluster was faster
+                WHEN insufficient_privilege THEN
+                    RAISE EXCEPTION 'role % does not exist and cannot be created by %', role_name, current_user
+                        USING ERRCODE = 'OM012', HINT = format('Ask a superuser for: CREATE ROLE %I NOLOGIN;', role_name);
+            END;
+        END IF;
+        EXECUTE format('GRANT USAGE ON SCHEMA oms TO %I', role_name);
+    END LOOP;
+    FOR granted IN
+        SELECT p.oid::regprocedure AS signature, p.proname::text AS name
+        FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+             JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'oms'
+        WHERE p.prokind = 'f'
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO oms_admin', granted.signature);
+        IF granted.name = ANY (app) THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO oms_app', granted.signature);
+        END IF;
+        IF granted.name = ANY (warehouse) THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO oms_warehouse', granted.signature);
+        END IF;
+        IF granted.name IN ('audit', 'state_diagram', 'version', 'current_time') THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO oms_analyst', granted.signature);
+        END IF;
+    END LOOP;
+    REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA oms FROM PUBLIC;
+
+    -- Configuration is edited in tables; everything else is written by functions only.
+    GRANT SELECT, INSERT, UPDATE, DELETE ON oms.channels, oms.locations, oms.channel_locations, oms.items,
+        oms.state_machines, oms.transitions, oms.role_scopes TO oms_admin;
+    GRANT USAGE ON ALL SEQUENCES IN SCHEMA oms TO oms_admin;
+    GRANT SELECT ON ALL TABLES IN SCHEMA oms TO oms_admin;
+END $init$;
+
+REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA oms FROM PUBLIC;

@@ -1,0 +1,34 @@
+-- item.sql: what is sold.
+
+CREATE FUNCTION oms.upsert_items(items jsonb, idempotency_key text DEFAULT NULL) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_upsert_items';
+COMMENT ON FUNCTION oms.upsert_items(jsonb, text) IS 'inserts or changes items by SKU; a field left out keeps its value; returns the number of items';
+
+CREATE PROCEDURE oms.init_item() LANGUAGE plpgsql AS $init$
+BEGIN
+    CREATE SEQUENCE oms.items_item_id_seq AS bigint MAXVALUE 9007199254740991;
+    CREATE TABLE oms.items (
+        item_id      bigint NOT NULL DEFAULT nextval('oms.items_item_id_seq'),
+        tenant_id    int NOT NULL DEFAULT 1,
+        weight_grams int CHECK (weight_grams >= 0),
+        length_mm    int CHECK (length_mm >= 0),
+        width_mm     int CHECK (width_mm >= 0),
+        height_mm    int CHECK (height_mm >= 0),
+        active       boolean NOT NULL DEFAULT true,
+        backorder    boolean NOT NULL DEFAULT true,
+        kind         text NOT NULL DEFAULT 'stocked' CHECK (kind IN ('stocked', 'digital', 'service')),
+        sku          text NOT NULL CHECK (octet_length(sku) BETWEEN 1 AND 200),
+        name         text,
+        unit         text NOT NULL DEFAULT 'piece',
+        price        numeric CHECK (price >= 0),
+        external_ref text,
+        attributes   jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
+        PRIMARY KEY (item_id, tenant_id),
+        UNIQUE (tenant_id, sku)
+    );
+    ALTER SEQUENCE oms.items_item_id_seq OWNED BY oms.items.item_id;
+    COMMENT ON TABLE oms.items IS 'items; quantities are whole base units (unit)';
+    COMMENT ON COLUMN oms.items.price IS 'price of a unit where an order line gives none';
+    COMMENT ON COLUMN oms.items.backorder IS 'with channels.backorder: may be promised beyond what is on hand, up to stock.backorder_limit';
+END $init$;

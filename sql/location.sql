@@ -1,0 +1,51 @@
+-- location.sql: where orders ship from, and which channel may use which location.
+
+CREATE FUNCTION oms.upsert_locations(locations jsonb, idempotency_key text DEFAULT NULL) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_upsert_locations';
+COMMENT ON FUNCTION oms.upsert_locations(jsonb, text) IS 'inserts or changes locations by code; a field left out keeps its value; "channels" lists the channels that may use the location; returns the number of locations';
+
+CREATE PROCEDURE oms.init_location() LANGUAGE plpgsql AS $init$
+BEGIN
+    CREATE SEQUENCE oms.locations_location_id_seq AS bigint MAXVALUE 9007199254740991;
+    CREATE TABLE oms.locations (
+        location_id        bigint NOT NULL DEFAULT nextval('oms.locations_location_id_seq'),
+        latitude           float8 CHECK (latitude BETWEEN -90 AND 90),
+        longitude          float8 CHECK (longitude BETWEEN -180 AND 180),
+        tenant_id          int NOT NULL DEFAULT 1,
+        rank               int NOT NULL DEFAULT 100,
+        active             boolean NOT NULL DEFAULT true,
+        ships              boolean NOT NULL DEFAULT true,
+        pickup             boolean NOT NULL DEFAULT false,
+        kind               text NOT NULL DEFAULT 'warehouse' CHECK (kind IN ('warehouse', 'store', 'supplier')),
+        code               text NOT NULL CHECK (octet_length(code) BETWEEN 1 AND 200),
+        name               text,
+        country            text CHECK (country ~ '^[A-Z]{2}$'),
+        postal_code        text,
+        time_zone          text NOT NULL DEFAULT 'UTC',
+        address            jsonb,
+        external_ref       text,
+        attributes         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
+        PRIMARY KEY (location_id, tenant_id),
+        UNIQUE (tenant_id, code),
+        CHECK ((latitude IS NULL) = (longitude IS NULL))
+    );
+    ALTER SEQUENCE oms.locations_location_id_seq OWNED BY oms.locations.location_id;
+    COMMENT ON TABLE oms.locations IS 'warehouses, stores and suppliers';
+    COMMENT ON COLUMN oms.locations.rank IS 'ties go to the lower number';
+    CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.locations
+        FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
+
+    CREATE TABLE oms.channel_locations (
+        channel_id  bigint NOT NULL,
+        location_id bigint NOT NULL,
+        tenant_id   int NOT NULL DEFAULT 1,
+        rank        int,
+        PRIMARY KEY (channel_id, location_id, tenant_id),
+        FOREIGN KEY (channel_id, tenant_id) REFERENCES oms.channels ON DELETE CASCADE,
+        FOREIGN KEY (location_id, tenant_id) REFERENCES oms.locations ON DELETE CASCADE
+    );
+    COMMENT ON TABLE oms.channel_locations IS 'which locations a channel may use; a channel without rows uses every active location';
+    CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.channel_locations
+        FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
+END $init$;

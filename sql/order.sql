@@ -1,0 +1,144 @@
+-- order.sql: orders, their lines, deliveries and adjustments.
+
+CREATE FUNCTION oms.place_order(doc jsonb, idempotency_key text DEFAULT NULL) RETURNS jsonb
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_place_order';
+COMMENT ON FUNCTION oms.place_order(jsonb, text) IS 'validates, reserves, routes, plans and records one order in the current transaction; the same document again gives the first answer';
+
+CREATE FUNCTION oms.preview_order(doc jsonb) RETURNS jsonb
+    LANGUAGE c STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_preview_order';
+COMMENT ON FUNCTION oms.preview_order(jsonb) IS 'the answer that place_order would give now, with nothing locked or written';
+
+CREATE FUNCTION oms.get_order(order_id bigint) RETURNS jsonb
+    LANGUAGE c STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_get_order';
+COMMENT ON FUNCTION oms.get_order(bigint) IS 'the whole order as one document';
+
+CREATE FUNCTION oms.find_order(channel text, external_ref text) RETURNS bigint
+    LANGUAGE c STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_find_order';
+COMMENT ON FUNCTION oms.find_order(text, text) IS 'order_id of a channel''s reference, null where there is none';
+
+CREATE FUNCTION oms.order_timeline(order_id bigint)
+    RETURNS TABLE (event_id bigint, at timestamptz, actor text, object_type text, object_id bigint, type text,
+                   action text, from_state text, to_state text, rule bigint, reason text, data jsonb)
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 20 SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_order_timeline';
+COMMENT ON FUNCTION oms.order_timeline(bigint) IS 'every step of an order and its parts, in order';
+
+CREATE FUNCTION oms.confirm_order(order_id bigint, idempotency_key text DEFAULT NULL) RETURNS jsonb
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_confirm_order';
+COMMENT ON FUNCTION oms.confirm_order(bigint, text) IS 'approves a placed order; where the channel requires it nothing is released before';
+
+CREATE FUNCTION oms.cancel_order(order_id bigint, lines jsonb DEFAULT NULL, reason text DEFAULT NULL,
+                                 idempotency_key text DEFAULT NULL) RETURNS jsonb
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_cancel_order';
+COMMENT ON FUNCTION oms.cancel_order(bigint, jsonb, text, text) IS 'cancels what has not shipped: all of it, or the given lines and quantities; frees the promises';
+
+CREATE PROCEDURE oms.init_order() LANGUAGE plpgsql AS $init$
+BEGIN
+    CREATE SEQUENCE oms.orders_order_id_seq AS bigint MAXVALUE 9007199254740991;
+    -- Children of orders have no foreign key to it: the check costs more than the insert of the child row, all writes go
+    -- through one call, and audit() reports an orphan.
+    CREATE TABLE oms.orders (
+        order_id           bigint NOT NULL DEFAULT nextval('oms.orders_order_id_seq'),
+        channel_id         bigint NOT NULL,
+        placed_at          timestamptz NOT NULL,
+        document_hash      bigint,
+        tenant_id          int NOT NULL,
+        version            int NOT NULL DEFAULT 1,
+        status             text NOT NULL,
+        payment_status     text NOT NULL CHECK (payment_status IN ('unpaid', 'authorized', 'partially_paid', 'paid',
+                                                'partially_refunded', 'refunded', 'overpaid')),
+        fulfillment_status text NOT NULL CHECK (fulfillment_status IN ('unallocated', 'backordered', 'allocated', 'released',
+                                                'partially_shipped', 'shipped', 'partially_delivered', 'delivered', 'returned')),
+        currency           text NOT NULL,
+        external_ref       text NOT NULL,
+        item_total         numeric NOT NULL,
+        discount_total     numeric NOT NULL,
+        shipping_total     numeric NOT NULL,
+        fee_total          numeric NOT NULL,
+        tax_total          numeric NOT NULL,
+        total              numeric NOT NULL,
+        customer_ref       text,
+        customer           jsonb,
+        bill_to            jsonb,
+        attributes         jsonb,
+        notes              text,
+        PRIMARY KEY (order_id, tenant_id),
+        UNIQUE (tenant_id, channel_id, external_ref)
+    ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+    ALTER SEQUENCE oms.orders_order_id_seq OWNED BY oms.orders.order_id;
+    CREATE INDEX orders_customer ON oms.orders (tenant_id, customer_ref) WHERE customer_ref IS NOT NULL;
+    COMMENT ON TABLE oms.orders IS 'one row per order';
+    COMMENT ON COLUMN oms.orders.document_hash IS 'hash of the document that placed the order: the same document again is the same order';
+    COMMENT ON COLUMN oms.orders.tax_total IS 'all taxes; those included in prices do not add to total';
+    CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.orders FOR EACH ROW
+        WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')
+        EXECUTE FUNCTION oms.guard_transition('order');
+
+    CREATE TABLE oms.order_lines (
+        order_id         bigint NOT NULL,
+        item_id          bigint NOT NULL,
+        tenant_id        int NOT NULL,
+        line_no          int NOT NULL CHECK (line_no > 0),
+        delivery_no      int NOT NULL,
+        ordered          int NOT NULL CHECK (ordered > 0),
+        allocated        int NOT NULL DEFAULT 0 CHECK (allocated >= 0),
+        backordered      int NOT NULL DEFAULT 0 CHECK (backordered >= 0),
+        released         int NOT NULL DEFAULT 0 CHECK (released >= 0),
+        shipped          int NOT NULL DEFAULT 0 CHECK (shipped >= 0),
+        delivered        int NOT NULL DEFAULT 0 CHECK (delivered >= 0),
+        cancelled        int NOT NULL DEFAULT 0 CHECK (cancelled >= 0),
+        return_requested int NOT NULL DEFAULT 0 CHECK (return_requested >= 0),
+        returned         int NOT NULL DEFAULT 0 CHECK (returned >= 0),
+        replaced         int NOT NULL DEFAULT 0 CHECK (replaced >= 0),
+        written_off      int NOT NULL DEFAULT 0 CHECK (written_off >= 0),
+        unit_price       numeric NOT NULL CHECK (unit_price >= 0),
+        amount           numeric NOT NULL,
+        name             text,
+        external_ref     text,
+        attributes       jsonb,
+        PRIMARY KEY (order_id, line_no, tenant_id),
+        CONSTRAINT order_lines_units CHECK (allocated + backordered + cancelled <= ordered),
+        CONSTRAINT order_lines_released CHECK (released <= allocated),
+        CONSTRAINT order_lines_shipped CHECK (shipped <= released),
+        CONSTRAINT order_lines_delivered CHECK (delivered <= shipped),
+        CONSTRAINT order_lines_returned CHECK (return_requested + returned + written_off <= shipped)
+    ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+    COMMENT ON TABLE oms.order_lines IS 'lines with their quantity ledger: each stage counts the units that reached it, so allocated contains released, released contains shipped, shipped contains delivered';
+    COMMENT ON COLUMN oms.order_lines.amount IS 'ordered times unit_price, rounded to the currency';
+
+    CREATE TABLE oms.order_deliveries (
+        order_id           bigint NOT NULL,
+        pickup_location_id bigint,
+        requested_at       timestamptz,
+        promised_at        timestamptz,
+        tenant_id          int NOT NULL,
+        delivery_no        int NOT NULL,
+        method             text NOT NULL CHECK (method IN ('ship', 'pickup', 'ship_to_store', 'carry_out', 'digital', 'service')),
+        service            text,
+        address            jsonb,
+        PRIMARY KEY (order_id, delivery_no, tenant_id)
+    ) WITH (fillfactor = 90);
+    COMMENT ON TABLE oms.order_deliveries IS 'ship groups of an order: where to and how';
+
+    CREATE TABLE oms.order_adjustments (
+        order_id      bigint NOT NULL,
+        tenant_id     int NOT NULL,
+        adjustment_no int NOT NULL,
+        line_no       int,
+        included      boolean NOT NULL DEFAULT false,
+        type          text NOT NULL CHECK (type IN ('discount', 'tax', 'shipping', 'fee')),
+        code          text,
+        amount        numeric NOT NULL,
+        PRIMARY KEY (order_id, adjustment_no, tenant_id),
+        CHECK (type <> 'discount' OR amount <= 0),
+        CHECK (type = 'tax' OR NOT included)
+    );
+    COMMENT ON TABLE oms.order_adjustments IS 'discounts (negative), taxes, shipping charges and fees of an order or of one line';
+    COMMENT ON COLUMN oms.order_adjustments.included IS 'a tax that the prices contain already';
+END $init$;

@@ -1,0 +1,75 @@
+-- stock.sql: counters and their ledger.
+
+CREATE FUNCTION oms.receive_stock(location text, sku text, quantity integer, reference text DEFAULT NULL,
+                                  idempotency_key text DEFAULT NULL) RETURNS integer
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_receive_stock';
+COMMENT ON FUNCTION oms.receive_stock(text, text, integer, text, text) IS 'adds units that arrived at a location; returns the new on hand';
+
+CREATE FUNCTION oms.adjust_stock(location text, sku text, quantity integer, reason text, reference text DEFAULT NULL,
+                                 idempotency_key text DEFAULT NULL) RETURNS integer
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_adjust_stock';
+COMMENT ON FUNCTION oms.adjust_stock(text, text, integer, text, text, text) IS 'changes on hand by a positive or negative quantity with a reason; returns the new on hand';
+
+CREATE FUNCTION oms.count_stock(location text, sku text, counted integer, reference text DEFAULT NULL,
+                                idempotency_key text DEFAULT NULL) RETURNS jsonb
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_count_stock';
+COMMENT ON FUNCTION oms.count_stock(text, text, integer, text, text) IS 'sets on hand to what was counted; promises that the count cannot cover are withdrawn, the newest first, and listed';
+
+CREATE FUNCTION oms.set_stock_limits(location text, sku text, safety integer DEFAULT NULL,
+                                     backorder_limit integer DEFAULT NULL,
+                                     idempotency_key text DEFAULT NULL) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_set_stock_limits';
+COMMENT ON FUNCTION oms.set_stock_limits(text, text, integer, integer, text) IS 'sets safety stock and backorder limit of an item at a location; null keeps the value';
+
+CREATE FUNCTION oms.available(sku text, channel text DEFAULT NULL, location text DEFAULT NULL)
+    RETURNS TABLE (location text, on_hand bigint, reserved bigint, safety bigint, available bigint)
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 20 SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_available';
+COMMENT ON FUNCTION oms.available(text, text, text) IS 'units that can be promised now, one row per location that the channel may use';
+
+CREATE PROCEDURE oms.init_stock() LANGUAGE plpgsql AS $init$
+BEGIN
+    -- One row per item and location.  fillfactor leaves room for HOT updates; no index stands on a counter.
+    CREATE TABLE oms.stock (
+        item_id         bigint NOT NULL,
+        location_id     bigint NOT NULL,
+        tenant_id       int NOT NULL DEFAULT 1,
+        on_hand         int NOT NULL DEFAULT 0 CHECK (on_hand BETWEEN 0 AND 1000000000),
+        reserved        int NOT NULL DEFAULT 0 CHECK (reserved >= 0),
+        safety          int NOT NULL DEFAULT 0 CHECK (safety BETWEEN 0 AND 1000000000),
+        backorder_limit int NOT NULL DEFAULT 0 CHECK (backorder_limit BETWEEN 0 AND 1000000000),
+        PRIMARY KEY (tenant_id, item_id, location_id),
+        CONSTRAINT stock_never_oversold CHECK (reserved <= on_hand + backorder_limit),
+        FOREIGN KEY (item_id, tenant_id) REFERENCES oms.items,
+        FOREIGN KEY (location_id, tenant_id) REFERENCES oms.locations
+    ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+    COMMENT ON TABLE oms.stock IS 'sellable stock, one row per item and location; a missing row counts as zero';
+    COMMENT ON COLUMN oms.stock.reserved IS 'units promised to orders: the open units of allocations';
+    COMMENT ON COLUMN oms.stock.backorder_limit IS 'units that may be promised beyond on hand';
+
+    CREATE SEQUENCE oms.stock_movements_movement_id_seq AS bigint MAXVALUE 9007199254740991;
+    CREATE TABLE oms.stock_movements (
+        movement_id    bigint NOT NULL DEFAULT nextval('oms.stock_movements_movement_id_seq'),
+        item_id        bigint NOT NULL,
+        location_id    bigint NOT NULL,
+        order_id       bigint,
+        at             timestamptz NOT NULL,
+        tenant_id      int NOT NULL,
+        on_hand_delta  int NOT NULL,
+        reserved_delta int NOT NULL,
+        type           text NOT NULL,
+        reason         text,
+        reference      text,
+        actor          text NOT NULL,
+        PRIMARY KEY (movement_id, at, tenant_id)
+    ) PARTITION BY RANGE (at);
+    ALTER SEQUENCE oms.stock_movements_movement_id_seq OWNED BY oms.stock_movements.movement_id;
+    CREATE INDEX stock_movements_item ON oms.stock_movements (item_id, location_id, at);
+    COMMENT ON TABLE oms.stock_movements IS 'ledger: every change of a counter except the taking of a promise, whose ledger row is the allocation itself';
+    CREATE TABLE oms.stock_movements_default PARTITION OF oms.stock_movements DEFAULT;
+    PERFORM oms.create_partitions(pg_catalog.now(), 3);
+END $init$;

@@ -1,0 +1,315 @@
+/*
+ * allocation.c
+ *	  Promises: units of a line at a location.
+ */
+#include "oms.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+
+#include "allocation.h"
+#include "call.h"
+#include "event.h"
+#include "order.h"
+#include "relation.h"
+
+/* Tries to find the orders that hold a counter's promises before giving up. */
+#define WITHDRAW_ATTEMPTS_MAX 10
+
+#define ALLOCATION_COLUMNS \
+	"a.order_id, a.fulfillment_id, a.item_id, a.location_id, a.line_no, a.promised, a.picked, a.shipped," \
+	" a.cancelled, f.backordered, f.status"
+
+static OmsPlan of_order_plan = {
+	.sql = "SELECT " ALLOCATION_COLUMNS " FROM {allocations} a JOIN {fulfillments} f"
+	" ON f.fulfillment_id = a.fulfillment_id AND f.tenant_id = $1"
+	" WHERE a.order_id = $2 AND a.tenant_id = $1 ORDER BY a.line_no, a.fulfillment_id",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+/* Newest orders first; the caller stops when it has enough. */
+static OmsPlan of_stock_plan = {
+	.sql = "SELECT " ALLOCATION_COLUMNS " FROM {allocations} a JOIN {fulfillments} f"
+	" ON f.fulfillment_id = a.fulfillment_id AND f.tenant_id = $1"
+	" WHERE a.item_id = $2 AND a.location_id = $3 AND a.tenant_id = $1"
+	" AND a.promised > a.shipped + a.cancelled"
+	" ORDER BY a.order_id DESC, a.line_no DESC, a.fulfillment_id DESC",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID)
+};
+
+static OmsPlan insert_plan = {
+	.sql = "INSERT INTO {allocations} (order_id, fulfillment_id, item_id, location_id, tenant_id, line_no, promised)"
+	" SELECT $2, u.fulfillment_id, u.item_id, nullif(u.location_id, 0), $1, u.line_no, u.promised"
+	" FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::int[], $7::int[])"
+	" u(fulfillment_id, item_id, location_id, line_no, promised)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID)
+};
+
+static OmsPlan write_plan = {
+	.sql = "UPDATE {allocations} a SET picked = a.picked + u.picked, shipped = a.shipped + u.shipped,"
+	" cancelled = a.cancelled + u.cancelled"
+	" FROM unnest($2::bigint[], $3::bigint[], $4::int[], $5::int[], $6::int[], $7::int[])"
+	" u(order_id, fulfillment_id, line_no, picked, shipped, cancelled)"
+	" WHERE a.order_id = u.order_id AND a.line_no = u.line_no AND a.fulfillment_id = u.fulfillment_id"
+	" AND a.tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID)
+};
+
+static void
+collect(TupleTableSlot *slot, void *state)
+{
+	AllocationList *list = state;
+	Allocation *row;
+
+	if (list->count == list->capacity)
+	{
+		list->capacity = Max(16, list->capacity * 2);
+		list->rows = list->rows
+			? repalloc_huge(list->rows, sizeof(Allocation) * list->capacity)
+			: palloc(sizeof(Allocation) * list->capacity);
+	}
+	row = &list->rows[list->count++];
+	memset(row, 0, sizeof(*row));
+	row->order_id = oms_slot_int64(slot, 1);
+	row->fulfillment_id = oms_slot_int64(slot, 2);
+	row->item_id = oms_slot_int64(slot, 3);
+	row->location_id = oms_slot_int64(slot, 4);
+	row->line_no = oms_slot_int32(slot, 5);
+	row->promised = oms_slot_int32(slot, 6);
+	row->picked = oms_slot_int32(slot, 7);
+	row->shipped = oms_slot_int32(slot, 8);
+	row->cancelled = oms_slot_int32(slot, 9);
+	row->backordered = oms_slot_bool(slot, 10);
+	row->status = oms_slot_text(slot, 11);
+}
+
+/* All promises of an order, by line and fulfillment. */
+AllocationList *
+oms_allocations_of_order(int64 order_id)
+{
+	AllocationList *list = palloc0(sizeof(AllocationList));
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
+
+	(void) oms_execute_each(&of_order_plan, values, NULL, collect, list);
+	return list;
+}
+
+/* Units still promised. */
+int32
+oms_allocation_open(const Allocation *allocation)
+{
+	return allocation->promised - allocation->shipped - allocation->delta.shipped
+		- allocation->cancelled - allocation->delta.cancelled;
+}
+
+/* Inserts promises of one order. */
+void
+oms_allocations_insert(const Allocation *rows, int count)
+{
+	int64	   *ids = palloc(sizeof(int64) * count * 3);
+	int32	   *numbers = palloc(sizeof(int32) * count * 2);
+	Datum		values[7];
+
+	if (count == 0)
+		return;
+	for (int i = 0; i < count; i++)
+	{
+		Assert(rows[i].order_id == rows[0].order_id);
+		ids[i] = rows[i].fulfillment_id;
+		ids[count + i] = rows[i].item_id;
+		ids[2 * count + i] = rows[i].location_id;
+		numbers[i] = rows[i].line_no;
+		numbers[count + i] = rows[i].promised;
+	}
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(rows[0].order_id);
+	values[2] = oms_array_int64(ids, count);
+	values[3] = oms_array_int64(ids + count, count);
+	values[4] = oms_array_int64(ids + 2 * count, count);
+	values[5] = oms_array_int32(numbers, count);
+	values[6] = oms_array_int32(numbers + count, count);
+	(void) oms_execute(&insert_plan, values, NULL);
+}
+
+static bool
+is_changed(const Allocation *row)
+{
+	return row->delta.picked != 0 || row->delta.shipped != 0 || row->delta.cancelled != 0;
+}
+
+/* Writes the changed rows of a list in one statement. */
+void
+oms_allocations_write(AllocationList *list)
+{
+	int64	   *orders = palloc(sizeof(int64) * Max(1, list->count));
+	int64	   *fulfillments = palloc(sizeof(int64) * Max(1, list->count));
+	int32	   *numbers = palloc(sizeof(int32) * Max(1, list->count) * 4);
+	int			capacity = list->count;
+	int			count = 0;
+	Datum		values[7];
+
+	for (int i = 0; i < list->count; i++)
+	{
+		Allocation *row = &list->rows[i];
+
+		if (!is_changed(row))
+			continue;
+		orders[count] = row->order_id;
+		fulfillments[count] = row->fulfillment_id;
+		numbers[count] = row->line_no;
+		numbers[capacity + count] = row->delta.picked;
+		numbers[2 * capacity + count] = row->delta.shipped;
+		numbers[3 * capacity + count] = row->delta.cancelled;
+		count++;
+	}
+	if (count == 0)
+		return;
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = oms_array_int64(orders, count);
+	values[2] = oms_array_int64(fulfillments, count);
+	for (int i = 0; i < 4; i++)
+		values[3 + i] = oms_array_int32(numbers + i * capacity, count);
+	if (oms_execute(&write_plan, values, NULL) != (uint64) count)
+		elog(ERROR, "allocations changed under the lock of their order");
+}
+
+/* ---- Withdrawing promises that a count cannot cover ---- */
+
+static bool
+contains(const int64 *ids, int count, int64 id)
+{
+	for (int i = 0; i < count; i++)
+		if (ids[i] == id)
+			return true;
+	return false;
+}
+
+/*
+ * Marks the newest promises on a counter until excess units are found.  Returns
+ * the number of rows that take part; they are at the head of the list.
+ */
+static int
+mark_newest(AllocationList *list, int32 excess)
+{
+	int			taken = 0;
+
+	while (excess > 0 && taken < list->count)
+	{
+		Allocation *row = &list->rows[taken++];
+
+		row->delta.cancelled = Min(oms_allocation_open(row), excess);
+		excess -= row->delta.cancelled;
+	}
+	if (excess > 0)
+		elog(ERROR, "counter has %d reserved units more than its promises", excess);
+	list->count = taken;
+	return taken;
+}
+
+static int
+compare_ids(const void *left, const void *right)
+{
+	int64		a = *(const int64 *) left;
+	int64		b = *(const int64 *) right;
+
+	return a < b ? -1 : a > b;
+}
+
+/* Gives the withdrawn units back to their lines, as backordered. */
+static void
+withdraw_from_lines(AllocationList *list)
+{
+	for (int i = 0; i < list->count;)
+	{
+		int64		order_id = list->rows[i].order_id;
+		OrderLines *lines = oms_order_lines(order_id);
+
+		for (; i < list->count && list->rows[i].order_id == order_id; i++)
+		{
+			Allocation *row = &list->rows[i];
+			OrderLine  *line = oms_order_line(lines, row->line_no);
+
+			if (row->backordered)
+				continue;		/* counted as backordered already */
+			line->delta.allocated -= row->delta.cancelled;
+			line->delta.backordered += row->delta.cancelled;
+			if (strcmp(row->status, "planned") != 0)
+				line->delta.released -= row->delta.cancelled;
+			oms_event(&(Event) {.order_id = order_id,.object_id = row->fulfillment_id,
+								.object_type = "fulfillment",.type = "fulfillment.promise_withdrawn",
+								.reason = "stock count"});
+		}
+		oms_order_lines_write(order_id, lines);
+	}
+}
+
+/*
+ * Locks a counter for a count, together with the orders whose promises the
+ * count cannot cover, and withdraws those promises, the newest first.
+ *
+ * Orders are locked before counters, but which orders are needed is known only
+ * once the counter stands still.  So the counter is locked, the orders are
+ * noted, the locks are given back, and the next attempt takes the orders first.
+ */
+int
+oms_allocation_withdraw(StockRow *row, int32 counted, Withdrawal **withdrawn)
+{
+	int64	   *locked = NULL;
+	int			locked_count = 0;
+
+	for (int attempt_no = 0; attempt_no < WITHDRAW_ATTEMPTS_MAX; attempt_no++)
+	{
+		AllocationList *list = palloc0(sizeof(AllocationList));
+		OmsAttempt	attempt;
+		Datum		values[3];
+		int32		excess;
+		bool		all_locked = true;
+
+		CHECK_FOR_INTERRUPTS();
+		oms_attempt_begin(&attempt);
+		for (int i = 0; i < locked_count; i++)
+			(void) oms_order_lock(locked[i]);
+		oms_stock_lock_one(row);
+		excess = row->reserved - counted - row->backorder_limit;
+		if (excess > 0)
+		{
+			values[0] = Int32GetDatum(oms_call->tenant);
+			values[1] = Int64GetDatum(row->item_id);
+			values[2] = Int64GetDatum(row->location_id);
+			(void) oms_execute_each(&of_stock_plan, values, NULL, collect, list);
+			(void) mark_newest(list, excess);
+		}
+		for (int i = 0; i < list->count; i++)
+			all_locked &= contains(locked, locked_count, list->rows[i].order_id);
+		if (all_locked)
+		{
+			oms_allocations_write(list);
+			withdraw_from_lines(list);
+			row->reserved_delta = excess > 0 ? -excess : 0;
+			*withdrawn = palloc0(sizeof(Withdrawal) * Max(1, list->count));
+			for (int i = 0; i < list->count; i++)
+				(*withdrawn)[i] = (Withdrawal)
+			{
+				list->rows[i].order_id, list->rows[i].fulfillment_id,
+					list->rows[i].line_no, list->rows[i].delta.cancelled
+			};
+			oms_attempt_keep(&attempt);
+			return list->count;
+		}
+		oms_attempt_undo(&attempt);
+		locked = palloc(sizeof(int64) * list->count);
+		locked_count = 0;
+		for (int i = 0; i < list->count; i++)
+			if (!contains(locked, locked_count, list->rows[i].order_id))
+				locked[locked_count++] = list->rows[i].order_id;
+		qsort(locked, locked_count, sizeof(int64), compare_ids);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OMS_CONCURRENT),
+			 errmsg("the promises on this stock keep changing"),
+			 errhint("Repeat the transaction.")));
+}

@@ -1,0 +1,55 @@
+/*
+ * allocation.h
+ *	  Promises: units of a line at a location.
+ */
+#ifndef OMS_ALLOCATION_H
+#define OMS_ALLOCATION_H
+
+#include "oms.h"
+
+#include "stock.h"
+
+typedef struct Allocation
+{
+	int64		order_id;
+	int64		fulfillment_id;
+	int64		item_id;
+	int64		location_id;	/* 0: digital and service items have none */
+	int32		line_no;
+	int32		promised;
+	int32		picked;
+	int32		shipped;
+	int32		cancelled;
+	bool		backordered;	/* of its fulfillment */
+	char	   *status;			/* of its fulfillment */
+	struct
+	{
+		int32		picked;
+		int32		shipped;
+		int32		cancelled;
+	}			delta;
+} Allocation;
+
+typedef struct AllocationList
+{
+	int			count;
+	int			capacity;
+	Allocation *rows;
+} AllocationList;
+
+/* Promises that a count took away. */
+typedef struct Withdrawal
+{
+	int64		order_id;
+	int64		fulfillment_id;
+	int32		line_no;
+	int32		quantity;
+} Withdrawal;
+
+extern AllocationList *oms_allocations_of_order(int64 order_id);
+extern int32 oms_allocation_open(const Allocation *allocation);
+extern void oms_allocations_insert(const Allocation *rows, int count);
+extern void oms_allocations_write(AllocationList *list);
+extern int	oms_allocation_withdraw(StockRow *row, int32 counted, Withdrawal **withdrawn);
+
+#endif							/* OMS_ALLOCATION_H */

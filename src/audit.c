@@ -1,0 +1,133 @@
+/*
+ * audit.c
+ *	  Recomputes every counter, balance and status from the ledgers.
+ *
+ * One statement, so one snapshot: it runs beside traffic without false alarm,
+ * and on a standby.
+ */
+#include "oms.h"
+
+#include "catalog/pg_type.h"
+
+#include "call.h"
+#include "relation.h"
+
+/* Each part yields (check, object, expected, found) for the tenant $1. */
+#define STOCK_PARTS \
+	"SELECT 'stock.on_hand', s.item_id || ' at ' || s.location_id, coalesce(m.units, 0)::text, s.on_hand::text" \
+	" FROM {stock} s LEFT JOIN (SELECT item_id, location_id, sum(on_hand_delta) AS units FROM {stock_movements}" \
+	" WHERE tenant_id = $1 GROUP BY item_id, location_id) m USING (item_id, location_id)" \
+	" WHERE s.tenant_id = $1 AND s.on_hand <> coalesce(m.units, 0)" \
+	" UNION ALL SELECT 'stock.reserved', s.item_id || ' at ' || s.location_id, coalesce(a.units, 0)::text, s.reserved::text" \
+	" FROM {stock} s LEFT JOIN (SELECT item_id, location_id, sum(promised - shipped - cancelled) AS units" \
+	" FROM {allocations} WHERE tenant_id = $1 GROUP BY item_id, location_id) a USING (item_id, location_id)" \
+	" WHERE s.tenant_id = $1 AND s.reserved <> coalesce(a.units, 0)" \
+	" UNION ALL SELECT 'stock.reserved_ledger', s.item_id || ' at ' || s.location_id," \
+	" (coalesce(a.units, 0) + coalesce(m.units, 0))::text, s.reserved::text" \
+	" FROM {stock} s LEFT JOIN (SELECT item_id, location_id, sum(promised) AS units FROM {allocations}" \
+	" WHERE tenant_id = $1 GROUP BY item_id, location_id) a USING (item_id, location_id)" \
+	" LEFT JOIN (SELECT item_id, location_id, sum(reserved_delta) AS units FROM {stock_movements}" \
+	" WHERE tenant_id = $1 GROUP BY item_id, location_id) m USING (item_id, location_id)" \
+	" WHERE s.tenant_id = $1 AND s.reserved <> coalesce(a.units, 0) + coalesce(m.units, 0)" \
+	" UNION ALL SELECT 'stock.missing', a.item_id || ' at ' || a.location_id, sum(promised - shipped - cancelled)::text, '0'" \
+	" FROM {allocations} a WHERE a.tenant_id = $1 AND a.location_id IS NOT NULL AND NOT EXISTS (SELECT FROM {stock} s" \
+	" WHERE s.tenant_id = $1 AND s.item_id = a.item_id AND s.location_id = a.location_id)" \
+	" GROUP BY a.item_id, a.location_id HAVING sum(promised - shipped - cancelled) <> 0" \
+	" UNION ALL SELECT 'stock.oversold', s.item_id || ' at ' || s.location_id, (s.on_hand + s.backorder_limit)::text," \
+	" s.reserved::text FROM {stock} s WHERE s.tenant_id = $1 AND s.reserved > s.on_hand + s.backorder_limit"
+
+#define LINE_PARTS \
+	" UNION ALL SELECT 'line.units', l.order_id || ' line ' || l.line_no, l.ordered::text," \
+	" (l.allocated + l.backordered + l.cancelled)::text" \
+	" FROM {order_lines} l JOIN {orders} o ON o.order_id = l.order_id AND o.tenant_id = $1" \
+	" WHERE l.tenant_id = $1 AND o.status <> 'draft' AND l.ordered <> l.allocated + l.backordered + l.cancelled" \
+	" UNION ALL SELECT 'line.allocated', l.order_id || ' line ' || l.line_no, coalesce(a.firm, 0)::text, l.allocated::text" \
+	" FROM {order_lines} l LEFT JOIN (SELECT a.order_id, a.line_no," \
+	" sum(a.promised - a.cancelled) FILTER (WHERE NOT f.backordered) AS firm FROM {allocations} a" \
+	" JOIN {fulfillments} f ON f.fulfillment_id = a.fulfillment_id AND f.tenant_id = $1 WHERE a.tenant_id = $1" \
+	" GROUP BY a.order_id, a.line_no) a USING (order_id, line_no)" \
+	" WHERE l.tenant_id = $1 AND l.allocated <> coalesce(a.firm, 0)" \
+	" UNION ALL SELECT 'line.shipped', l.order_id || ' line ' || l.line_no, coalesce(a.shipped, 0)::text, l.shipped::text" \
+	" FROM {order_lines} l LEFT JOIN (SELECT order_id, line_no, sum(shipped) AS shipped FROM {allocations}" \
+	" WHERE tenant_id = $1 GROUP BY order_id, line_no) a USING (order_id, line_no)" \
+	" WHERE l.tenant_id = $1 AND l.shipped <> coalesce(a.shipped, 0)" \
+	" UNION ALL SELECT 'line.released', l.order_id || ' line ' || l.line_no, coalesce(a.released, 0)::text, l.released::text" \
+	" FROM {order_lines} l LEFT JOIN (SELECT a.order_id, a.line_no, sum(a.promised - a.cancelled)" \
+	" FILTER (WHERE f.status NOT IN ('planned', 'rejected', 'cancelled')) AS released FROM {allocations} a" \
+	" JOIN {fulfillments} f ON f.fulfillment_id = a.fulfillment_id AND f.tenant_id = $1 WHERE a.tenant_id = $1" \
+	" GROUP BY a.order_id, a.line_no) a USING (order_id, line_no)" \
+	" WHERE l.tenant_id = $1 AND l.released <> coalesce(a.released, 0)" \
+	" UNION ALL SELECT 'line.delivered', l.order_id || ' line ' || l.line_no, coalesce(a.delivered, 0)::text, l.delivered::text" \
+	" FROM {order_lines} l LEFT JOIN (SELECT a.order_id, a.line_no, sum(a.shipped)" \
+	" FILTER (WHERE f.status IN ('delivered', 'picked_up')) AS delivered FROM {allocations} a" \
+	" JOIN {fulfillments} f ON f.fulfillment_id = a.fulfillment_id AND f.tenant_id = $1 WHERE a.tenant_id = $1" \
+	" GROUP BY a.order_id, a.line_no) a USING (order_id, line_no)" \
+	" WHERE l.tenant_id = $1 AND l.delivered <> coalesce(a.delivered, 0)"
+
+#define ORPHAN_PARTS \
+	" UNION ALL SELECT 'orphan.line', l.order_id || ' line ' || l.line_no, 'an order', 'none' FROM {order_lines} l" \
+	" WHERE l.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = l.order_id AND o.tenant_id = $1)" \
+	" UNION ALL SELECT 'orphan.fulfillment', f.fulfillment_id::text, 'an order', 'none' FROM {fulfillments} f" \
+	" WHERE f.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = f.order_id AND o.tenant_id = $1)" \
+	" UNION ALL SELECT 'orphan.allocation', a.order_id || ' line ' || a.line_no, 'a line and a fulfillment', 'none'" \
+	" FROM {allocations} a WHERE a.tenant_id = $1 AND (NOT EXISTS (SELECT FROM {order_lines} l" \
+	" WHERE l.order_id = a.order_id AND l.line_no = a.line_no AND l.tenant_id = $1) OR NOT EXISTS (SELECT FROM" \
+	" {fulfillments} f WHERE f.fulfillment_id = a.fulfillment_id AND f.tenant_id = $1 AND f.order_id = a.order_id))" \
+	" UNION ALL SELECT 'orphan.payment', p.payment_id::text, 'an order', 'none' FROM {payments} p" \
+	" WHERE p.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = p.order_id AND o.tenant_id = $1)" \
+	" UNION ALL SELECT 'order.event', o.order_id::text, 'order.placed', 'none' FROM {orders} o" \
+	" WHERE o.tenant_id = $1 AND o.status <> 'draft' AND NOT EXISTS (SELECT FROM {events} e" \
+	" WHERE e.order_id = o.order_id AND e.tenant_id = $1 AND e.type = 'order.placed')" \
+	" UNION ALL SELECT 'order.lines', o.order_id::text, 'at least one', 'none' FROM {orders} o" \
+	" WHERE o.tenant_id = $1 AND o.status <> 'draft' AND NOT EXISTS (SELECT FROM {order_lines} l" \
+	" WHERE l.order_id = o.order_id AND l.tenant_id = $1)"
+
+/* The published tables of conditions, once more and in other words than order.c and payment.c. */
+#define STATUS_PARTS \
+	" UNION ALL SELECT 'order.fulfillment_status', o.order_id::text, s.status, o.fulfillment_status" \
+	" FROM {orders} o JOIN (SELECT order_id, CASE WHEN w = 0 THEN 'unallocated' WHEN r >= w THEN 'returned'" \
+	" WHEN d >= w THEN 'delivered' WHEN d > 0 THEN 'partially_delivered' WHEN sh >= w THEN 'shipped'" \
+	" WHEN sh > 0 THEN 'partially_shipped' WHEN rel > 0 THEN 'released' WHEN b > 0 THEN 'backordered'" \
+	" WHEN al >= w THEN 'allocated' ELSE 'unallocated' END AS status FROM (SELECT order_id," \
+	" sum(ordered - cancelled) AS w, sum(returned) AS r, sum(delivered) AS d, sum(shipped) AS sh," \
+	" sum(released) AS rel, sum(backordered) AS b, sum(allocated) AS al" \
+	" FROM {order_lines} WHERE tenant_id = $1 GROUP BY order_id) q) s USING (order_id)" \
+	" WHERE o.tenant_id = $1 AND o.fulfillment_status <> s.status" \
+	" UNION ALL SELECT 'order.payment_status', o.order_id::text, p.status, o.payment_status" \
+	" FROM {orders} o CROSS JOIN LATERAL (SELECT CASE WHEN c - r > o.total THEN 'overpaid'" \
+	" WHEN r > 0 AND c - r <= 0 THEN 'refunded' WHEN r > 0 THEN 'partially_refunded' WHEN c >= o.total THEN 'paid'" \
+	" WHEN c > 0 THEN 'partially_paid' WHEN a >= o.total THEN 'authorized' ELSE 'unpaid' END AS status" \
+	" FROM (SELECT coalesce(sum(greatest(x.a - x.c - x.v, 0)), 0) AS a, coalesce(sum(x.c), 0) AS c," \
+	" coalesce(sum(x.r), 0) AS r FROM (SELECT coalesce(sum(amount) FILTER (WHERE type = 'authorize'), 0) AS a," \
+	" coalesce(sum(amount) FILTER (WHERE type = 'capture'), 0) AS c," \
+	" coalesce(sum(amount) FILTER (WHERE type IN ('void', 'expire')), 0) AS v," \
+	" coalesce(sum(amount) FILTER (WHERE type IN ('refund', 'charge_back')), 0) AS r FROM {payment_events} e" \
+	" WHERE e.order_id = o.order_id AND e.tenant_id = $1 GROUP BY e.payment_id) x) y) p" \
+	" WHERE o.tenant_id = $1 AND o.payment_status <> p.status" \
+	" UNION ALL SELECT 'order.total', o.order_id::text," \
+	" (o.item_total - o.discount_total + o.shipping_total + o.fee_total)::text || ' and taxes', o.total::text" \
+	" FROM {orders} o WHERE o.tenant_id = $1 AND (o.total < o.item_total - o.discount_total + o.shipping_total + o.fee_total" \
+	" OR o.total > o.item_total - o.discount_total + o.shipping_total + o.fee_total + o.tax_total)" \
+	" UNION ALL SELECT 'order.item_total', o.order_id::text, l.items::text, o.item_total::text FROM {orders} o" \
+	" JOIN (SELECT order_id, sum(CASE WHEN cancelled = 0 THEN amount ELSE NULL END) AS items," \
+	" bool_or(cancelled > 0) AS changed FROM {order_lines} WHERE tenant_id = $1 GROUP BY order_id) l USING (order_id)" \
+	" WHERE o.tenant_id = $1 AND NOT l.changed AND o.item_total <> l.items"
+
+static OmsPlan audit_plan = {
+	.sql = "SELECT * FROM (" STOCK_PARTS LINE_PARTS ORPHAN_PARTS STATUS_PARTS
+	") a(\"check\", object, expected, found) ORDER BY 1, 2",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
+/*
+ * oms.audit() -> setof (check, object, expected, found)
+ */
+OMS_FUNCTION(oms_audit, CALL_READ)
+{
+	Datum		values[1] = {Int32GetDatum(oms_call->tenant)};
+
+	oms_return_rows(fcinfo, &audit_plan, values, NULL);
+	*isnull = true;
+	return (Datum) 0;
+}

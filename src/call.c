@@ -1,0 +1,344 @@
+/*
+ * call.c
+ *	  The frame around every public function: version check, tenant and scope,
+ *	  the owner's rights, the idempotency key, events at the end, and errors of
+ *	  concurrency in our own terms.
+ *
+ * The caller's rights are checked first (EXECUTE by the server, tenant by
+ * scope.c); then the call works with the rights of the role that owns the
+ * tables, as the foreign key triggers of the server do.  An error returns the
+ * caller's identity through the server's own transaction abort.
+ */
+#include "oms.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/proc.h"
+#include "utils/lsyscache.h"
+
+#include "call.h"
+#include "clock.h"
+#include "event.h"
+#include "relation.h"
+#include "scope.h"
+
+OmsCall    *oms_call = NULL;
+
+static OmsPlan claim_key_plan = {
+	.sql = "INSERT INTO {idempotency_keys} (tenant_id, key, function, arguments_hash, at)"
+	" VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant_id, key) DO NOTHING",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID)
+};
+
+static OmsPlan read_key_plan = {
+	.sql = "SELECT function, arguments_hash, answer FROM {idempotency_keys}"
+	" WHERE tenant_id = $1 AND key = $2",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, TEXTOID)
+};
+
+static OmsPlan answer_key_plan = {
+	.sql = "UPDATE {idempotency_keys} SET answer = $3 WHERE tenant_id = $1 AND key = $2",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, TEXTOID, TEXTOID)
+};
+
+typedef struct KeyState
+{
+	char	   *key;			/* NULL: the call has none */
+	char	   *function;
+	int64		hash;
+	bool		found;
+	char	   *answer;
+} KeyState;
+
+static void
+read_key_row(TupleTableSlot *slot, void *state)
+{
+	KeyState   *key = state;
+	char	   *function = oms_slot_text(slot, 1);
+
+	key->found = true;
+	if (strcmp(function, key->function) != 0 || oms_slot_int64(slot, 2) != key->hash)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_IDEMPOTENCY),
+				 errmsg("idempotency key \"%s\" was used with other arguments", key->key),
+				 errdetail("It belongs to a call of %s.", function),
+				 errhint("Use a new key for a new request.")));
+	key->answer = oms_slot_text(slot, 3);
+}
+
+/* Hash over the text form of all arguments but the key. */
+static int64
+hash_arguments(FunctionCallInfo fcinfo)
+{
+	uint64		hash = 0;
+
+	for (int i = 0; i < PG_NARGS() - 1; i++)
+	{
+		Oid			output;
+		bool		varlena;
+		char	   *text = "";
+
+		if (!PG_ARGISNULL(i))
+		{
+			getTypeOutputInfo(get_fn_expr_argtype(fcinfo->flinfo, i), &output, &varlena);
+			text = OidOutputFunctionCall(output, PG_GETARG_DATUM(i));
+		}
+		hash = hash_combine64(hash, hash_bytes_extended((unsigned char *) text, strlen(text),
+														PG_ARGISNULL(i) ? 1 : 2));
+	}
+	return (int64) hash;
+}
+
+/*
+ * Claims the key.  The insert waits for another call that holds the same key;
+ * when that one committed, its answer is ours and true is returned.
+ */
+static bool
+claim_key(FunctionCallInfo fcinfo, KeyState *key)
+{
+	Datum		values[5];
+
+	if (strlen(key->key) == 0 || strlen(key->key) > OMS_CODE_BYTES_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_LIMIT),
+				 errmsg("idempotency key has %zu bytes", strlen(key->key)),
+				 errdetail("1 to %d bytes are allowed.", OMS_CODE_BYTES_MAX),
+				 errhint("Use a UUID.")));
+	key->function = get_func_name(fcinfo->flinfo->fn_oid);
+	key->hash = hash_arguments(fcinfo);
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = CStringGetTextDatum(key->key);
+	values[2] = CStringGetTextDatum(key->function);
+	values[3] = Int64GetDatum(key->hash);
+	values[4] = TimestampTzGetDatum(oms_call->now);
+	if (oms_execute(&claim_key_plan, values, NULL) == 1)
+		return false;
+	(void) oms_execute_each(&read_key_plan, values, NULL, read_key_row, key);
+	if (!key->found)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_CONCURRENT),
+				 errmsg("idempotency key \"%s\" is being used by another transaction", key->key),
+				 errhint("Repeat the transaction.")));
+	return true;
+}
+
+static void
+keep_answer(FunctionCallInfo fcinfo, KeyState *key, Datum result, bool isnull)
+{
+	Datum		values[3];
+	char		nulls[4] = "   ";
+	Oid			output;
+	bool		varlena;
+	Oid			type = get_func_rettype(fcinfo->flinfo->fn_oid);
+
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = CStringGetTextDatum(key->key);
+	values[2] = (Datum) 0;
+	if (isnull || type == VOIDOID)
+		nulls[2] = 'n';
+	else
+	{
+		getTypeOutputInfo(type, &output, &varlena);
+		values[2] = CStringGetTextDatum(OidOutputFunctionCall(output, result));
+	}
+	(void) oms_execute(&answer_key_plan, values, nulls);
+}
+
+static Datum
+kept_answer(FunctionCallInfo fcinfo, KeyState *key, bool *isnull)
+{
+	Oid			input;
+	Oid			parameter;
+	Oid			type = get_func_rettype(fcinfo->flinfo->fn_oid);
+
+	*isnull = key->answer == NULL && type != VOIDOID;
+	if (key->answer == NULL)
+		return (Datum) 0;
+	getTypeInputInfo(type, &input, &parameter);
+	return OidInputFunctionCall(input, key->answer, parameter, -1);
+}
+
+static Datum
+run_body(FunctionCallInfo fcinfo, OmsCallMode mode, OmsBody body, bool *isnull)
+{
+	KeyState	key = {0};
+	Datum		result;
+
+	if (mode == CALL_KEYED)
+		key.key = oms_argument_text(fcinfo, PG_NARGS() - 1);
+	if (key.key != NULL && claim_key(fcinfo, &key))
+		return kept_answer(fcinfo, &key, isnull);
+	result = body(fcinfo, isnull);
+	oms_events_flush();
+	if (key.key != NULL)
+		keep_answer(fcinfo, &key, result, *isnull);
+	return result;
+}
+
+/*
+ * Errors that mean "somebody else was faster" become OM011, which says what to
+ * do; everything else goes on as it is.
+ */
+static void
+rethrow_concurrency(MemoryContext context)
+{
+	ErrorData  *error;
+	int			code = geterrcode();
+
+	if (code != ERRCODE_T_R_SERIALIZATION_FAILURE &&
+		code != ERRCODE_T_R_DEADLOCK_DETECTED &&
+		code != ERRCODE_LOCK_NOT_AVAILABLE)
+		PG_RE_THROW();
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	ereport(ERROR,
+			(errcode(ERRCODE_OMS_CONCURRENT),
+			 errmsg("another transaction changed the same rows"),
+			 errdetail("%s", error->message),
+			 errhint("Repeat the transaction.")));
+}
+
+static char *
+actor_name(void)
+{
+	if (oms_actor_setting != NULL && oms_actor_setting[0] != '\0')
+		return oms_actor_setting;
+	return GetUserNameFromId(GetSessionUserId(), false);
+}
+
+/*
+ * Runs the body of a public function.  It runs in the caller's memory context
+ * with SPI connected, so what it allocates outlives SPI_finish.
+ */
+Datum
+oms_call_run(FunctionCallInfo fcinfo, OmsCallMode mode, OmsBody body)
+{
+	OmsCall    *volatile outer = oms_call;
+	volatile bool outer_read_only = oms_read_only;
+	volatile bool outer_in_call = oms_in_call;
+	volatile int outer_lock_timeout = LockTimeout;
+	MemoryContext context = CurrentMemoryContext;
+	OmsCall		call = {0};
+	EventList	events;
+	int			security_context;
+	bool		isnull = false;
+	volatile Datum result = (Datum) 0;
+
+	/* Only the outermost call of a transaction can find the tables missing. */
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+	oms_read_only = mode == CALL_READ;
+	PG_TRY();
+	{
+		oms_relation_check();
+		GetUserIdAndSecContext(&call.user, &security_context);
+		call.tenant = oms_tenant_setting;
+		call.now = oms_now();
+		call.actor = actor_name();
+		oms_events_init(&events);
+		call.events = &events;
+		SetUserIdAndSecContext(oms_relation_owner(),
+							   security_context | SECURITY_LOCAL_USERID_CHANGE);
+		oms_call = &call;
+		oms_in_call = true;
+		if (LockTimeout == 0)
+			LockTimeout = oms_lock_timeout_setting;
+		oms_scope_check();
+		result = run_body(fcinfo, mode, body, &isnull);
+		SetUserIdAndSecContext(call.user, security_context);
+	}
+	PG_CATCH();
+	{
+		oms_call = outer;
+		oms_read_only = outer_read_only;
+		oms_in_call = outer_in_call;
+		LockTimeout = outer_lock_timeout;
+		rethrow_concurrency(context);
+	}
+	PG_END_TRY();
+
+	oms_call = outer;
+	oms_read_only = outer_read_only;
+	oms_in_call = outer_in_call;
+	LockTimeout = outer_lock_timeout;
+	SPI_finish();
+	fcinfo->isnull = isnull;
+	return result;
+}
+
+/*
+ * Row locks are taken in one order.  A plan that turns out wrong when its rows
+ * are locked would have to lock others, perhaps before those it holds; so it
+ * is tried inside a subtransaction, whose undoing gives the locks back.
+ */
+void
+oms_attempt_begin(OmsAttempt *attempt)
+{
+	attempt->context = CurrentMemoryContext;
+	attempt->owner = CurrentResourceOwner;
+	attempt->events = oms_call->events->count;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(attempt->context);
+}
+
+void
+oms_attempt_keep(OmsAttempt *attempt)
+{
+	ReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(attempt->context);
+	CurrentResourceOwner = attempt->owner;
+}
+
+void
+oms_attempt_undo(OmsAttempt *attempt)
+{
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(attempt->context);
+	CurrentResourceOwner = attempt->owner;
+	oms_call->events->count = attempt->events;
+}
+
+/* NULL where the argument is null. */
+char *
+oms_argument_text(FunctionCallInfo fcinfo, int argument)
+{
+	return PG_ARGISNULL(argument) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(argument));
+}
+
+char *
+oms_argument_required(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	char	   *value = oms_argument_text(fcinfo, argument);
+
+	if (value == NULL || value[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("argument %s is required", name),
+				 errdetail("%s: is %s", name, value == NULL ? "null" : "empty"),
+				 errhint("Give a value for %s.", name)));
+	if (strlen(value) > OMS_CODE_BYTES_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_LIMIT),
+				 errmsg("argument %s is too long", name),
+				 errdetail("%s: has %zu bytes, at most %d are allowed", name, strlen(value), OMS_CODE_BYTES_MAX),
+				 errhint("Codes and references have at most %d bytes.", OMS_CODE_BYTES_MAX)));
+	return value;
+}
+
+int64
+oms_argument_id(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("argument %s is required", name),
+				 errdetail("%s: is null", name),
+				 errhint("Give a value for %s.", name)));
+	return PG_GETARG_INT64(argument);
+}

@@ -1,0 +1,64 @@
+/*
+ * call.h
+ *	  The frame around every public function.
+ */
+#ifndef OMS_CALL_H
+#define OMS_CALL_H
+
+#include "oms.h"
+
+#include "utils/resowner.h"
+
+typedef enum OmsCallMode
+{
+	CALL_READ,
+	CALL_WRITE,					/* no idempotency key */
+	CALL_KEYED					/* the last argument is the idempotency key */
+} OmsCallMode;
+
+/* What a running call knows.  One at a time, nested calls keep the outer one. */
+typedef struct OmsCall
+{
+	int32		tenant;
+	TimestampTz now;
+	char	   *actor;
+	Oid			user;			/* who called; the call itself runs as the owner */
+	struct EventList *events;
+} OmsCall;
+
+extern OmsCall *oms_call;
+
+typedef Datum (*OmsBody) (FunctionCallInfo fcinfo, bool *isnull);
+
+extern Datum oms_call_run(FunctionCallInfo fcinfo, OmsCallMode mode, OmsBody body);
+
+/* Defines the SQL-callable wrapper of a body. */
+#define OMS_FUNCTION(name, mode) \
+	PG_FUNCTION_INFO_V1(name); \
+	static Datum name##_body(FunctionCallInfo fcinfo, bool *isnull); \
+	Datum \
+	name(PG_FUNCTION_ARGS) \
+	{ \
+		return oms_call_run(fcinfo, mode, name##_body); \
+	} \
+	static Datum \
+	name##_body(FunctionCallInfo fcinfo, bool *isnull)
+
+/* A part of a call that can be undone by itself: see oms_attempt_begin. */
+typedef struct OmsAttempt
+{
+	MemoryContext context;
+	ResourceOwner owner;
+	int			events;
+} OmsAttempt;
+
+extern void oms_attempt_begin(OmsAttempt *attempt);
+extern void oms_attempt_keep(OmsAttempt *attempt);
+extern void oms_attempt_undo(OmsAttempt *attempt);
+
+/* Arguments. */
+extern char *oms_argument_text(FunctionCallInfo fcinfo, int argument);
+extern char *oms_argument_required(FunctionCallInfo fcinfo, int argument, const char *name);
+extern int64 oms_argument_id(FunctionCallInfo fcinfo, int argument, const char *name);
+
+#endif							/* OMS_CALL_H */

@@ -1,0 +1,147 @@
+/*
+ * channel.c
+ *	  Sales channels.
+ */
+#include "oms.h"
+
+#include "catalog/pg_type.h"
+
+#include "call.h"
+#include "channel.h"
+#include "configuration.h"
+#include "document.h"
+#include "event.h"
+#include "money.h"
+#include "relation.h"
+#include "scope.h"
+
+typedef struct ChannelDocument
+{
+	char	   *code;
+	char	   *name;
+	char	   *currency;
+	char	   *time_zone;
+	char	   *capture;
+	char	   *confirmation;
+	char	   *external_ref;
+	Jsonb	   *attributes;
+	int8		active;
+	int8		backorder;
+} ChannelDocument;
+
+static const char *const capture_choices[] = {"placing", "release", "shipping", "manual", NULL};
+static const char *const confirmation_choices[] = {"none", "required", NULL};
+
+static const DocField channel_fields[] = {
+	{"code", DOC_CODE, offsetof(ChannelDocument, code), .required = true},
+	{"name", DOC_TEXT, offsetof(ChannelDocument, name)},
+	{"currency", DOC_TEXT, offsetof(ChannelDocument, currency)},
+	{"time_zone", DOC_TEXT, offsetof(ChannelDocument, time_zone)},
+	{"capture", DOC_TEXT, offsetof(ChannelDocument, capture), .choices = capture_choices},
+	{"confirmation", DOC_TEXT, offsetof(ChannelDocument, confirmation), .choices = confirmation_choices},
+	{"active", DOC_BOOL, offsetof(ChannelDocument, active)},
+	{"backorder", DOC_BOOL, offsetof(ChannelDocument, backorder)},
+	{"external_ref", DOC_CODE, offsetof(ChannelDocument, external_ref)},
+	{"attributes", DOC_OBJECT, offsetof(ChannelDocument, attributes)},
+};
+
+static const DocShape channel_shape = DOC_SHAPE_OF(ChannelDocument, channel_fields, "a channel");
+
+#define CHANNEL_ROWS \
+	" FROM jsonb_to_recordset($2) u(code text, name text, currency text, time_zone text, capture text," \
+	" confirmation text, active boolean, backorder boolean, external_ref text, attributes jsonb)"
+
+static OmsPlan insert_plan = {
+	.sql = "INSERT INTO {channels} (tenant_id, code)"
+	" SELECT $1, u.code" CHANNEL_ROWS " ORDER BY u.code ON CONFLICT (tenant_id, code) DO NOTHING",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, JSONBOID)
+};
+
+static OmsPlan update_plan = {
+	.sql = "UPDATE {channels} c SET name = coalesce(u.name, c.name), currency = coalesce(u.currency, c.currency),"
+	" time_zone = coalesce(u.time_zone, c.time_zone), capture = coalesce(u.capture, c.capture),"
+	" confirmation = coalesce(u.confirmation, c.confirmation), active = coalesce(u.active, c.active),"
+	" backorder = coalesce(u.backorder, c.backorder), external_ref = coalesce(u.external_ref, c.external_ref),"
+	" attributes = coalesce(u.attributes, c.attributes)"
+	CHANNEL_ROWS " WHERE c.tenant_id = $1 AND c.code = u.code",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, JSONBOID)
+};
+
+/*
+ * oms.upsert_channels(channels jsonb, idempotency_key text) -> bigint
+ */
+OMS_FUNCTION(oms_upsert_channels, CALL_KEYED)
+{
+	FaultList	faults;
+	DocArray	rows = {0};
+	Datum		values[2];
+
+	oms_faults_init(&faults);
+	if (PG_ARGISNULL(0))
+		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give an array of channels.", "channels", "is null");
+	else
+		rows = oms_document_read_array(PG_GETARG_JSONB_P(0), &channel_shape, OMS_BULK_ROWS_MAX, "channels", &faults);
+	oms_document_duplicates(&rows, &channel_shape, offsetof(ChannelDocument, code), "channels", "code", &faults);
+	for (int i = 0; i < rows.count; i++)
+	{
+		ChannelDocument *row = (ChannelDocument *) rows.items + i;
+
+		if (row->currency && oms_currency_digits(row->currency) < 0)
+			oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Use an ISO 4217 code such as EUR.",
+					  oms_document_place("channels", i, "currency"), "\"%s\" is not a currency", row->currency);
+	}
+	oms_faults_raise(&faults, "channels are not valid");
+
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = PG_GETARG_DATUM(0);
+	(void) oms_execute(&insert_plan, values, NULL);
+	(void) oms_execute(&update_plan, values, NULL);
+	oms_event(&(Event) {.object_type = "channel",.type = "channels.upserted",.data = PG_GETARG_JSONB_P(0)});
+	PG_RETURN_INT64(rows.count);
+}
+
+/* NULL where it is unknown or out of the caller's scope. */
+Channel *
+oms_channel_find(const char *code)
+{
+	ListCell   *cell;
+
+	foreach(cell, oms_configuration()->channels)
+	{
+		Channel    *channel = lfirst(cell);
+
+		if (strcmp(channel->code, code) == 0)
+			return oms_scope_channel(channel->channel_id) ? channel : NULL;
+	}
+	return NULL;
+}
+
+Channel *
+oms_channel_get(const char *code)
+{
+	Channel    *channel = oms_channel_find(code);
+
+	if (channel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_UNKNOWN),
+				 errmsg("channel \"%s\" is not known", code),
+				 errhint("oms.upsert_channels adds it.")));
+	return channel;
+}
+
+Channel *
+oms_channel_by_id(int64 channel_id)
+{
+	ListCell   *cell;
+
+	foreach(cell, oms_configuration()->channels)
+	{
+		Channel    *channel = lfirst(cell);
+
+		if (channel->channel_id == channel_id)
+			return oms_scope_channel(channel_id) ? channel : NULL;
+	}
+	return NULL;
+}

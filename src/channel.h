@@ -1,0 +1,26 @@
+/*
+ * channel.h
+ *	  Sales channels.
+ */
+#ifndef OMS_CHANNEL_H
+#define OMS_CHANNEL_H
+
+#include "oms.h"
+
+typedef struct Channel
+{
+	int64		channel_id;
+	bool		active;
+	bool		backorder;
+	bool		confirmation;	/* confirm_order is required before release */
+	bool		restricted;		/* has rows in channel_locations */
+	const char *code;
+	const char *currency;
+	const char *capture;
+} Channel;
+
+extern Channel *oms_channel_find(const char *code);
+extern Channel *oms_channel_get(const char *code);
+extern Channel *oms_channel_by_id(int64 channel_id);
+
+#endif							/* OMS_CHANNEL_H */

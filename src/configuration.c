@@ -1,0 +1,157 @@
+/*
+ * configuration.c
+ *	  The tenant's channels and locations as one backend knows them.
+ *
+ * They change rarely and every order needs them, so they are read once and
+ * kept until a trigger of their tables says that something changed.
+ */
+#include "oms.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "utils/memutils.h"
+
+
+#include "call.h"
+#include "configuration.h"
+#include "relation.h"
+
+static struct
+{
+	MemoryContext context;
+	uint64		generation;
+	int32		tenant;
+	Configuration configuration;
+}			cache;
+
+static OmsPlan channels_plan = {
+	.sql = "SELECT c.channel_id, c.active, c.backorder, c.confirmation = 'required',"
+	" EXISTS (SELECT FROM {channel_locations} l WHERE l.channel_id = c.channel_id AND l.tenant_id = $1),"
+	" c.code, c.currency, c.capture"
+	" FROM {channels} c WHERE c.tenant_id = $1",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
+static OmsPlan locations_plan = {
+	.sql = "SELECT location_id, latitude, longitude, rank, active, ships, pickup, code"
+	" FROM {locations} WHERE tenant_id = $1",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
+static OmsPlan channel_locations_plan = {
+	.sql = "SELECT channel_id, location_id, rank FROM {channel_locations} WHERE tenant_id = $1",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
+static void
+collect_channel(TupleTableSlot *slot, void *state)
+{
+	Channel    *channel = palloc(sizeof(Channel));
+
+	channel->channel_id = oms_slot_int64(slot, 1);
+	channel->active = oms_slot_bool(slot, 2);
+	channel->backorder = oms_slot_bool(slot, 3);
+	channel->confirmation = oms_slot_bool(slot, 4);
+	channel->restricted = oms_slot_bool(slot, 5);
+	channel->code = oms_slot_text(slot, 6);
+	channel->currency = oms_slot_text(slot, 7);
+	channel->capture = oms_slot_text(slot, 8);
+	cache.configuration.channels = lappend(cache.configuration.channels, channel);
+}
+
+static double
+double_or_nan(TupleTableSlot *slot, int column)
+{
+	bool		isnull;
+	Datum		value = oms_slot_datum(slot, column, &isnull);
+
+	return isnull ? NAN : DatumGetFloat8(value);
+}
+
+static void
+collect_location(TupleTableSlot *slot, void *state)
+{
+	Location   *location = palloc(sizeof(Location));
+	LocationById *by_id;
+	LocationByCode *by_code;
+	char		code[OMS_CODE_BYTES_MAX + 1] = {0};
+
+	location->location_id = oms_slot_int64(slot, 1);
+	location->latitude = double_or_nan(slot, 2);
+	location->longitude = double_or_nan(slot, 3);
+	location->rank = oms_slot_int32(slot, 4);
+	location->active = oms_slot_bool(slot, 5);
+	location->ships = oms_slot_bool(slot, 6);
+	location->pickup = oms_slot_bool(slot, 7);
+	location->code = oms_slot_text(slot, 8);
+	strlcpy(code, location->code, sizeof(code));
+	by_id = hash_search(cache.configuration.locations_by_id, &location->location_id, HASH_ENTER, NULL);
+	by_id->location = location;
+	by_code = hash_search(cache.configuration.locations_by_code, code, HASH_ENTER, NULL);
+	by_code->location = location;
+}
+
+static void
+collect_channel_location(TupleTableSlot *slot, void *state)
+{
+	ChannelLocation key = {0};
+	ChannelLocation *entry;
+	bool		isnull;
+
+	key.channel_id = oms_slot_int64(slot, 1);
+	key.location_id = oms_slot_int64(slot, 2);
+	entry = hash_search(cache.configuration.channel_locations, &key, HASH_ENTER, NULL);
+	(void) oms_slot_datum(slot, 3, &isnull);
+	entry->rank = isnull ? PG_INT32_MAX : oms_slot_int32(slot, 3);
+}
+
+static HTAB *
+make_hash(const char *name, Size key_size, Size entry_size, int flags)
+{
+	HASHCTL		control = {.keysize = key_size, .entrysize = entry_size, .hcxt = cache.context};
+
+	return hash_create(name, 64, &control, HASH_ELEM | HASH_CONTEXT | flags);
+}
+
+static void
+load(void)
+{
+	Datum		values[1] = {Int32GetDatum(oms_call->tenant)};
+
+	memset(&cache.configuration, 0, sizeof(cache.configuration));
+	cache.configuration.locations_by_id =
+		make_hash("oms locations by id", sizeof(int64), sizeof(LocationById), HASH_BLOBS);
+	cache.configuration.locations_by_code =
+		make_hash("oms locations by code", OMS_CODE_BYTES_MAX + 1, sizeof(LocationByCode), HASH_STRINGS);
+	cache.configuration.channel_locations =
+		make_hash("oms channel locations", 2 * sizeof(int64), sizeof(ChannelLocation), HASH_BLOBS);
+	(void) oms_execute_latest(&channels_plan, values, collect_channel, NULL);
+	(void) oms_execute_latest(&locations_plan, values, collect_location, NULL);
+	(void) oms_execute_latest(&channel_locations_plan, values, collect_channel_location, NULL);
+}
+
+/* The configuration of the call's tenant. */
+Configuration *
+oms_configuration(void)
+{
+	uint64		generation = oms_configuration_generation();
+	MemoryContext old;
+
+	if (cache.generation == generation && cache.tenant == oms_call->tenant)
+		return &cache.configuration;
+	if (cache.context == NULL)
+		cache.context = AllocSetContextCreate(TopMemoryContext, "oms configuration",
+											  ALLOCSET_DEFAULT_SIZES);
+	cache.generation = 0;
+	MemoryContextReset(cache.context);
+	old = MemoryContextSwitchTo(cache.context);
+	load();
+	MemoryContextSwitchTo(old);
+	cache.tenant = oms_call->tenant;
+	cache.generation = generation;
+	return &cache.configuration;
+}

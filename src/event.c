@@ -1,0 +1,195 @@
+/*
+ * event.c
+ *	  Events of the running call.  They are collected and written in one
+ *	  statement at its end, in the same transaction as the change they report.
+ *
+ * Ids come from a sequence without cache, taken while the order's row is
+ * locked, so the events of one order are in the order of its changes.
+ */
+#include "oms.h"
+
+#include "catalog/pg_type.h"
+
+#include "call.h"
+#include "document.h"
+#include "event.h"
+#include "relation.h"
+
+/* Payload of one event. */
+#define EVENT_DATA_BYTES_MAX (64 * 1024)
+
+#define EVENT_COLUMNS \
+	"(event_id, order_id, object_id, rule, at, tenant_id, object_type, type," \
+	" action, from_state, to_state, actor, reason, data)"
+
+static OmsPlan insert_one_plan = {
+	.sql = "INSERT INTO {events} " EVENT_COLUMNS
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID,
+				 TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID)
+};
+
+static OmsPlan insert_many_plan = {
+	.sql = "INSERT INTO {events} " EVENT_COLUMNS
+	" SELECT u.event_id, u.order_id, u.object_id, u.rule, $11, $12, u.object_type, u.type,"
+	" u.action, u.from_state, u.to_state, $13, u.reason, u.data"
+	" FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[],"
+	" $7::text[], $8::text[], $9::text[], $10::text[], $14::jsonb[])"
+	" u(event_id, order_id, object_id, rule, object_type, type, action, from_state, to_state, reason, data)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+				 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, INT4OID,
+				 TEXTOID, JSONBARRAYOID)
+};
+
+void
+oms_events_init(EventList *events)
+{
+	memset(events, 0, sizeof(*events));
+}
+
+/* What stands in the place of a payload that is too large. */
+static Jsonb *
+within_limit(Jsonb *data)
+{
+	DocWriter	writer;
+
+	if (data == NULL || VARSIZE_ANY(data) <= EVENT_DATA_BYTES_MAX)
+		return data;
+	oms_write_begin(&writer);
+	oms_write_bool(&writer, "truncated", true);
+	oms_write_int64(&writer, "bytes", VARSIZE_ANY(data));
+	return oms_write_finish(&writer);
+}
+
+/* Notes an event; the texts it points to must live until the call ends. */
+void
+oms_event(const Event *event)
+{
+	EventList  *events = oms_call->events;
+
+	if (events->count == events->capacity)
+	{
+		events->capacity = Max(8, events->capacity * 2);
+		events->items = events->items
+			? repalloc(events->items, sizeof(Event) * events->capacity)
+			: palloc(sizeof(Event) * events->capacity);
+	}
+	events->items[events->count] = *event;
+	events->items[events->count++].data = within_limit(event->data);
+}
+
+/* Gives a noted event its payload, for payloads that later steps complete. */
+void
+oms_event_set_data(int position, Jsonb *data)
+{
+	Assert(position < oms_call->events->count);
+	oms_call->events->items[position].data = within_limit(data);
+}
+
+static Datum
+text_or_null(const char *text, char *null)
+{
+	*null = text ? ' ' : 'n';
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+static void
+insert_one(const Event *event)
+{
+	Datum		values[14];
+	char		nulls[15];
+
+	memset(nulls, ' ', 14);
+	nulls[14] = '\0';
+	values[0] = Int64GetDatum(oms_next_id(SEQUENCE_EVENT));
+	values[1] = Int64GetDatum(event->order_id);
+	nulls[1] = event->order_id ? ' ' : 'n';
+	values[2] = Int64GetDatum(event->object_id);
+	nulls[2] = event->object_id ? ' ' : 'n';
+	values[3] = Int64GetDatum(event->rule);
+	nulls[3] = event->rule ? ' ' : 'n';
+	values[4] = TimestampTzGetDatum(oms_call->now);
+	values[5] = Int32GetDatum(oms_call->tenant);
+	values[6] = CStringGetTextDatum(event->object_type);
+	values[7] = CStringGetTextDatum(event->type);
+	values[8] = text_or_null(event->action, &nulls[8]);
+	values[9] = text_or_null(event->from_state, &nulls[9]);
+	values[10] = text_or_null(event->to_state, &nulls[10]);
+	values[11] = CStringGetTextDatum(oms_call->actor);
+	values[12] = text_or_null(event->reason, &nulls[12]);
+	values[13] = JsonbPGetDatum(event->data);
+	nulls[13] = event->data ? ' ' : 'n';
+	(void) oms_execute(&insert_one_plan, values, nulls);
+}
+
+static Datum
+id_array(const EventList *events, size_t offset)
+{
+	Datum	   *values = palloc(sizeof(Datum) * events->count);
+	bool	   *nulls = palloc(sizeof(bool) * events->count);
+
+	for (int i = 0; i < events->count; i++)
+	{
+		int64		id = *(int64 *) ((char *) &events->items[i] + offset);
+
+		values[i] = Int64GetDatum(id);
+		nulls[i] = id == 0;
+	}
+	return oms_array_datum(values, nulls, events->count, INT8OID);
+}
+
+static Datum
+text_array(const EventList *events, size_t offset)
+{
+	char	  **texts = palloc(sizeof(char *) * events->count);
+
+	for (int i = 0; i < events->count; i++)
+		texts[i] = *(char **) ((char *) &events->items[i] + offset);
+	return oms_array_text(texts, events->count);
+}
+
+static void
+insert_many(const EventList *events)
+{
+	Datum		values[14];
+	int64	   *ids = palloc(sizeof(int64) * events->count);
+	Datum	   *data = palloc(sizeof(Datum) * events->count);
+	bool	   *nulls = palloc(sizeof(bool) * events->count);
+
+	for (int i = 0; i < events->count; i++)
+	{
+		ids[i] = oms_next_id(SEQUENCE_EVENT);
+		data[i] = JsonbPGetDatum(events->items[i].data);
+		nulls[i] = events->items[i].data == NULL;
+	}
+	values[0] = oms_array_int64(ids, events->count);
+	values[1] = id_array(events, offsetof(Event, order_id));
+	values[2] = id_array(events, offsetof(Event, object_id));
+	values[3] = id_array(events, offsetof(Event, rule));
+	values[4] = text_array(events, offsetof(Event, object_type));
+	values[5] = text_array(events, offsetof(Event, type));
+	values[6] = text_array(events, offsetof(Event, action));
+	values[7] = text_array(events, offsetof(Event, from_state));
+	values[8] = text_array(events, offsetof(Event, to_state));
+	values[9] = text_array(events, offsetof(Event, reason));
+	values[10] = TimestampTzGetDatum(oms_call->now);
+	values[11] = Int32GetDatum(oms_call->tenant);
+	values[12] = CStringGetTextDatum(oms_call->actor);
+	values[13] = oms_array_datum(data, nulls, events->count, JSONBOID);
+	(void) oms_execute(&insert_many_plan, values, NULL);
+}
+
+/* Writes the collected events. */
+void
+oms_events_flush(void)
+{
+	EventList  *events = oms_call->events;
+
+	if (events->count == 1)
+		insert_one(&events->items[0]);
+	else if (events->count > 1)
+		insert_many(events);
+	events->count = 0;
+}

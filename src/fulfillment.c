@@ -1,0 +1,721 @@
+/*
+ * fulfillment.c
+ *	  What one location ships together, from planned to delivered.
+ *
+ * Every call finds the fulfillment's order, locks that, and reads the
+ * fulfillment again under the lock.
+ */
+#include "oms.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+
+#include "allocation.h"
+#include "call.h"
+#include "document.h"
+#include "event.h"
+#include "fulfillment.h"
+#include "location.h"
+#include "machine.h"
+#include "order.h"
+#include "relation.h"
+#include "scope.h"
+#include "stock.h"
+
+static OmsPlan insert_plan = {
+	.sql = "INSERT INTO {fulfillments} (fulfillment_id, order_id, location_id, planned_at, tenant_id, delivery_no,"
+	" backordered, status)"
+	" SELECT u.fulfillment_id, $2, nullif(u.location_id, 0), $3, $1, u.delivery_no, u.backordered, $4"
+	" FROM unnest($5::bigint[], $6::bigint[], $7::int[], $8::boolean[])"
+	" u(fulfillment_id, location_id, delivery_no, backordered)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID)
+};
+
+static OmsPlan read_plan = {
+	.sql = "SELECT fulfillment_id, order_id, location_id, delivery_no, backordered, status"
+	" FROM {fulfillments} WHERE fulfillment_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan step_plan = {
+	.sql = "UPDATE {fulfillments} SET status = $3, released_at = coalesce($4, released_at),"
+	" shipped_at = coalesce($5, shipped_at), delivered_at = coalesce($6, delivered_at),"
+	" carrier = coalesce($7, carrier), service = coalesce($8, service),"
+	" tracking_number = coalesce($9, tracking_number)"
+	" WHERE fulfillment_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID)
+};
+
+static OmsPlan copy_plan = {
+	.sql = "INSERT INTO {fulfillments} (fulfillment_id, order_id, location_id, planned_at, promised_at, released_at,"
+	" tenant_id, delivery_no, backordered, status, service, attributes)"
+	" SELECT $3, order_id, location_id, planned_at, promised_at, released_at, tenant_id, delivery_no, backordered,"
+	" status, service, attributes FROM {fulfillments} WHERE fulfillment_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID)
+};
+
+static OmsPlan empty_plan = {
+	.sql = "SELECT f.fulfillment_id, f.order_id, f.location_id, f.delivery_no, f.backordered, f.status"
+	" FROM {fulfillments} f WHERE f.order_id = $2 AND f.tenant_id = $1"
+	" AND NOT EXISTS (SELECT FROM {allocations} a WHERE a.order_id = $2 AND a.fulfillment_id = f.fulfillment_id"
+	" AND a.tenant_id = $1 AND a.promised > a.cancelled) ORDER BY f.fulfillment_id",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan packages_plan = {
+	.sql = "INSERT INTO {packages} (fulfillment_id, order_id, packed_at, tenant_id, weight_grams, length_mm, width_mm,"
+	" height_mm, carrier, service, tracking_number, external_ref)"
+	" SELECT $2, $3, $4, $1, u.weight_grams, u.length_mm, u.width_mm, u.height_mm, u.carrier, u.service,"
+	" u.tracking_number, u.external_ref"
+	" FROM jsonb_to_recordset($5) u(weight_grams int, length_mm int, width_mm int, height_mm int, carrier text,"
+	" service text, tracking_number text, external_ref text)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, JSONBOID)
+};
+
+/* A call's view of the fulfillment, its order and its promises, all locked. */
+typedef struct Work
+{
+	Order	   *order;
+	Fulfillment fulfillment;
+	OrderLines *lines;
+	AllocationList *allocations;	/* of the whole order */
+} Work;
+
+/* What a step writes besides the state. */
+typedef struct StepValues
+{
+	TimestampTz released_at;
+	TimestampTz shipped_at;
+	TimestampTz delivered_at;
+	char	   *carrier;
+	char	   *service;
+	char	   *tracking_number;
+} StepValues;
+
+/* Inserts the planned fulfillments of one order. */
+void
+oms_fulfillments_insert(const Fulfillment *rows, int count)
+{
+	int64	   *ids = palloc(sizeof(int64) * count * 2);
+	int32	   *deliveries = palloc(sizeof(int32) * count);
+	Datum	   *backordered = palloc(sizeof(Datum) * count);
+	bool	   *nulls = palloc0(sizeof(bool) * count);
+	Datum		values[8];
+
+	if (count == 0)
+		return;
+	for (int i = 0; i < count; i++)
+	{
+		ids[i] = rows[i].fulfillment_id;
+		ids[count + i] = rows[i].location_id;
+		deliveries[i] = rows[i].delivery_no;
+		backordered[i] = BoolGetDatum(rows[i].backordered);
+	}
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(rows[0].order_id);
+	values[2] = TimestampTzGetDatum(oms_call->now);
+	values[3] = CStringGetTextDatum(oms_machine_initial(MACHINE_FULFILLMENT));
+	values[4] = oms_array_int64(ids, count);
+	values[5] = oms_array_int64(ids + count, count);
+	values[6] = oms_array_int32(deliveries, count);
+	values[7] = oms_array_datum(backordered, nulls, count, BOOLOID);
+	(void) oms_execute(&insert_plan, values, NULL);
+}
+
+static void
+read_fulfillment(TupleTableSlot *slot, void *state)
+{
+	Fulfillment *row = state;
+
+	row->fulfillment_id = oms_slot_int64(slot, 1);
+	row->order_id = oms_slot_int64(slot, 2);
+	row->location_id = oms_slot_int64(slot, 3);
+	row->delivery_no = oms_slot_int32(slot, 4);
+	row->backordered = oms_slot_bool(slot, 5);
+	row->status = oms_slot_text(slot, 6);
+}
+
+static Fulfillment
+get_fulfillment(int64 fulfillment_id)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(fulfillment_id)};
+	Fulfillment row = {0};
+
+	(void) oms_execute_each(&read_plan, values, NULL, read_fulfillment, &row);
+	if (row.fulfillment_id == 0 || (row.location_id != 0 && !oms_scope_location(row.location_id)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_UNKNOWN),
+				 errmsg("fulfillment " INT64_FORMAT " is not known", fulfillment_id),
+				 errhint("oms.get_order shows the fulfillments of an order.")));
+	return row;
+}
+
+static Work *
+begin_work(FunctionCallInfo fcinfo)
+{
+	int64		fulfillment_id = oms_argument_id(fcinfo, 0, "fulfillment_id");
+	Work	   *work = palloc0(sizeof(Work));
+
+	work->order = oms_order_lock(get_fulfillment(fulfillment_id).order_id);
+	work->fulfillment = get_fulfillment(fulfillment_id);
+	work->lines = oms_order_lines(work->order->order_id);
+	work->allocations = oms_allocations_of_order(work->order->order_id);
+	return work;
+}
+
+static bool
+is_ours(const Work *work, const Allocation *row)
+{
+	return row->fulfillment_id == work->fulfillment.fulfillment_id;
+}
+
+static Datum
+time_or_null(TimestampTz time, char *null)
+{
+	*null = time == 0 ? 'n' : ' ';
+	return TimestampTzGetDatum(time);
+}
+
+static Datum
+text_or_null(const char *text, char *null)
+{
+	*null = text ? ' ' : 'n';
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+static void
+take_step(Fulfillment *fulfillment, const char *action, const char *reason, Jsonb *data, const StepValues *extra)
+{
+	StepObject	object = {.type = MACHINE_FULFILLMENT,.id = fulfillment->fulfillment_id,
+	.order_id = fulfillment->order_id,.reason = reason,.data = data};
+	const Transition *transition = oms_machine_step(MACHINE_FULFILLMENT, fulfillment->status, action, &object);
+	StepValues	none = {0};
+	Datum		values[9];
+	char		nulls[10] = "         ";
+
+	if (extra == NULL)
+		extra = &none;
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(fulfillment->fulfillment_id);
+	values[2] = CStringGetTextDatum(transition->to_state);
+	values[3] = time_or_null(extra->released_at, &nulls[3]);
+	values[4] = time_or_null(extra->shipped_at, &nulls[4]);
+	values[5] = time_or_null(extra->delivered_at, &nulls[5]);
+	values[6] = text_or_null(extra->carrier, &nulls[6]);
+	values[7] = text_or_null(extra->service, &nulls[7]);
+	values[8] = text_or_null(extra->tracking_number, &nulls[8]);
+	(void) oms_execute(&step_plan, values, nulls);
+	fulfillment->status = pstrdup(transition->to_state);
+}
+
+/* Writes lines and promises, derives the order's statuses, and answers. */
+static Datum
+end_work(Work *work)
+{
+	oms_allocations_write(work->allocations);
+	oms_order_lines_write(work->order->order_id, work->lines);
+	oms_order_refresh(work->order->order_id);
+	return JsonbPGetDatum(oms_order_document(work->order->order_id));
+}
+
+/* The lines and open units of a fulfillment, for its event. */
+static Jsonb *
+lines_document(Work *work, int32 (*units) (const Allocation *))
+{
+	Location   *location = work->fulfillment.location_id ? oms_location_by_id(work->fulfillment.location_id) : NULL;
+	DocWriter	writer;
+
+	oms_write_begin(&writer);
+	oms_write_text(&writer, "location", location ? location->code : NULL);
+	oms_write_begin_array(&writer, "lines");
+	for (int i = 0; i < work->allocations->count; i++)
+	{
+		Allocation *row = &work->allocations->rows[i];
+
+		if (!is_ours(work, row) || units(row) == 0)
+			continue;
+		oms_write_begin_object(&writer, NULL);
+		oms_write_int64(&writer, "line_no", row->line_no);
+		oms_write_int64(&writer, "item_id", row->item_id);
+		oms_write_int64(&writer, "quantity", units(row));
+		oms_write_end(&writer);
+	}
+	oms_write_end_array(&writer);
+	return oms_write_finish(&writer);
+}
+
+static int32
+open_units(const Allocation *row)
+{
+	return oms_allocation_open(row);
+}
+
+static int32
+shipping_units(const Allocation *row)
+{
+	return row->delta.shipped;
+}
+
+/*
+ * oms.release_fulfillment(fulfillment_id, idempotency_key) -> jsonb
+ */
+OMS_FUNCTION(oms_release_fulfillment, CALL_KEYED)
+{
+	Work	   *work = begin_work(fcinfo);
+	StepValues	extra = {.released_at = oms_call->now};
+
+	if (work->fulfillment.backordered)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_TRANSITION),
+				 errmsg("fulfillment " INT64_FORMAT " is backordered: release is not allowed",
+						work->fulfillment.fulfillment_id),
+				 errdetail("Its units are promised beyond what is on hand."),
+				 errhint("oms.fill_backorders covers it when stock has arrived.")));
+	if (work->order->channel->confirmation && strcmp(work->order->status, "placed") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_TRANSITION),
+				 errmsg("order " INT64_FORMAT " is placed: release is not allowed", work->order->order_id),
+				 errdetail("Channel \"%s\" requires confirmation.", work->order->channel->code),
+				 errhint("oms.confirm_order approves the order.")));
+	take_step(&work->fulfillment, "release", NULL, lines_document(work, open_units), &extra);
+	for (int i = 0; i < work->allocations->count; i++)
+	{
+		Allocation *row = &work->allocations->rows[i];
+
+		if (is_ours(work, row))
+			oms_order_line(work->lines, row->line_no)->delta.released += oms_allocation_open(row);
+	}
+	if (oms_machine_allows(MACHINE_ORDER, work->order->status, "start"))
+		oms_order_step(work->order, "start", NULL, NULL);
+	return end_work(work);
+}
+
+/*
+ * oms.accept_fulfillment(fulfillment_id, idempotency_key) -> jsonb
+ */
+OMS_FUNCTION(oms_accept_fulfillment, CALL_KEYED)
+{
+	Work	   *work = begin_work(fcinfo);
+
+	take_step(&work->fulfillment, "accept", NULL, NULL, NULL);
+	return end_work(work);
+}
+
+static Allocation *
+our_allocation(Work *work, int32 line_no)
+{
+	for (int i = 0; i < work->allocations->count; i++)
+		if (is_ours(work, &work->allocations->rows[i]) && work->allocations->rows[i].line_no == line_no)
+			return &work->allocations->rows[i];
+	ereport(ERROR,
+			(errcode(ERRCODE_OMS_UNKNOWN),
+			 errmsg("fulfillment " INT64_FORMAT " has no line %d", work->fulfillment.fulfillment_id, line_no),
+			 errdetail("lines.line_no: line %d is not known", line_no),
+			 errhint("oms.get_order shows the lines of each fulfillment.")));
+}
+
+static void
+refuse_quantity(const Allocation *row, const char *what, int32 wanted, int32 possible)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OMS_TRANSITION),
+			 errmsg("line %d has %d units to %s, not %d", row->line_no, possible, what, wanted),
+			 errdetail("lines: line %d has promised %d, picked %d, shipped %d, cancelled %d in this fulfillment.",
+					   row->line_no, row->promised, row->picked, row->shipped, row->cancelled),
+			 errhint("Leave lines out to take everything that is open.")));
+}
+
+static void
+mark_picked(Work *work, const LineQuantity *wanted, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		Allocation *row = our_allocation(work, wanted[i].line_no);
+		int32		possible = oms_allocation_open(row) - row->picked;
+		int32		quantity = wanted[i].quantity == DOC_ABSENT ? possible : wanted[i].quantity;
+
+		if (quantity > possible)
+			refuse_quantity(row, "pick", quantity, possible);
+		row->delta.picked = quantity;
+	}
+	for (int i = 0; wanted == NULL && i < work->allocations->count; i++)
+	{
+		Allocation *row = &work->allocations->rows[i];
+
+		if (is_ours(work, row))
+			row->delta.picked = Max(0, oms_allocation_open(row) - row->picked);
+	}
+}
+
+/*
+ * oms.pick_fulfillment(fulfillment_id, lines, idempotency_key) -> jsonb
+ */
+OMS_FUNCTION(oms_pick_fulfillment, CALL_KEYED)
+{
+	Work	   *work = begin_work(fcinfo);
+	int			count = 0;
+	LineQuantity *wanted = PG_ARGISNULL(1) ? NULL : oms_line_quantities(PG_GETARG_JSONB_P(1), "lines", &count);
+
+	mark_picked(work, wanted, count);
+	take_step(&work->fulfillment, "pick", NULL, PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), NULL);
+	return end_work(work);
+}
+
+typedef struct PackageDocument
+{
+	int32		weight_grams;
+	int32		length_mm;
+	int32		width_mm;
+	int32		height_mm;
+	char	   *carrier;
+	char	   *service;
+	char	   *tracking_number;
+	char	   *external_ref;
+} PackageDocument;
+
+static const DocField package_fields[] = {
+	{"weight_grams", DOC_INT, offsetof(PackageDocument, weight_grams), .least = 0,.most = OMS_QUANTITY_MAX},
+	{"length_mm", DOC_INT, offsetof(PackageDocument, length_mm), .least = 0,.most = OMS_QUANTITY_MAX},
+	{"width_mm", DOC_INT, offsetof(PackageDocument, width_mm), .least = 0,.most = OMS_QUANTITY_MAX},
+	{"height_mm", DOC_INT, offsetof(PackageDocument, height_mm), .least = 0,.most = OMS_QUANTITY_MAX},
+	{"carrier", DOC_CODE, offsetof(PackageDocument, carrier)},
+	{"service", DOC_CODE, offsetof(PackageDocument, service)},
+	{"tracking_number", DOC_CODE, offsetof(PackageDocument, tracking_number)},
+	{"external_ref", DOC_CODE, offsetof(PackageDocument, external_ref)},
+};
+
+static const DocShape package_shape = DOC_SHAPE_OF(PackageDocument, package_fields, "a package");
+
+/*
+ * oms.pack_fulfillment(fulfillment_id, packages, idempotency_key) -> jsonb
+ */
+OMS_FUNCTION(oms_pack_fulfillment, CALL_KEYED)
+{
+	Work	   *work = begin_work(fcinfo);
+	FaultList	faults;
+	Datum		values[5];
+
+	oms_faults_init(&faults);
+	if (!PG_ARGISNULL(1))
+		(void) oms_document_read_array(PG_GETARG_JSONB_P(1), &package_shape, OMS_PACKAGES_MAX, "packages", &faults);
+	oms_faults_raise(&faults, "packages are not valid");
+	take_step(&work->fulfillment, "pack", NULL, PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), NULL);
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(work->fulfillment.fulfillment_id);
+	values[2] = Int64GetDatum(work->order->order_id);
+	values[3] = TimestampTzGetDatum(oms_call->now);
+	values[4] = PG_ARGISNULL(1) ? DirectFunctionCall1(jsonb_in, CStringGetDatum("[{}]")) : PG_GETARG_DATUM(1);
+	(void) oms_execute(&packages_plan, values, NULL);
+	return end_work(work);
+}
+
+/*
+ * oms.ready_for_pickup(fulfillment_id, idempotency_key) -> jsonb
+ */
+OMS_FUNCTION(oms_ready_for_pickup, CALL_KEYED)
+{
+	Work	   *work = begin_work(fcinfo);
+
+	take_step(&work->fulfillment, "ready", NULL, NULL, NULL);
+	return end_work(work);
+}
+
+/* Takes shipped units off hand and off the promise, where the promise stood. */
+static void
+take_stock(Work *work, const char *type)
+{
+	StockRow   *rows = palloc0(sizeof(StockRow) * Max(1, work->allocations->count));
+	int			count = 0;
+
+	for (int i = 0; i < work->allocations->count; i++)
+	{
+		Allocation *row = &work->allocations->rows[i];
+
+		if (row->delta.shipped == 0 || row->location_id == 0)
+			continue;
+		rows[count].item_id = row->item_id;
+		rows[count].location_id = row->location_id;
+		rows[count].order_id = work->order->order_id;
+		rows[count].on_hand_delta = -row->delta.shipped;
+		rows[count].reserved_delta = -row->delta.shipped;
+		count++;
+	}
+	count = oms_stock_merge(rows, count);
+	oms_stock_change(rows, count, type, NULL,
+					 psprintf("fulfillment " INT64_FORMAT, work->fulfillment.fulfillment_id));
+}
+
+typedef struct ShipmentDocument
+{
+	char	   *carrier;
+	char	   *service;
+	char	   *tracking_number;
+	DocArray	lines;
+} ShipmentDocument;
+
+static const DocField shipment_line_fields[] = {
+	{"line_no", DOC_INT, offsetof(LineQuantity, line_no), .required = true,.least = 1,.most = PG_INT32_MAX},
+	{"quantity", DOC_INT, offsetof(LineQuantity, quantity), .least = 1,.most = OMS_QUANTITY_MAX},
+};
+
+static const DocShape shipment_line_shape =
+DOC_SHAPE_OF(LineQuantity, shipment_line_fields, "a line of a shipment");
+
+static const DocField shipment_fields[] = {
+	{"carrier", DOC_CODE, offsetof(ShipmentDocument, carrier)},
+	{"service", DOC_CODE, offsetof(ShipmentDocument, service)},
+	{"tracking_number", DOC_CODE, offsetof(ShipmentDocument, tracking_number)},
+	{"lines", DOC_ARRAY, offsetof(ShipmentDocument, lines), .least = 1,.most = OMS_LINES_PER_ORDER_MAX,
+	.shape = &shipment_line_shape},
+};
+
+static const DocShape shipment_shape = DOC_SHAPE_OF(ShipmentDocument, shipment_fields, "a shipment");
+
+/* Marks what ships; everything open where the shipment names no lines. */
+static void
+mark_shipped(Work *work, const ShipmentDocument *shipment)
+{
+	bool		whole = shipment == NULL || !shipment->lines.present;
+
+	for (int i = 0; !whole && i < shipment->lines.count; i++)
+	{
+		LineQuantity *wanted = (LineQuantity *) shipment->lines.items + i;
+		Allocation *row = our_allocation(work, wanted->line_no);
+		int32		possible = oms_allocation_open(row);
+		int32		quantity = wanted->quantity == DOC_ABSENT ? possible : wanted->quantity;
+
+		if (quantity > possible)
+			refuse_quantity(row, "ship", quantity, possible);
+		row->delta.shipped += quantity;
+	}
+	for (int i = 0; whole && i < work->allocations->count; i++)
+	{
+		Allocation *row = &work->allocations->rows[i];
+
+		if (is_ours(work, row))
+			row->delta.shipped = oms_allocation_open(row);
+	}
+	for (int i = 0; i < work->allocations->count; i++)
+	{
+		Allocation *row = &work->allocations->rows[i];
+
+		if (row->delta.shipped > 0)
+			oms_order_line(work->lines, row->line_no)->delta.shipped += row->delta.shipped;
+	}
+}
+
+/*
+ * What stays behind when a part ships goes on in a fulfillment of its own: a
+ * shipment is one event in the life of one fulfillment.  The promise moves with
+ * it, so the counter stands still and the ledger shows both sides.
+ */
+static void
+keep_rest(Work *work)
+{
+	Allocation *rest = palloc0(sizeof(Allocation) * Max(1, work->allocations->count));
+	StockRow   *ledger = palloc0(sizeof(StockRow) * Max(1, work->allocations->count));
+	int64		new_id = 0;
+	int			count = 0;
+	int			ledger_count = 0;
+	Datum		values[3];
+
+	for (int i = 0; i < work->allocations->count; i++)
+	{
+		Allocation *row = &work->allocations->rows[i];
+		int32		open = oms_allocation_open(row);
+
+		if (!is_ours(work, row) || open == 0)
+			continue;
+		if (new_id == 0)
+			new_id = oms_next_id(SEQUENCE_FULFILLMENT);
+		rest[count] = *row;
+		rest[count].fulfillment_id = new_id;
+		rest[count++].promised = open;
+		row->delta.cancelled += open;
+		if (row->location_id == 0)
+			continue;
+		ledger[ledger_count].item_id = row->item_id;
+		ledger[ledger_count].location_id = row->location_id;
+		ledger[ledger_count].order_id = work->order->order_id;
+		ledger[ledger_count++].reserved_delta = -open;
+	}
+	if (count == 0)
+		return;
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(work->fulfillment.fulfillment_id);
+	values[2] = Int64GetDatum(new_id);
+	(void) oms_execute(&copy_plan, values, NULL);
+	oms_allocations_insert(rest, count);
+	if (ledger_count > 0)
+		oms_stock_record(ledger, ledger_count, "promise_moved", NULL,
+						 psprintf("fulfillment " INT64_FORMAT, new_id));
+	oms_event(&(Event) {.order_id = work->order->order_id,.object_id = new_id,.object_type = "fulfillment",
+						.type = "fulfillment.split",.to_state = work->fulfillment.status,
+						.reason = psprintf("rest of fulfillment " INT64_FORMAT, work->fulfillment.fulfillment_id)});
+}
+
+/*
+ * oms.ship_fulfillment(fulfillment_id, shipment, idempotency_key) -> jsonb
+ */
+OMS_FUNCTION(oms_ship_fulfillment, CALL_KEYED)
+{
+	Work	   *work = begin_work(fcinfo);
+	StepValues	extra = {.shipped_at = oms_call->now};
+	ShipmentDocument *shipment = NULL;
+	FaultList	faults;
+
+	oms_faults_init(&faults);
+	if (!PG_ARGISNULL(1))
+		shipment = oms_document_read(PG_GETARG_JSONB_P(1), &shipment_shape, &faults);
+	oms_faults_raise(&faults, "shipment is not valid");
+	if (shipment)
+	{
+		extra.carrier = shipment->carrier;
+		extra.service = shipment->service;
+		extra.tracking_number = shipment->tracking_number;
+	}
+	if (oms_machine_allows(MACHINE_FULFILLMENT, work->fulfillment.status, "ship"))
+	{
+		mark_shipped(work, shipment);
+		keep_rest(work);
+	}
+	take_step(&work->fulfillment, "ship", NULL, lines_document(work, shipping_units), &extra);
+	take_stock(work, "ship");
+	return end_work(work);
+}
+
+/* Marks what shipped with this fulfillment as delivered. */
+static void
+mark_delivered(Work *work)
+{
+	for (int i = 0; i < work->allocations->count; i++)
+	{
+		Allocation *row = &work->allocations->rows[i];
+
+		if (is_ours(work, row))
+			oms_order_line(work->lines, row->line_no)->delta.delivered += row->shipped + row->delta.shipped;
+	}
+}
+
+/*
+ * oms.pick_up_fulfillment(fulfillment_id, idempotency_key) -> jsonb
+ */
+OMS_FUNCTION(oms_pick_up_fulfillment, CALL_KEYED)
+{
+	Work	   *work = begin_work(fcinfo);
+	StepValues	extra = {.shipped_at = oms_call->now,.delivered_at = oms_call->now};
+
+	if (oms_machine_allows(MACHINE_FULFILLMENT, work->fulfillment.status, "pick_up"))
+		mark_shipped(work, NULL);
+	take_step(&work->fulfillment, "pick_up", NULL, lines_document(work, shipping_units), &extra);
+	mark_delivered(work);
+	take_stock(work, "pick_up");
+	return end_work(work);
+}
+
+/* Digital and service items are released, shipped and delivered in one step. */
+static void
+mark_fulfilled(Work *work)
+{
+	mark_shipped(work, NULL);
+	for (int i = 0; i < work->allocations->count; i++)
+	{
+		Allocation *row = &work->allocations->rows[i];
+		OrderLine  *line = oms_order_line(work->lines, row->line_no);
+
+		if (is_ours(work, row) && strcmp(work->fulfillment.status, "planned") == 0)
+			line->delta.released += row->delta.shipped;
+	}
+	mark_delivered(work);
+}
+
+/*
+ * oms.deliver_fulfillment(fulfillment_id, at, idempotency_key) -> jsonb
+ */
+OMS_FUNCTION(oms_deliver_fulfillment, CALL_KEYED)
+{
+	Work	   *work = begin_work(fcinfo);
+	StepValues	extra = {.delivered_at = PG_ARGISNULL(1) ? oms_call->now : PG_GETARG_TIMESTAMPTZ(1)};
+	bool		goods = work->fulfillment.location_id != 0;
+
+	if (!goods && oms_machine_allows(MACHINE_FULFILLMENT, work->fulfillment.status, "fulfill"))
+		mark_fulfilled(work);
+	else
+		mark_delivered(work);
+	take_step(&work->fulfillment, goods ? "deliver" : "fulfill", NULL, NULL, &extra);
+	return end_work(work);
+}
+
+static void
+collect_fulfillment(TupleTableSlot *slot, void *state)
+{
+	List	  **list = state;
+	Fulfillment *row = palloc0(sizeof(Fulfillment));
+
+	read_fulfillment(slot, row);
+	*list = lappend(*list, row);
+}
+
+/* Cancels the fulfillments of an order that have no units left. */
+void
+oms_fulfillments_close_empty(int64 order_id, const char *reason)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
+	List	   *list = NIL;
+	ListCell   *cell;
+
+	(void) oms_execute_each(&empty_plan, values, NULL, collect_fulfillment, &list);
+	foreach(cell, list)
+	{
+		Fulfillment *row = lfirst(cell);
+
+		if (oms_machine_allows(MACHINE_FULFILLMENT, row->status, "cancel"))
+			take_step(row, "cancel", reason, NULL, NULL);
+	}
+}
+
+/*
+ * oms.cancel_fulfillment(fulfillment_id, reason, idempotency_key) -> jsonb
+ */
+OMS_FUNCTION(oms_cancel_fulfillment, CALL_KEYED)
+{
+	Work	   *work = begin_work(fcinfo);
+	char	   *reason = oms_argument_text(fcinfo, 1);
+	StockRow   *rows = palloc0(sizeof(StockRow) * Max(1, work->allocations->count));
+	bool		released = strcmp(work->fulfillment.status, "planned") != 0;
+	int			count = 0;
+
+	take_step(&work->fulfillment, "cancel", reason, lines_document(work, open_units), NULL);
+	for (int i = 0; i < work->allocations->count; i++)
+	{
+		Allocation *row = &work->allocations->rows[i];
+		OrderLine  *line = oms_order_line(work->lines, row->line_no);
+		int32		open = oms_allocation_open(row);
+
+		if (!is_ours(work, row) || open == 0)
+			continue;
+		row->delta.cancelled = open;
+		line->delta.cancelled += open;
+		if (work->fulfillment.backordered)
+			line->delta.backordered -= open;
+		else
+			line->delta.allocated -= open;
+		if (released)
+			line->delta.released -= open;
+		if (row->location_id == 0)
+			continue;
+		rows[count].item_id = row->item_id;
+		rows[count].location_id = row->location_id;
+		rows[count].order_id = work->order->order_id;
+		rows[count++].reserved_delta = -open;
+	}
+	count = oms_stock_merge(rows, count);
+	oms_stock_change(rows, count, "cancel", reason, NULL);
+	return end_work(work);
+}

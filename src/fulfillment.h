@@ -1,0 +1,23 @@
+/*
+ * fulfillment.h
+ *	  What one location ships together.
+ */
+#ifndef OMS_FULFILLMENT_H
+#define OMS_FULFILLMENT_H
+
+#include "oms.h"
+
+typedef struct Fulfillment
+{
+	int64		fulfillment_id;
+	int64		order_id;
+	int64		location_id;	/* 0: digital and service items */
+	int32		delivery_no;
+	bool		backordered;
+	char	   *status;
+} Fulfillment;
+
+extern void oms_fulfillments_insert(const Fulfillment *rows, int count);
+extern void oms_fulfillments_close_empty(int64 order_id, const char *reason);
+
+#endif							/* OMS_FULFILLMENT_H */

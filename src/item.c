@@ -1,0 +1,202 @@
+/*
+ * item.c
+ *	  Items.
+ */
+#include "oms.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+
+#include "call.h"
+#include "document.h"
+#include "event.h"
+#include "item.h"
+#include "relation.h"
+
+typedef struct ItemDocument
+{
+	char	   *sku;
+	char	   *name;
+	char	   *kind;
+	char	   *unit;
+	char	   *external_ref;
+	Numeric		price;
+	Jsonb	   *attributes;
+	int32		weight_grams;
+	int32		length_mm;
+	int32		width_mm;
+	int32		height_mm;
+	int8		active;
+	int8		backorder;
+} ItemDocument;
+
+static const char *const kind_choices[] = {"stocked", "digital", "service", NULL};
+
+static const DocField item_fields[] = {
+	{"sku", DOC_CODE, offsetof(ItemDocument, sku), .required = true},
+	{"name", DOC_TEXT, offsetof(ItemDocument, name)},
+	{"kind", DOC_TEXT, offsetof(ItemDocument, kind), .choices = kind_choices},
+	{"unit", DOC_CODE, offsetof(ItemDocument, unit)},
+	{"price", DOC_MONEY, offsetof(ItemDocument, price)},
+	{"weight_grams", DOC_INT, offsetof(ItemDocument, weight_grams), .least = 0, .most = OMS_QUANTITY_MAX},
+	{"length_mm", DOC_INT, offsetof(ItemDocument, length_mm), .least = 0, .most = OMS_QUANTITY_MAX},
+	{"width_mm", DOC_INT, offsetof(ItemDocument, width_mm), .least = 0, .most = OMS_QUANTITY_MAX},
+	{"height_mm", DOC_INT, offsetof(ItemDocument, height_mm), .least = 0, .most = OMS_QUANTITY_MAX},
+	{"active", DOC_BOOL, offsetof(ItemDocument, active)},
+	{"backorder", DOC_BOOL, offsetof(ItemDocument, backorder)},
+	{"external_ref", DOC_CODE, offsetof(ItemDocument, external_ref)},
+	{"attributes", DOC_OBJECT, offsetof(ItemDocument, attributes)},
+};
+
+static const DocShape item_shape = DOC_SHAPE_OF(ItemDocument, item_fields, "an item");
+
+#define ITEM_ROWS \
+	" FROM jsonb_to_recordset($2) u(sku text, name text, kind text, unit text, price numeric," \
+	" weight_grams int, length_mm int, width_mm int, height_mm int, active boolean, backorder boolean," \
+	" external_ref text, attributes jsonb)"
+
+static OmsPlan insert_plan = {
+	.sql = "INSERT INTO {items} (tenant_id, sku)"
+	" SELECT $1, u.sku" ITEM_ROWS " ORDER BY u.sku ON CONFLICT (tenant_id, sku) DO NOTHING",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, JSONBOID)
+};
+
+static OmsPlan update_plan = {
+	.sql = "UPDATE {items} i SET name = coalesce(u.name, i.name), kind = coalesce(u.kind, i.kind),"
+	" unit = coalesce(u.unit, i.unit), price = coalesce(u.price, i.price),"
+	" weight_grams = coalesce(u.weight_grams, i.weight_grams), length_mm = coalesce(u.length_mm, i.length_mm),"
+	" width_mm = coalesce(u.width_mm, i.width_mm), height_mm = coalesce(u.height_mm, i.height_mm),"
+	" active = coalesce(u.active, i.active), backorder = coalesce(u.backorder, i.backorder),"
+	" external_ref = coalesce(u.external_ref, i.external_ref), attributes = coalesce(u.attributes, i.attributes)"
+	ITEM_ROWS " WHERE i.tenant_id = $1 AND i.sku = u.sku",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, JSONBOID)
+};
+
+static OmsPlan read_plan = {
+	.sql = "SELECT item_id, kind, active, backorder, weight_grams, price, sku FROM {items}"
+	" WHERE tenant_id = $1 AND sku = ANY ($2)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, TEXTARRAYOID)
+};
+
+/*
+ * oms.upsert_items(items jsonb, idempotency_key text) -> bigint
+ */
+OMS_FUNCTION(oms_upsert_items, CALL_KEYED)
+{
+	FaultList	faults;
+	DocArray	rows = {0};
+	Datum		values[2];
+
+	oms_faults_init(&faults);
+	if (PG_ARGISNULL(0))
+		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give an array of items.", "items", "is null");
+	else
+		rows = oms_document_read_array(PG_GETARG_JSONB_P(0), &item_shape, OMS_BULK_ROWS_MAX, "items", &faults);
+	oms_document_duplicates(&rows, &item_shape, offsetof(ItemDocument, sku), "items", "sku", &faults);
+	oms_faults_raise(&faults, "items are not valid");
+
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = PG_GETARG_DATUM(0);
+	(void) oms_execute(&insert_plan, values, NULL);
+	(void) oms_execute(&update_plan, values, NULL);
+	oms_event(&(Event) {.object_type = "item",.type = "items.upserted",.data = PG_GETARG_JSONB_P(0)});
+	PG_RETURN_INT64(rows.count);
+}
+
+typedef struct ItemEntry
+{
+	const char *sku;			/* the key: compared as text */
+	CatalogItem item;
+} ItemEntry;
+
+/* Open addressing with linear probing: a power of two at least twice the count. */
+struct ItemSet
+{
+	uint32		mask;
+	ItemEntry  *entries;
+};
+
+static uint32
+text_hash(const char *text)
+{
+	return hash_bytes((const unsigned char *) text, strlen(text));
+}
+
+static ItemEntry *
+entry_of(ItemSet *items, const char *sku)
+{
+	uint32		position = text_hash(sku) & items->mask;
+
+	while (items->entries[position].sku != NULL && strcmp(items->entries[position].sku, sku) != 0)
+		position = (position + 1) & items->mask;
+	return &items->entries[position];
+}
+
+static ItemKind
+kind_named(const char *name)
+{
+	if (strcmp(name, "stocked") == 0)
+		return ITEM_STOCKED;
+	return strcmp(name, "digital") == 0 ? ITEM_DIGITAL : ITEM_SERVICE;
+}
+
+static void
+collect_item(TupleTableSlot *slot, void *state)
+{
+	ItemSet    *items = state;
+	char	   *sku = oms_slot_text(slot, 7);
+	ItemEntry  *entry = entry_of(items, sku);
+
+	entry->sku = sku;
+	entry->item.item_id = oms_slot_int64(slot, 1);
+	entry->item.kind = kind_named(oms_slot_text(slot, 2));
+	entry->item.active = oms_slot_bool(slot, 3);
+	entry->item.backorder = oms_slot_bool(slot, 4);
+	entry->item.weight_grams = oms_slot_int32(slot, 5);
+	entry->item.price = oms_slot_numeric(slot, 6);
+	entry->item.sku = sku;
+}
+
+/* Reads the items of all given SKUs in one statement; NULL elements are skipped. */
+ItemSet *
+oms_items_read(char *const *skus, int count)
+{
+	ItemSet    *items = palloc(sizeof(ItemSet));
+	uint32		size = 8;
+	Datum		values[2];
+
+	while (size < (uint32) count * 2)
+		size *= 2;
+	items->mask = size - 1;
+	items->entries = palloc0(sizeof(ItemEntry) * size);
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = oms_array_text(skus, count);
+	(void) oms_execute_each(&read_plan, values, NULL, collect_item, items);
+	return items;
+}
+
+/* NULL where there is no such item. */
+CatalogItem *
+oms_items_find(ItemSet *items, const char *sku)
+{
+	ItemEntry  *entry = entry_of(items, sku);
+
+	return entry->sku ? &entry->item : NULL;
+}
+
+CatalogItem *
+oms_item_get(const char *sku)
+{
+	char	   *skus[1] = {unconstify(char *, sku)};
+	CatalogItem *item = oms_items_find(oms_items_read(skus, 1), sku);
+
+	if (item == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_UNKNOWN),
+				 errmsg("SKU \"%s\" is not known", sku),
+				 errhint("oms.upsert_items adds it.")));
+	return item;
+}

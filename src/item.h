@@ -1,0 +1,35 @@
+/*
+ * item.h
+ *	  Items.
+ */
+#ifndef OMS_ITEM_H
+#define OMS_ITEM_H
+
+#include "oms.h"
+
+typedef enum ItemKind
+{
+	ITEM_STOCKED,
+	ITEM_DIGITAL,
+	ITEM_SERVICE
+} ItemKind;
+
+typedef struct CatalogItem
+{
+	int64		item_id;
+	ItemKind	kind;
+	bool		active;
+	bool		backorder;
+	int32		weight_grams;
+	Numeric		price;			/* NULL where the item has none */
+	char	   *sku;
+} CatalogItem;
+
+/* Items of a document by SKU. */
+typedef struct ItemSet ItemSet;
+
+extern ItemSet *oms_items_read(char *const *skus, int count);
+extern CatalogItem *oms_items_find(ItemSet *items, const char *sku);
+extern CatalogItem *oms_item_get(const char *sku);
+
+#endif							/* OMS_ITEM_H */

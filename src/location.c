@@ -1,0 +1,268 @@
+/*
+ * location.c
+ *	  Locations, and which channel may use which.
+ */
+#include "oms.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+
+#include "call.h"
+#include "configuration.h"
+#include "document.h"
+#include "event.h"
+#include "location.h"
+#include "relation.h"
+#include "scope.h"
+
+#define EARTH_RADIUS_KM 6371.0088
+
+typedef struct LocationDocument
+{
+	char	   *code;
+	char	   *name;
+	char	   *kind;
+	char	   *country;
+	char	   *postal_code;
+	char	   *time_zone;
+	char	   *external_ref;
+	double		latitude;
+	double		longitude;
+	Jsonb	   *address;
+	Jsonb	   *attributes;
+	DocArray	channels;
+	int32		rank;
+	int8		active;
+	int8		ships;
+	int8		pickup;
+} LocationDocument;
+
+typedef struct LocationChannelDocument
+{
+	char	   *channel;
+	int32		rank;
+} LocationChannelDocument;
+
+static const char *const kind_choices[] = {"warehouse", "store", "supplier", NULL};
+
+static const DocField location_channel_fields[] = {
+	{"channel", DOC_CODE, offsetof(LocationChannelDocument, channel), .required = true},
+	{"rank", DOC_INT, offsetof(LocationChannelDocument, rank), .least = 0, .most = 1000000},
+};
+
+static const DocShape location_channel_shape =
+DOC_SHAPE_OF(LocationChannelDocument, location_channel_fields, "a channel of a location");
+
+static const DocField location_fields[] = {
+	{"code", DOC_CODE, offsetof(LocationDocument, code), .required = true},
+	{"name", DOC_TEXT, offsetof(LocationDocument, name)},
+	{"kind", DOC_TEXT, offsetof(LocationDocument, kind), .choices = kind_choices},
+	{"country", DOC_TEXT, offsetof(LocationDocument, country)},
+	{"postal_code", DOC_TEXT, offsetof(LocationDocument, postal_code)},
+	{"time_zone", DOC_TEXT, offsetof(LocationDocument, time_zone)},
+	{"external_ref", DOC_CODE, offsetof(LocationDocument, external_ref)},
+	{"latitude", DOC_DOUBLE, offsetof(LocationDocument, latitude), .least = -90, .most = 90},
+	{"longitude", DOC_DOUBLE, offsetof(LocationDocument, longitude), .least = -180, .most = 180},
+	{"rank", DOC_INT, offsetof(LocationDocument, rank), .least = 0, .most = 1000000},
+	{"active", DOC_BOOL, offsetof(LocationDocument, active)},
+	{"ships", DOC_BOOL, offsetof(LocationDocument, ships)},
+	{"pickup", DOC_BOOL, offsetof(LocationDocument, pickup)},
+	{"address", DOC_OBJECT, offsetof(LocationDocument, address)},
+	{"attributes", DOC_OBJECT, offsetof(LocationDocument, attributes)},
+	{"channels", DOC_ARRAY, offsetof(LocationDocument, channels), .most = 1000, .shape = &location_channel_shape},
+};
+
+static const DocShape location_shape = DOC_SHAPE_OF(LocationDocument, location_fields, "a location");
+
+#define LOCATION_ROWS \
+	" FROM jsonb_to_recordset($2) u(code text, name text, kind text, country text, postal_code text," \
+	" time_zone text, external_ref text, latitude float8, longitude float8, rank int, active boolean," \
+	" ships boolean, pickup boolean, address jsonb, attributes jsonb, channels jsonb)"
+
+static OmsPlan insert_plan = {
+	.sql = "INSERT INTO {locations} (tenant_id, code)"
+	" SELECT $1, u.code" LOCATION_ROWS " ORDER BY u.code ON CONFLICT (tenant_id, code) DO NOTHING",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, JSONBOID)
+};
+
+static OmsPlan update_plan = {
+	.sql = "UPDATE {locations} l SET name = coalesce(u.name, l.name), kind = coalesce(u.kind, l.kind),"
+	" country = coalesce(u.country, l.country), postal_code = coalesce(u.postal_code, l.postal_code),"
+	" time_zone = coalesce(u.time_zone, l.time_zone), external_ref = coalesce(u.external_ref, l.external_ref),"
+	" latitude = coalesce(u.latitude, l.latitude), longitude = coalesce(u.longitude, l.longitude),"
+	" rank = coalesce(u.rank, l.rank), active = coalesce(u.active, l.active),"
+	" ships = coalesce(u.ships, l.ships), pickup = coalesce(u.pickup, l.pickup),"
+	" address = coalesce(u.address, l.address), attributes = coalesce(u.attributes, l.attributes)"
+	LOCATION_ROWS " WHERE l.tenant_id = $1 AND l.code = u.code",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, JSONBOID)
+};
+
+/* A row that has "channels" states them all: others are taken away. */
+static OmsPlan unlink_plan = {
+	.sql = "DELETE FROM {channel_locations} x USING {locations} l,"
+	" jsonb_to_recordset($2) u(code text, channels jsonb)"
+	" WHERE x.tenant_id = $1 AND l.tenant_id = $1 AND l.code = u.code AND u.channels IS NOT NULL"
+	" AND x.location_id = l.location_id",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, JSONBOID)
+};
+
+static OmsPlan link_plan = {
+	.sql = "INSERT INTO {channel_locations} (channel_id, location_id, tenant_id, rank)"
+	" SELECT c.channel_id, l.location_id, $1, v.rank"
+	" FROM jsonb_to_recordset($2) u(code text, channels jsonb)"
+	" CROSS JOIN LATERAL jsonb_to_recordset(u.channels) v(channel text, rank int)"
+	" JOIN {locations} l ON l.tenant_id = $1 AND l.code = u.code"
+	" JOIN {channels} c ON c.tenant_id = $1 AND c.code = v.channel"
+	" WHERE u.channels IS NOT NULL",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, JSONBOID)
+};
+
+static void
+check_location(LocationDocument *row, int index, FaultList *faults)
+{
+	if (isnan(row->latitude) != isnan(row->longitude))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give latitude and longitude together.",
+				  oms_document_place("locations", index, isnan(row->latitude) ? "latitude" : "longitude"),
+				  "is required when the other coordinate is given");
+	if (row->country && !(strlen(row->country) == 2 && strspn(row->country, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 2))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use an ISO 3166 code such as DE.",
+				  oms_document_place("locations", index, "country"), "\"%s\" is not a country", row->country);
+	for (int i = 0; i < row->channels.count; i++)
+	{
+		LocationChannelDocument *link = (LocationChannelDocument *) row->channels.items + i;
+
+		if (link->channel && oms_channel_find(link->channel) == NULL)
+			oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_channels adds a channel.",
+					  psprintf("locations[%d].channels[%d].channel", index, i),
+					  "channel \"%s\" is not known", link->channel);
+	}
+}
+
+/*
+ * oms.upsert_locations(locations jsonb, idempotency_key text) -> bigint
+ */
+OMS_FUNCTION(oms_upsert_locations, CALL_KEYED)
+{
+	FaultList	faults;
+	DocArray	rows = {0};
+	Datum		values[2];
+	bool		links = false;
+
+	oms_faults_init(&faults);
+	if (PG_ARGISNULL(0))
+		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give an array of locations.", "locations", "is null");
+	else
+		rows = oms_document_read_array(PG_GETARG_JSONB_P(0), &location_shape, OMS_BULK_ROWS_MAX, "locations", &faults);
+	oms_document_duplicates(&rows, &location_shape, offsetof(LocationDocument, code), "locations", "code", &faults);
+	for (int i = 0; i < rows.count; i++)
+	{
+		LocationDocument *row = (LocationDocument *) rows.items + i;
+
+		check_location(row, i, &faults);
+		oms_document_duplicates(&row->channels, &location_channel_shape, offsetof(LocationChannelDocument, channel),
+								psprintf("locations[%d].channels", i), "channel", &faults);
+		links |= row->channels.present;
+	}
+	oms_faults_raise(&faults, "locations are not valid");
+
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = PG_GETARG_DATUM(0);
+	(void) oms_execute(&insert_plan, values, NULL);
+	(void) oms_execute(&update_plan, values, NULL);
+	if (links)
+	{
+		(void) oms_execute(&unlink_plan, values, NULL);
+		(void) oms_execute(&link_plan, values, NULL);
+	}
+	oms_event(&(Event) {.object_type = "location",.type = "locations.upserted",.data = PG_GETARG_JSONB_P(0)});
+	PG_RETURN_INT64(rows.count);
+}
+
+/* The hash tables hold a pointer behind their key. */
+static Location *
+look_up(HTAB *table, const void *key, size_t offset)
+{
+	char	   *entry = hash_search(table, key, HASH_FIND, NULL);
+	Location   *location = entry ? *(Location **) (entry + offset) : NULL;
+
+	return location && oms_scope_location(location->location_id) ? location : NULL;
+}
+
+/* NULL where it is unknown or out of the caller's scope. */
+Location *
+oms_location_find(const char *code)
+{
+	char		key[OMS_CODE_BYTES_MAX + 1] = {0};
+
+	if (strlen(code) > OMS_CODE_BYTES_MAX)
+		return NULL;
+	strlcpy(key, code, sizeof(key));
+	return look_up(oms_configuration()->locations_by_code, key, offsetof(LocationByCode, location));
+}
+
+Location *
+oms_location_get(const char *code)
+{
+	Location   *location = oms_location_find(code);
+
+	if (location == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_UNKNOWN),
+				 errmsg("location \"%s\" is not known", code),
+				 errhint("oms.upsert_locations adds it.")));
+	return location;
+}
+
+Location *
+oms_location_by_id(int64 location_id)
+{
+	return look_up(oms_configuration()->locations_by_id, &location_id, offsetof(LocationById, location));
+}
+
+int
+oms_location_count(void)
+{
+	return hash_get_num_entries(oms_configuration()->locations_by_id);
+}
+
+/* A channel without rows in channel_locations uses every active location. */
+bool
+oms_location_serves(const Location *location, const Channel *channel)
+{
+	ChannelLocation key = {0};
+
+	if (!location->active)
+		return false;
+	if (channel == NULL || !channel->restricted)
+		return true;
+	key.channel_id = channel->channel_id;
+	key.location_id = location->location_id;
+	return hash_search(oms_configuration()->channel_locations, &key, HASH_FIND, NULL) != NULL;
+}
+
+/*
+ * Great-circle distance in kilometres by the haversine formula, which keeps
+ * its precision for short distances.  Unknown coordinates are infinitely far.
+ */
+double
+oms_location_distance(const Location *location, double latitude, double longitude)
+{
+	double		to_radians = M_PI / 180;
+	double		half_latitude;
+	double		half_longitude;
+	double		chord;
+
+	if (isnan(location->latitude) || isnan(latitude))
+		return INFINITY;
+	half_latitude = sin((location->latitude - latitude) * to_radians / 2);
+	half_longitude = sin((location->longitude - longitude) * to_radians / 2);
+	chord = half_latitude * half_latitude +
+		cos(location->latitude * to_radians) * cos(latitude * to_radians) *
+		half_longitude * half_longitude;
+	return 2 * EARTH_RADIUS_KM * asin(Min(1.0, sqrt(chord)));
+}

@@ -1,0 +1,31 @@
+/*
+ * location.h
+ *	  Locations, and which channel may use which.
+ */
+#ifndef OMS_LOCATION_H
+#define OMS_LOCATION_H
+
+#include "oms.h"
+
+#include "channel.h"
+
+typedef struct Location
+{
+	int64		location_id;
+	double		latitude;		/* NAN where unknown */
+	double		longitude;
+	int32		rank;
+	bool		active;
+	bool		ships;
+	bool		pickup;
+	const char *code;
+} Location;
+
+extern Location *oms_location_find(const char *code);
+extern Location *oms_location_get(const char *code);
+extern Location *oms_location_by_id(int64 location_id);
+extern int	oms_location_count(void);
+extern bool oms_location_serves(const Location *location, const Channel *channel);
+extern double oms_location_distance(const Location *location, double latitude, double longitude);
+
+#endif							/* OMS_LOCATION_H */

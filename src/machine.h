@@ -1,0 +1,41 @@
+/*
+ * machine.h
+ *	  State machines.
+ */
+#ifndef OMS_MACHINE_H
+#define OMS_MACHINE_H
+
+#include "oms.h"
+
+#define MACHINE_ORDER		"order"
+#define MACHINE_FULFILLMENT "fulfillment"
+#define MACHINE_PAYMENT		"payment"
+#define MACHINE_RETURN		"return"
+
+typedef struct Transition
+{
+	int64		id;
+	const char *from_state;
+	const char *action;
+	const char *to_state;
+	const char *guard;			/* NULL: none */
+	const char *after_hook;		/* NULL: none */
+} Transition;
+
+/* What a step is about, for guards, hooks, events and messages. */
+typedef struct StepObject
+{
+	const char *type;			/* "order" */
+	int64		id;
+	int64		order_id;
+	const char *reason;
+	Jsonb	   *data;			/* goes into the event; guards see it too */
+} StepObject;
+
+extern const char *oms_machine_initial(const char *machine);
+extern bool oms_machine_final(const char *machine, const char *state);
+extern bool oms_machine_allows(const char *machine, const char *from_state, const char *action);
+extern const Transition *oms_machine_step(const char *machine, const char *from_state,
+										  const char *action, const StepObject *object);
+
+#endif							/* OMS_MACHINE_H */

@@ -1,0 +1,20 @@
+/*
+ * money.h
+ *	  Exact amounts: decimal arithmetic and the rounding of each currency.
+ */
+#ifndef OMS_MONEY_H
+#define OMS_MONEY_H
+
+#include "oms.h"
+
+extern int	oms_currency_digits(const char *currency);
+extern Numeric oms_money_zero(void);
+extern Numeric oms_money_add(Numeric a, Numeric b);
+extern Numeric oms_money_subtract(Numeric a, Numeric b);
+extern Numeric oms_money_multiply(Numeric a, int64 quantity);
+extern Numeric oms_money_round(Numeric amount, int digits);
+extern int	oms_money_compare(Numeric a, Numeric b);
+extern bool oms_money_is_rounded(Numeric amount, int digits);
+extern char *oms_money_text(Numeric amount);
+
+#endif							/* OMS_MONEY_H */

@@ -1,0 +1,784 @@
+/*
+ * order.c
+ *	  Orders: the locked row, the ledger of its lines, the statuses derived from
+ *	  it, reading and cancelling.  Placing is in order_place.c.
+ */
+#include "oms.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+
+#include "allocation.h"
+#include "call.h"
+#include "document.h"
+#include "event.h"
+#include "fulfillment.h"
+#include "machine.h"
+#include "money.h"
+#include "order.h"
+#include "payment.h"
+#include "relation.h"
+
+#define ORDER_COLUMNS \
+	"order_id, channel_id, version, status, payment_status, fulfillment_status, currency, external_ref, total"
+
+static OmsPlan lock_plan = {
+	.sql = "SELECT " ORDER_COLUMNS " FROM {orders} WHERE order_id = $2 AND tenant_id = $1 FOR NO KEY UPDATE",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan read_plan = {
+	.sql = "SELECT " ORDER_COLUMNS " FROM {orders} WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan find_plan = {
+	.sql = "SELECT order_id FROM {orders} WHERE tenant_id = $1 AND channel_id = $2 AND external_ref = $3",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)
+};
+
+static OmsPlan lines_plan = {
+	.sql = "SELECT l.line_no, l.item_id, i.kind = 'stocked', l.ordered, l.allocated, l.backordered, l.released,"
+	" l.shipped, l.delivered, l.cancelled FROM {order_lines} l"
+	" JOIN {items} i ON i.item_id = l.item_id AND i.tenant_id = $1"
+	" WHERE l.order_id = $2 AND l.tenant_id = $1 ORDER BY l.line_no",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan lines_write_plan = {
+	.sql = "UPDATE {order_lines} l SET allocated = l.allocated + u.allocated,"
+	" backordered = l.backordered + u.backordered, released = l.released + u.released,"
+	" shipped = l.shipped + u.shipped, delivered = l.delivered + u.delivered, cancelled = l.cancelled + u.cancelled"
+	" FROM unnest($3::int[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[], $9::int[])"
+	" u(line_no, allocated, backordered, released, shipped, delivered, cancelled)"
+	" WHERE l.order_id = $2 AND l.line_no = u.line_no AND l.tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
+				 INT4ARRAYOID, INT4ARRAYOID)
+};
+
+static OmsPlan step_plan = {
+	.sql = "UPDATE {orders} SET status = $3, version = version + 1 WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)
+};
+
+/* The sums from which the statuses follow. */
+static OmsPlan sums_plan = {
+	.sql = "SELECT coalesce(sum(ordered - cancelled), 0), coalesce(sum(allocated), 0), coalesce(sum(backordered), 0),"
+	" coalesce(sum(released), 0), coalesce(sum(shipped), 0), coalesce(sum(delivered), 0), coalesce(sum(returned), 0)"
+	" FROM {order_lines} WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+/*
+ * Totals of what is left of an order.  A line's amount and its adjustments
+ * shrink with its cancelled units; those of the whole order shrink with the
+ * value of the lines, except shipping and fees, which stay until nothing is
+ * left.  Each share is rounded to the currency ($3 decimals).
+ */
+static OmsPlan totals_plan = {
+	.sql = "SELECT t.items, coalesce(a.discounts, 0), coalesce(a.shipping, 0), coalesce(a.fees, 0),"
+	" coalesce(a.taxes, 0), coalesce(a.added_taxes, 0)"
+	" FROM (SELECT sum(round(l.unit_price * (l.ordered - l.cancelled), $3)) AS items, sum(l.amount) AS placed"
+	" FROM {order_lines} l WHERE l.order_id = $2 AND l.tenant_id = $1) t"
+	" CROSS JOIN LATERAL (SELECT sum(-share) FILTER (WHERE type = 'discount') AS discounts,"
+	" sum(share) FILTER (WHERE type = 'shipping') AS shipping, sum(share) FILTER (WHERE type = 'fee') AS fees,"
+	" sum(share) FILTER (WHERE type = 'tax') AS taxes, sum(share) FILTER (WHERE type = 'tax' AND NOT included) AS added_taxes"
+	" FROM (SELECT j.type, j.included, round(CASE"
+	" WHEN l.line_no IS NOT NULL THEN j.amount * (l.ordered - l.cancelled) / l.ordered"
+	" WHEN NOT EXISTS (SELECT FROM {order_lines} o WHERE o.order_id = $2 AND o.tenant_id = $1 AND o.ordered > o.cancelled) THEN 0"
+	" WHEN j.type IN ('shipping', 'fee') OR t.placed = 0 THEN j.amount"
+	" ELSE j.amount * t.items / t.placed END, $3) AS share"
+	" FROM {order_adjustments} j LEFT JOIN {order_lines} l"
+	" ON l.order_id = $2 AND l.line_no = j.line_no AND l.tenant_id = $1"
+	" WHERE j.order_id = $2 AND j.tenant_id = $1) s) a",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT4OID)
+};
+
+static OmsPlan refresh_plan = {
+	.sql = "UPDATE {orders} SET payment_status = $3, fulfillment_status = $4, item_total = $5, discount_total = $6,"
+	" shipping_total = $7, fee_total = $8, tax_total = $9, total = $10"
+	" WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, TEXTOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID,
+				 NUMERICOID)
+};
+
+/* Both sides of the answer are built where the rows are. */
+static OmsPlan document_plan = {
+	.sql = "SELECT jsonb_strip_nulls(jsonb_build_object("
+	"'order_id', o.order_id, 'channel', c.code, 'external_ref', o.external_ref, 'status', o.status,"
+	" 'payment_status', o.payment_status, 'fulfillment_status', o.fulfillment_status, 'version', o.version,"
+	" 'placed_at', o.placed_at, 'currency', o.currency,"
+	" 'totals', jsonb_build_object('items', o.item_total, 'discount', o.discount_total, 'shipping', o.shipping_total,"
+	" 'fee', o.fee_total, 'tax', o.tax_total, 'total', o.total),"
+	" 'customer', coalesce(o.customer, CASE WHEN o.customer_ref IS NOT NULL THEN '{}'::jsonb END)"
+	" || CASE WHEN o.customer_ref IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('ref', o.customer_ref) END,"
+	" 'bill_to', o.bill_to, 'notes', o.notes, 'attributes', o.attributes,"
+	" 'lines', (SELECT jsonb_agg(jsonb_build_object('line_no', l.line_no, 'sku', i.sku, 'name', coalesce(l.name, i.name),"
+	" 'external_ref', l.external_ref, 'delivery_no', l.delivery_no, 'unit_price', l.unit_price, 'amount', l.amount,"
+	" 'attributes', l.attributes, 'ordered', l.ordered, 'allocated', l.allocated, 'backordered', l.backordered,"
+	" 'released', l.released, 'shipped', l.shipped, 'delivered', l.delivered, 'cancelled', l.cancelled,"
+	" 'return_requested', l.return_requested, 'returned', l.returned, 'replaced', l.replaced,"
+	" 'written_off', l.written_off) ORDER BY l.line_no) FROM {order_lines} l"
+	" JOIN {items} i ON i.item_id = l.item_id AND i.tenant_id = $1"
+	" WHERE l.order_id = o.order_id AND l.tenant_id = $1),"
+	" 'adjustments', (SELECT jsonb_agg(jsonb_build_object('line_no', j.line_no, 'type', j.type, 'code', j.code,"
+	" 'amount', j.amount, 'included', j.included) ORDER BY j.adjustment_no) FROM {order_adjustments} j"
+	" WHERE j.order_id = o.order_id AND j.tenant_id = $1),"
+	" 'deliveries', (SELECT jsonb_agg(jsonb_build_object('delivery_no', d.delivery_no, 'method', d.method,"
+	" 'service', d.service, 'pickup_location', p.code, 'requested_at', d.requested_at, 'promised_at', d.promised_at,"
+	" 'ship_to', d.address) ORDER BY d.delivery_no) FROM {order_deliveries} d"
+	" LEFT JOIN {locations} p ON p.location_id = d.pickup_location_id AND p.tenant_id = $1"
+	" WHERE d.order_id = o.order_id AND d.tenant_id = $1),"
+	" 'fulfillments', (SELECT jsonb_agg(jsonb_build_object('fulfillment_id', f.fulfillment_id, 'location', l.code,"
+	" 'status', f.status, 'backordered', f.backordered, 'delivery_no', f.delivery_no, 'promised_at', f.promised_at,"
+	" 'released_at', f.released_at, 'shipped_at', f.shipped_at, 'delivered_at', f.delivered_at, 'carrier', f.carrier,"
+	" 'service', f.service, 'tracking_number', f.tracking_number,"
+	" 'lines', (SELECT jsonb_agg(jsonb_build_object('line_no', a.line_no, 'quantity', a.promised - a.cancelled,"
+	" 'picked', a.picked, 'shipped', a.shipped) ORDER BY a.line_no) FROM {allocations} a"
+	" WHERE a.order_id = o.order_id AND a.fulfillment_id = f.fulfillment_id AND a.tenant_id = $1)"
+	") ORDER BY f.fulfillment_id) FROM {fulfillments} f"
+	" LEFT JOIN {locations} l ON l.location_id = f.location_id AND l.tenant_id = $1"
+	" WHERE f.order_id = o.order_id AND f.tenant_id = $1),"
+	" 'payments', (SELECT jsonb_agg(jsonb_build_object('payment_id', p.payment_id, 'method', p.method,"
+	" 'status', p.status, 'currency', p.currency, 'external_ref', p.external_ref,"
+	" 'events', (SELECT jsonb_agg(jsonb_build_object('type', e.type, 'amount', e.amount, 'reference', e.reference,"
+	" 'at', e.at) ORDER BY e.at, e.type, e.reference) FROM {payment_events} e"
+	" WHERE e.payment_id = p.payment_id AND e.tenant_id = $1)) ORDER BY p.payment_id) FROM {payments} p"
+	" WHERE p.order_id = o.order_id AND p.tenant_id = $1)))"
+	" FROM {orders} o JOIN {channels} c ON c.channel_id = o.channel_id AND c.tenant_id = $1"
+	" WHERE o.order_id = $2 AND o.tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan timeline_plan = {
+	.sql = "SELECT event_id, at, actor, object_type, object_id, type, action, from_state, to_state, rule, reason, data"
+	" FROM {events} WHERE order_id = $2 AND tenant_id = $1 ORDER BY event_id",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static void
+read_order(TupleTableSlot *slot, void *state)
+{
+	Order	   *order = palloc0(sizeof(Order));
+
+	order->order_id = oms_slot_int64(slot, 1);
+	order->channel_id = oms_slot_int64(slot, 2);
+	order->version = oms_slot_int32(slot, 3);
+	order->status = oms_slot_text(slot, 4);
+	order->payment_status = oms_slot_text(slot, 5);
+	order->fulfillment_status = oms_slot_text(slot, 6);
+	order->currency = oms_slot_text(slot, 7);
+	order->external_ref = oms_slot_text(slot, 8);
+	order->total = oms_slot_numeric(slot, 9);
+	*(Order **) state = order;
+}
+
+static Order *
+get_row(OmsPlan *plan, int64 order_id)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
+	Order	   *order = NULL;
+
+	(void) oms_execute_each(plan, values, NULL, read_order, &order);
+	if (order != NULL)
+		order->channel = oms_channel_by_id(order->channel_id);
+
+	/* An order of a channel outside the caller's scope looks unknown. */
+	if (order == NULL || order->channel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_UNKNOWN),
+				 errmsg("order " INT64_FORMAT " is not known", order_id),
+				 errhint("oms.find_order gives the order_id of a channel's reference.")));
+	return order;
+}
+
+/* Reads an order under its row lock, which every change of it takes first. */
+Order *
+oms_order_lock(int64 order_id)
+{
+	return get_row(&lock_plan, order_id);
+}
+
+Order *
+oms_order_read(int64 order_id)
+{
+	return get_row(&read_plan, order_id);
+}
+
+static void
+collect_line(TupleTableSlot *slot, void *state)
+{
+	OrderLines *lines = state;
+	OrderLine  *line;
+
+	if (lines->count == lines->capacity)
+	{
+		lines->capacity = Max(16, lines->capacity * 2);
+		lines->rows = lines->rows
+			? repalloc_huge(lines->rows, sizeof(OrderLine) * lines->capacity)
+			: palloc(sizeof(OrderLine) * lines->capacity);
+	}
+	line = &lines->rows[lines->count++];
+	memset(line, 0, sizeof(*line));
+	line->line_no = oms_slot_int32(slot, 1);
+	line->item_id = oms_slot_int64(slot, 2);
+	line->stocked = oms_slot_bool(slot, 3);
+	line->ordered = oms_slot_int32(slot, 4);
+	line->allocated = oms_slot_int32(slot, 5);
+	line->backordered = oms_slot_int32(slot, 6);
+	line->released = oms_slot_int32(slot, 7);
+	line->shipped = oms_slot_int32(slot, 8);
+	line->delivered = oms_slot_int32(slot, 9);
+	line->cancelled = oms_slot_int32(slot, 10);
+}
+
+/* The lines of a locked order. */
+OrderLines *
+oms_order_lines(int64 order_id)
+{
+	OrderLines *lines = palloc0(sizeof(OrderLines));
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
+
+	(void) oms_execute_each(&lines_plan, values, NULL, collect_line, lines);
+	return lines;
+}
+
+/* NULL where the order has no such line.  Lines are sorted by number. */
+OrderLine *
+oms_order_line(OrderLines *lines, int32 line_no)
+{
+	int			low = 0;
+	int			high = lines->count - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (lines->rows[middle].line_no == line_no)
+			return &lines->rows[middle];
+		if (lines->rows[middle].line_no < line_no)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	return NULL;
+}
+
+static bool
+line_changed(const OrderLine *line)
+{
+	return line->delta.allocated != 0 || line->delta.backordered != 0 || line->delta.released != 0 ||
+		line->delta.shipped != 0 || line->delta.delivered != 0 || line->delta.cancelled != 0;
+}
+
+/* Writes the changed lines of an order in one statement. */
+void
+oms_order_lines_write(int64 order_id, OrderLines *lines)
+{
+	int			capacity = Max(1, lines->count);
+	int32	   *numbers = palloc(sizeof(int32) * capacity * 7);
+	int			count = 0;
+	Datum		values[9];
+
+	for (int i = 0; i < lines->count; i++)
+	{
+		OrderLine  *line = &lines->rows[i];
+
+		if (!line_changed(line))
+			continue;
+		numbers[count] = line->line_no;
+		numbers[capacity + count] = line->delta.allocated;
+		numbers[2 * capacity + count] = line->delta.backordered;
+		numbers[3 * capacity + count] = line->delta.released;
+		numbers[4 * capacity + count] = line->delta.shipped;
+		numbers[5 * capacity + count] = line->delta.delivered;
+		numbers[6 * capacity + count] = line->delta.cancelled;
+		count++;
+	}
+	if (count == 0)
+		return;
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(order_id);
+	for (int i = 0; i < 7; i++)
+		values[2 + i] = oms_array_int32(numbers + i * capacity, count);
+	(void) oms_execute(&lines_write_plan, values, NULL);
+}
+
+/* Takes a step of the order's state machine and writes the new state. */
+void
+oms_order_step(Order *order, const char *action, const char *reason, Jsonb *data)
+{
+	StepObject	object = {.type = MACHINE_ORDER,.id = order->order_id,.order_id = order->order_id,
+	.reason = reason,.data = data};
+	const Transition *transition = oms_machine_step(MACHINE_ORDER, order->status, action, &object);
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order->order_id),
+	CStringGetTextDatum(transition->to_state)};
+
+	(void) oms_execute(&step_plan, values, NULL);
+	order->status = pstrdup(transition->to_state);
+}
+
+typedef struct OrderSums
+{
+	int64		wanted;
+	int64		allocated;
+	int64		backordered;
+	int64		released;
+	int64		shipped;
+	int64		delivered;
+	int64		returned;
+} OrderSums;
+
+static void
+read_sums(TupleTableSlot *slot, void *state)
+{
+	OrderSums  *sums = state;
+
+	sums->wanted = oms_slot_int64(slot, 1);
+	sums->allocated = oms_slot_int64(slot, 2);
+	sums->backordered = oms_slot_int64(slot, 3);
+	sums->released = oms_slot_int64(slot, 4);
+	sums->shipped = oms_slot_int64(slot, 5);
+	sums->delivered = oms_slot_int64(slot, 6);
+	sums->returned = oms_slot_int64(slot, 7);
+}
+
+/* The first line that holds decides; the reference publishes this table. */
+static const char *
+fulfillment_status(const OrderSums *sums)
+{
+	if (sums->wanted == 0)
+		return "unallocated";
+	if (sums->returned >= sums->wanted)
+		return "returned";
+	if (sums->delivered >= sums->wanted)
+		return "delivered";
+	if (sums->delivered > 0)
+		return "partially_delivered";
+	if (sums->shipped >= sums->wanted)
+		return "shipped";
+	if (sums->shipped > 0)
+		return "partially_shipped";
+	if (sums->released > 0)
+		return "released";
+	if (sums->backordered > 0)
+		return "backordered";
+	if (sums->allocated >= sums->wanted)
+		return "allocated";
+	return "unallocated";
+}
+
+typedef struct OrderTotals
+{
+	Numeric		items;
+	Numeric		discounts;
+	Numeric		shipping;
+	Numeric		fees;
+	Numeric		taxes;
+	Numeric		added_taxes;
+} OrderTotals;
+
+static void
+read_totals(TupleTableSlot *slot, void *state)
+{
+	OrderTotals *totals = state;
+
+	totals->items = oms_slot_numeric(slot, 1);
+	totals->discounts = oms_slot_numeric(slot, 2);
+	totals->shipping = oms_slot_numeric(slot, 3);
+	totals->fees = oms_slot_numeric(slot, 4);
+	totals->taxes = oms_slot_numeric(slot, 5);
+	totals->added_taxes = oms_slot_numeric(slot, 6);
+}
+
+static Numeric
+total_of(const OrderTotals *totals)
+{
+	Numeric		total = oms_money_subtract(totals->items, totals->discounts);
+
+	total = oms_money_add(total, totals->shipping);
+	total = oms_money_add(total, totals->fees);
+	return oms_money_add(total, totals->added_taxes);
+}
+
+/* Steps that follow from the quantities alone. */
+static void
+follow_quantities(Order *order, const OrderSums *sums)
+{
+	if (oms_machine_final(MACHINE_ORDER, order->status))
+		return;
+	if (sums->wanted == 0 && oms_machine_allows(MACHINE_ORDER, order->status, "cancel"))
+		oms_order_step(order, "cancel", "nothing is left of it", NULL);
+	else if (sums->wanted > 0 && sums->delivered >= sums->wanted &&
+			 oms_machine_allows(MACHINE_ORDER, order->status, "complete"))
+		oms_order_step(order, "complete", "everything is delivered", NULL);
+}
+
+/*
+ * Derives totals and statuses from lines and payment events: the one place
+ * that does.  Called at the end of every change of a locked order.
+ */
+void
+oms_order_refresh(int64 order_id)
+{
+	Order	   *order = oms_order_read(order_id);
+	int			digits = oms_currency_digits(order->currency);
+	OrderSums	sums = {0};
+	OrderTotals totals = {0};
+	Datum		values[10];
+	Numeric		total;
+
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(order_id);
+	values[2] = Int32GetDatum(digits);
+	(void) oms_execute_each(&sums_plan, values, NULL, read_sums, &sums);
+	(void) oms_execute_each(&totals_plan, values, NULL, read_totals, &totals);
+	total = total_of(&totals);
+	follow_quantities(order, &sums);
+	values[2] = CStringGetTextDatum(oms_payment_status_of(order_id, total));
+	values[3] = CStringGetTextDatum(fulfillment_status(&sums));
+	values[4] = NumericGetDatum(totals.items);
+	values[5] = NumericGetDatum(totals.discounts);
+	values[6] = NumericGetDatum(totals.shipping);
+	values[7] = NumericGetDatum(totals.fees);
+	values[8] = NumericGetDatum(totals.taxes);
+	values[9] = NumericGetDatum(total);
+	(void) oms_execute(&refresh_plan, values, NULL);
+}
+
+static void
+read_document(TupleTableSlot *slot, void *state)
+{
+	bool		isnull;
+	Datum		value = oms_slot_datum(slot, 1, &isnull);
+
+	*(Jsonb **) state = DatumGetJsonbPCopy(value);
+}
+
+/* The whole order as one document. */
+Jsonb *
+oms_order_document(int64 order_id)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
+	Jsonb	   *document = NULL;
+
+	(void) oms_order_read(order_id);	/* refuses what is unknown or out of scope */
+	(void) oms_execute_each(&document_plan, values, NULL, read_document, &document);
+	return document;
+}
+
+/*
+ * oms.get_order(order_id bigint) -> jsonb
+ */
+OMS_FUNCTION(oms_get_order, CALL_READ)
+{
+	PG_RETURN_JSONB_P(oms_order_document(oms_argument_id(fcinfo, 0, "order_id")));
+}
+
+static void
+read_id(TupleTableSlot *slot, void *state)
+{
+	*(int64 *) state = oms_slot_int64(slot, 1);
+}
+
+/*
+ * oms.find_order(channel text, external_ref text) -> bigint
+ */
+OMS_FUNCTION(oms_find_order, CALL_READ)
+{
+	Channel    *channel = oms_channel_get(oms_argument_required(fcinfo, 0, "channel"));
+	Datum		values[3];
+	int64		order_id = 0;
+
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(channel->channel_id);
+	values[2] = CStringGetTextDatum(oms_argument_required(fcinfo, 1, "external_ref"));
+	(void) oms_execute_each(&find_plan, values, NULL, read_id, &order_id);
+	*isnull = order_id == 0;
+	return Int64GetDatum(order_id);
+}
+
+/*
+ * oms.order_timeline(order_id bigint) -> setof
+ */
+OMS_FUNCTION(oms_order_timeline, CALL_READ)
+{
+	Datum		values[2];
+
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(oms_order_read(oms_argument_id(fcinfo, 0, "order_id"))->order_id);
+	oms_return_rows(fcinfo, &timeline_plan, values, NULL);
+	*isnull = true;
+	return (Datum) 0;
+}
+
+/*
+ * oms.confirm_order(order_id bigint, idempotency_key text) -> jsonb
+ */
+OMS_FUNCTION(oms_confirm_order, CALL_KEYED)
+{
+	Order	   *order = oms_order_lock(oms_argument_id(fcinfo, 0, "order_id"));
+
+	oms_order_step(order, "confirm", NULL, NULL);
+	oms_events_flush();
+	PG_RETURN_JSONB_P(oms_order_document(order->order_id));
+}
+
+/* ---- Lists of lines and quantities ---- */
+
+static const DocField line_quantity_fields[] = {
+	{"line_no", DOC_INT, offsetof(LineQuantity, line_no), .required = true,.least = 1,.most = PG_INT32_MAX},
+	{"quantity", DOC_INT, offsetof(LineQuantity, quantity), .least = 1,.most = OMS_QUANTITY_MAX},
+};
+
+static const DocShape line_quantity_shape =
+DOC_SHAPE_OF(LineQuantity, line_quantity_fields, "a line with a quantity");
+
+static int
+compare_line_quantities(const void *left, const void *right)
+{
+	const LineQuantity *a = left;
+	const LineQuantity *b = right;
+
+	return a->line_no < b->line_no ? -1 : a->line_no > b->line_no;
+}
+
+/* Reads [{"line_no", "quantity"}], sorted by line; a line may stand once. */
+LineQuantity *
+oms_line_quantities(Jsonb *document, const char *place, int *count)
+{
+	FaultList	faults;
+	DocArray	array;
+	LineQuantity *rows;
+
+	oms_faults_init(&faults);
+	array = oms_document_read_array(document, &line_quantity_shape, OMS_LINES_PER_ORDER_MAX, place, &faults);
+	rows = (LineQuantity *) array.items;
+	if (faults.count == 0 && array.count == 0)
+		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Leave the argument out to take every line.", place, "is empty");
+	oms_faults_raise(&faults, psprintf("%s are not valid", place));
+	qsort(rows, array.count, sizeof(LineQuantity), compare_line_quantities);
+	for (int i = 1; i < array.count; i++)
+		if (rows[i].line_no == rows[i - 1].line_no)
+			oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Each line may stand once in a call.", place,
+					  "line %d stands there twice", rows[i].line_no);
+	oms_faults_raise(&faults, psprintf("%s are not valid", place));
+	*count = array.count;
+	return rows;
+}
+
+/* ---- Cancelling ---- */
+
+/* Units of a line that have neither shipped nor been cancelled. */
+static int32
+open_units(const OrderLine *line)
+{
+	return line->ordered - line->cancelled - line->delta.cancelled - line->shipped;
+}
+
+/*
+ * Which promise of a line goes first: what is furthest from the customer.
+ * Returns 0 for promises that can no longer be stopped.
+ */
+static int
+cancel_preference(const Allocation *row)
+{
+	if (oms_allocation_open(row) == 0 ||
+		!oms_machine_allows(MACHINE_FULFILLMENT, row->status, "cancel"))
+		return 0;
+	if (row->backordered)
+		return 5;
+	if (strcmp(row->status, "planned") == 0)
+		return 4;
+	if (strcmp(row->status, "released") == 0)
+		return 3;
+	return strcmp(row->status, "accepted") == 0 ? 2 : 1;
+}
+
+static Allocation *
+next_to_cancel(AllocationList *list, int32 line_no)
+{
+	Allocation *best = NULL;
+
+	for (int i = 0; i < list->count; i++)
+	{
+		Allocation *row = &list->rows[i];
+
+		if (row->line_no == line_no && cancel_preference(row) > (best ? cancel_preference(best) : 0))
+			best = row;
+	}
+	return best;
+}
+
+/* Cancels units of one line: first those without a promise, then promises. */
+static void
+cancel_units(OrderLine *line, int32 quantity, AllocationList *allocations)
+{
+	int32		promised_backorder = 0;
+	int32		unpromised;
+
+	for (int i = 0; i < allocations->count; i++)
+		if (allocations->rows[i].line_no == line->line_no && allocations->rows[i].backordered)
+			promised_backorder += oms_allocation_open(&allocations->rows[i]);
+	unpromised = Min(quantity, line->backordered - promised_backorder);
+	line->delta.backordered -= unpromised;
+	line->delta.cancelled += quantity;
+	quantity -= unpromised;
+	while (quantity > 0)
+	{
+		Allocation *row = next_to_cancel(allocations, line->line_no);
+		int32		take;
+
+		CHECK_FOR_INTERRUPTS();
+		if (row == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OMS_TRANSITION),
+					 errmsg("%d units of line %d can no longer be cancelled", quantity, line->line_no),
+					 errdetail("lines: line %d has ordered %d, shipped %d, cancelled %d.",
+							   line->line_no, line->ordered, line->shipped, line->cancelled),
+					 errhint("What has shipped comes back as a return.")));
+		take = Min(quantity, oms_allocation_open(row));
+		row->delta.cancelled += take;
+		quantity -= take;
+		if (row->backordered)
+			line->delta.backordered -= take;
+		else
+			line->delta.allocated -= take;
+		if (strcmp(row->status, "planned") != 0)
+			line->delta.released -= take;
+	}
+}
+
+/* Marks the units that the call names; all open units where it names none. */
+static int64
+mark_cancelled(Order *order, Jsonb *document, OrderLines *lines, AllocationList *allocations)
+{
+	int64		units = 0;
+	int			count = 0;
+	LineQuantity *wanted = document ? oms_line_quantities(document, "lines", &count) : NULL;
+
+	for (int i = 0; i < count; i++)
+	{
+		OrderLine  *line = oms_order_line(lines, wanted[i].line_no);
+		int32		quantity;
+
+		if (line == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OMS_UNKNOWN),
+					 errmsg("order " INT64_FORMAT " has no line %d", order->order_id, wanted[i].line_no),
+					 errdetail("lines[%d].line_no: line %d is not known", i, wanted[i].line_no),
+					 errhint("oms.get_order shows the lines.")));
+		quantity = wanted[i].quantity == DOC_ABSENT ? open_units(line) : wanted[i].quantity;
+		if (quantity > open_units(line))
+			ereport(ERROR,
+					(errcode(ERRCODE_OMS_TRANSITION),
+					 errmsg("line %d has %d units to cancel, not %d", line->line_no, open_units(line), quantity),
+					 errdetail("lines[%d].quantity: ordered %d, shipped %d, cancelled %d.", i, line->ordered,
+							   line->shipped, line->cancelled),
+					 errhint("What has shipped comes back as a return.")));
+		units += quantity;
+		cancel_units(line, quantity, allocations);
+	}
+	for (int i = 0; wanted == NULL && i < lines->count; i++)
+	{
+		units += open_units(&lines->rows[i]);
+		cancel_units(&lines->rows[i], open_units(&lines->rows[i]), allocations);
+	}
+	return units;
+}
+
+/* Gives the counters back what the cancelled promises held. */
+static void
+free_stock(Order *order, AllocationList *allocations, const char *reason)
+{
+	StockRow   *rows = palloc0(sizeof(StockRow) * Max(1, allocations->count));
+	int			count = 0;
+
+	for (int i = 0; i < allocations->count; i++)
+	{
+		Allocation *row = &allocations->rows[i];
+
+		if (row->delta.cancelled == 0 || row->location_id == 0)
+			continue;
+		rows[count].item_id = row->item_id;
+		rows[count].location_id = row->location_id;
+		rows[count].order_id = order->order_id;
+		rows[count].reserved_delta = -row->delta.cancelled;
+		count++;
+	}
+	count = oms_stock_merge(rows, count);
+	oms_stock_change(rows, count, "cancel", reason, NULL);
+}
+
+static Jsonb *
+cancelled_document(OrderLines *lines)
+{
+	DocWriter	writer;
+
+	oms_write_begin(&writer);
+	oms_write_begin_array(&writer, "lines");
+	for (int i = 0; i < lines->count; i++)
+	{
+		if (lines->rows[i].delta.cancelled == 0)
+			continue;
+		oms_write_begin_object(&writer, NULL);
+		oms_write_int64(&writer, "line_no", lines->rows[i].line_no);
+		oms_write_int64(&writer, "quantity", lines->rows[i].delta.cancelled);
+		oms_write_end(&writer);
+	}
+	oms_write_end_array(&writer);
+	return oms_write_finish(&writer);
+}
+
+/* Cancels units of a locked order. */
+static void
+cancel(Order *order, Jsonb *document, const char *reason)
+{
+	OrderLines *lines = oms_order_lines(order->order_id);
+	AllocationList *allocations = oms_allocations_of_order(order->order_id);
+	bool		nothing_left = true;
+
+	/* Refuses in the order's own terms before any arithmetic of lines. */
+	if (oms_machine_final(MACHINE_ORDER, order->status))
+		oms_order_step(order, "cancel", reason, NULL);
+	if (mark_cancelled(order, document, lines, allocations) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_TRANSITION),
+				 errmsg("order " INT64_FORMAT " has nothing left to cancel", order->order_id),
+				 errdetail("Everything has shipped or is cancelled."),
+				 errhint("What has shipped comes back as a return.")));
+	for (int i = 0; i < lines->count; i++)
+		nothing_left &= lines->rows[i].ordered == lines->rows[i].cancelled + lines->rows[i].delta.cancelled;
+	free_stock(order, allocations, reason);
+	oms_allocations_write(allocations);
+	oms_order_lines_write(order->order_id, lines);
+	oms_fulfillments_close_empty(order->order_id, reason);
+	if (nothing_left)
+		oms_order_step(order, "cancel", reason, cancelled_document(lines));
+	else
+		oms_event(&(Event) {.order_id = order->order_id,.object_id = order->order_id,.object_type = "order",
+							.type = "order.lines_cancelled",.reason = reason,.data = cancelled_document(lines)});
+	oms_order_refresh(order->order_id);
+}
+
+/*
+ * oms.cancel_order(order_id, lines, reason, idempotency_key) -> jsonb
+ */
+OMS_FUNCTION(oms_cancel_order, CALL_KEYED)
+{
+	Order	   *order = oms_order_lock(oms_argument_id(fcinfo, 0, "order_id"));
+
+	cancel(order, PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), oms_argument_text(fcinfo, 2));
+	PG_RETURN_JSONB_P(oms_order_document(order->order_id));
+}

@@ -1,0 +1,1574 @@
+/*
+ * order_place.c
+ *	  Placing an order: one document, one transaction.
+ *
+ * The way of a document:
+ *	  read by shape -> items looked up -> totals -> counters read and routed
+ *	  -> order row (its unique key decides who places it) -> counters locked,
+ *	  checked and written -> lines, delivery, adjustments, fulfillments,
+ *	  promises, payments -> one flush of events, whose order.placed holds the
+ *	  answer.
+ * One statement per table, whatever the number of lines.
+ */
+#include "oms.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/fmgrprotos.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#include "allocation.h"
+#include "call.h"
+#include "configuration.h"
+#include "document.h"
+#include "event.h"
+#include "fulfillment.h"
+#include "item.h"
+#include "location.h"
+#include "machine.h"
+#include "money.h"
+#include "order.h"
+#include "payment.h"
+#include "relation.h"
+#include "route.h"
+#include "stock.h"
+
+/* Plans made anew because the counters had changed before they were locked. */
+#define PLAN_ATTEMPTS_MAX 20
+
+/* ---- The document ---- */
+
+typedef struct AdjustmentDocument
+{
+	char	   *type;
+	char	   *code;
+	Numeric		amount;
+	int8		included;
+} AdjustmentDocument;
+
+typedef struct AddressDocument
+{
+	char	   *name;
+	char	   *company;
+	char	   *line1;
+	char	   *line2;
+	char	   *city;
+	char	   *region;
+	char	   *postal_code;
+	char	   *country;
+	char	   *phone;
+	char	   *email;
+	double		latitude;
+	double		longitude;
+} AddressDocument;
+
+typedef struct CustomerDocument
+{
+	char	   *ref;
+	char	   *name;
+	char	   *email;
+	char	   *phone;
+	char	   *class;
+} CustomerDocument;
+
+typedef struct LineDocument
+{
+	int32		line_no;
+	int32		quantity;
+	char	   *sku;
+	char	   *name;
+	char	   *external_ref;
+	char	   *location;
+	Numeric		unit_price;
+	Jsonb	   *attributes;
+	DocArray	adjustments;
+} LineDocument;
+
+typedef struct OrderDocument
+{
+	char	   *channel;
+	char	   *external_ref;
+	char	   *currency;
+	char	   *method;
+	char	   *service;
+	char	   *pickup_location;
+	char	   *notes;
+	CustomerDocument *customer;
+	Jsonb	   *ship_to;
+	Jsonb	   *bill_to;
+	Jsonb	   *attributes;
+	Numeric		total;
+	TimestampTz requested_at;
+	DocArray	lines;
+	DocArray	adjustments;
+	DocArray	payments;
+	int8		allow_backorder;
+} OrderDocument;
+
+static const char *const adjustment_types[] = {"discount", "tax", "shipping", "fee", NULL};
+static const char *const methods[] = {"ship", "pickup", NULL};
+
+static const DocField adjustment_fields[] = {
+	{"type", DOC_TEXT, offsetof(AdjustmentDocument, type), .required = true,.choices = adjustment_types},
+	{"code", DOC_CODE, offsetof(AdjustmentDocument, code)},
+	{"amount", DOC_MONEY, offsetof(AdjustmentDocument, amount), .required = true,.minus = true},
+	{"included", DOC_BOOL, offsetof(AdjustmentDocument, included)},
+};
+
+static const DocShape adjustment_shape = DOC_SHAPE_OF(AdjustmentDocument, adjustment_fields, "an adjustment");
+
+static const DocField address_fields[] = {
+	{"name", DOC_TEXT, offsetof(AddressDocument, name)},
+	{"company", DOC_TEXT, offsetof(AddressDocument, company)},
+	{"line1", DOC_TEXT, offsetof(AddressDocument, line1)},
+	{"line2", DOC_TEXT, offsetof(AddressDocument, line2)},
+	{"city", DOC_TEXT, offsetof(AddressDocument, city)},
+	{"region", DOC_TEXT, offsetof(AddressDocument, region)},
+	{"postal_code", DOC_TEXT, offsetof(AddressDocument, postal_code)},
+	{"country", DOC_TEXT, offsetof(AddressDocument, country)},
+	{"phone", DOC_TEXT, offsetof(AddressDocument, phone)},
+	{"email", DOC_TEXT, offsetof(AddressDocument, email)},
+	{"latitude", DOC_DOUBLE, offsetof(AddressDocument, latitude), .least = -90,.most = 90},
+	{"longitude", DOC_DOUBLE, offsetof(AddressDocument, longitude), .least = -180,.most = 180},
+};
+
+static const DocShape address_shape = DOC_SHAPE_OF(AddressDocument, address_fields, "an address");
+
+static const DocField customer_fields[] = {
+	{"ref", DOC_CODE, offsetof(CustomerDocument, ref)},
+	{"name", DOC_TEXT, offsetof(CustomerDocument, name)},
+	{"email", DOC_TEXT, offsetof(CustomerDocument, email)},
+	{"phone", DOC_TEXT, offsetof(CustomerDocument, phone)},
+	{"class", DOC_CODE, offsetof(CustomerDocument, class)},
+};
+
+static const DocShape customer_shape = DOC_SHAPE_OF(CustomerDocument, customer_fields, "a customer");
+
+static const DocField line_fields[] = {
+	{"sku", DOC_CODE, offsetof(LineDocument, sku), .required = true},
+	{"quantity", DOC_INT, offsetof(LineDocument, quantity), .required = true,.least = 1,.most = OMS_QUANTITY_MAX},
+	{"unit_price", DOC_MONEY, offsetof(LineDocument, unit_price)},
+	{"line_no", DOC_INT, offsetof(LineDocument, line_no), .least = 1,.most = PG_INT32_MAX},
+	{"name", DOC_TEXT, offsetof(LineDocument, name)},
+	{"external_ref", DOC_CODE, offsetof(LineDocument, external_ref)},
+	{"location", DOC_CODE, offsetof(LineDocument, location)},
+	{"attributes", DOC_OBJECT, offsetof(LineDocument, attributes)},
+	{"adjustments", DOC_ARRAY, offsetof(LineDocument, adjustments), .most = 100,.shape = &adjustment_shape},
+};
+
+static const DocShape line_shape = DOC_SHAPE_OF(LineDocument, line_fields, "an order line");
+
+static const DocField order_fields[] = {
+	{"channel", DOC_CODE, offsetof(OrderDocument, channel)},
+	{"external_ref", DOC_CODE, offsetof(OrderDocument, external_ref), .required = true},
+	{"currency", DOC_TEXT, offsetof(OrderDocument, currency)},
+	{"customer", DOC_SHAPE, offsetof(OrderDocument, customer), .shape = &customer_shape},
+	{"ship_to", DOC_OBJECT, offsetof(OrderDocument, ship_to)},
+	{"bill_to", DOC_OBJECT, offsetof(OrderDocument, bill_to)},
+	{"method", DOC_TEXT, offsetof(OrderDocument, method), .choices = methods},
+	{"service", DOC_CODE, offsetof(OrderDocument, service)},
+	{"pickup_location", DOC_CODE, offsetof(OrderDocument, pickup_location)},
+	{"requested_at", DOC_TIME, offsetof(OrderDocument, requested_at)},
+	{"lines", DOC_ARRAY, offsetof(OrderDocument, lines), .required = true,.least = 1,.most = OMS_LINES_PER_ORDER_MAX,
+	.shape = &line_shape},
+	{"adjustments", DOC_ARRAY, offsetof(OrderDocument, adjustments), .most = 1000,.shape = &adjustment_shape},
+	{"payments", DOC_ARRAY, offsetof(OrderDocument, payments), .most = OMS_PAYMENTS_PER_ORDER_MAX,
+	.shape = &oms_payment_shape},
+	{"total", DOC_MONEY, offsetof(OrderDocument, total)},
+	{"allow_backorder", DOC_BOOL, offsetof(OrderDocument, allow_backorder)},
+	{"notes", DOC_TEXT, offsetof(OrderDocument, notes)},
+	{"attributes", DOC_OBJECT, offsetof(OrderDocument, attributes)},
+};
+
+static const DocShape order_shape = DOC_SHAPE_OF(OrderDocument, order_fields, "an order");
+
+/* ---- What becomes of it ---- */
+
+typedef struct PlacedLine
+{
+	LineDocument *document;
+	CatalogItem *item;
+	int			demand;			/* index into demands, -1 for items without stock */
+	int32		line_no;
+	Numeric		unit_price;
+	Numeric		amount;
+	int32		allocated;
+	int32		backordered;
+} PlacedLine;
+
+/* Units of one item wanted by lines that may be served from the same places. */
+typedef struct Demand
+{
+	CatalogItem *item;
+	Location   *pinned;			/* NULL: anywhere */
+	int32		quantity;
+} Demand;
+
+typedef struct Placement
+{
+	Jsonb	   *source;
+	int64		hash;
+	OrderDocument *document;
+	AddressDocument *address;	/* NULL where there is none */
+	Channel    *channel;
+	Location   *pickup;
+	const char *currency;
+	int			digits;
+	bool		backorder;
+
+	PlacedLine *lines;
+	int			line_count;
+	Demand	   *demands;
+	int			demand_count;
+
+	Numeric		item_total;
+	Numeric		discount_total;
+	Numeric		shipping_total;
+	Numeric		fee_total;
+	Numeric		tax_total;
+	Numeric		total;
+
+	Location  **candidates;		/* locations of the routing problem */
+	int			candidate_count;
+	RoutePart  *parts;			/* the plan, by demand and candidate */
+	int			part_count;
+	int32	   *missing;		/* per demand: units that nobody can promise */
+
+	int64		order_id;		/* 0 in a preview */
+	const char *status;
+	const char *payment_status;
+	const char *fulfillment_status;
+	Fulfillment *fulfillments;
+	int			fulfillment_count;
+	Allocation *allocations;
+	int			allocation_count;
+	int64	   *payment_ids;
+} Placement;
+
+static OmsPlan existing_plan = {
+	.sql = "SELECT order_id, document_hash FROM {orders} WHERE tenant_id = $1 AND channel_id = $2 AND external_ref = $3",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)
+};
+
+static OmsPlan first_answer_plan = {
+	.sql = "SELECT data FROM {events} WHERE order_id = $2 AND tenant_id = $1 AND type = 'order.placed'"
+	" ORDER BY event_id LIMIT 1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan insert_order_plan = {
+	.sql = "INSERT INTO {orders} (order_id, channel_id, placed_at, document_hash, tenant_id, status, payment_status,"
+	" fulfillment_status, currency, external_ref, item_total, discount_total, shipping_total, fee_total, tax_total,"
+	" total, customer_ref, customer, bill_to, attributes, notes)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)"
+	" ON CONFLICT (tenant_id, channel_id, external_ref) DO NOTHING",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT8OID, INT8OID, TIMESTAMPTZOID, INT8OID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+				 NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, TEXTOID, JSONBOID, JSONBOID,
+				 JSONBOID, TEXTOID)
+};
+
+static OmsPlan correct_status_plan = {
+	.sql = "UPDATE {orders} SET fulfillment_status = $3 WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)
+};
+
+static OmsPlan insert_lines_plan = {
+	.sql = "INSERT INTO {order_lines} (order_id, item_id, tenant_id, line_no, delivery_no, ordered, allocated,"
+	" backordered, unit_price, amount, name, external_ref, attributes)"
+	" SELECT $2, u.item_id, $1, u.line_no, 1, u.ordered, u.allocated, u.backordered, u.unit_price, u.amount, u.name,"
+	" u.external_ref, u.attributes"
+	" FROM unnest($3::bigint[], $4::int[], $5::int[], $6::int[], $7::int[], $8::numeric[], $9::numeric[], $10::text[],"
+	" $11::text[], $12::jsonb[])"
+	" u(item_id, line_no, ordered, allocated, backordered, unit_price, amount, name, external_ref, attributes)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
+				 NUMERICARRAYOID, NUMERICARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID)
+};
+
+static OmsPlan insert_delivery_plan = {
+	.sql = "INSERT INTO {order_deliveries} (order_id, pickup_location_id, requested_at, tenant_id, delivery_no, method,"
+	" service, address) VALUES ($2, $3, $4, $1, 1, $5, $6, $7)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONBOID)
+};
+
+static OmsPlan insert_adjustments_plan = {
+	.sql = "INSERT INTO {order_adjustments} (order_id, tenant_id, adjustment_no, line_no, included, type, code, amount)"
+	" SELECT $2, $1, u.n, nullif(u.line_no, 0), u.included, u.type, u.code, u.amount"
+	" FROM unnest($3::int[], $4::boolean[], $5::text[], $6::text[], $7::numeric[]) WITH ORDINALITY"
+	" u(line_no, included, type, code, amount, n)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT4ARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, NUMERICARRAYOID)
+};
+
+/* ---- Reading ---- */
+
+static void
+fault_unknown(FaultList *faults, const char *place, const char *what, const char *code, const char *hint)
+{
+	oms_fault(faults, ERRCODE_OMS_UNKNOWN, hint, place, "%s \"%s\" is not known", what, code);
+}
+
+/* Resolves channel and pickup point, and what follows from them. */
+static void
+resolve_header(Placement *placement, FaultList *faults)
+{
+	OrderDocument *document = placement->document;
+	const char *code = document->channel ? document->channel : "default";
+
+	placement->channel = oms_channel_find(code);
+	if (placement->channel == NULL)
+	{
+		fault_unknown(faults, "channel", "channel", code, "oms.upsert_channels adds a channel.");
+		return;
+	}
+	if (!placement->channel->active)
+		oms_fault(faults, ERRCODE_OMS_NOT_PERMITTED, "Its open orders go on; new ones come through another channel.",
+				  "channel", "channel \"%s\" is switched off", code);
+	placement->currency = document->currency ? document->currency : placement->channel->currency;
+	placement->digits = oms_currency_digits(placement->currency);
+	if (placement->digits < 0)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use an ISO 4217 code such as EUR.", "currency",
+				  "\"%s\" is not a currency", placement->currency);
+	placement->backorder = placement->channel->backorder && document->allow_backorder != 0;
+	if (document->pickup_location)
+	{
+		placement->pickup = oms_location_find(document->pickup_location);
+		if (placement->pickup == NULL)
+			fault_unknown(faults, "pickup_location", "location", document->pickup_location,
+						  "oms.upsert_locations adds a location.");
+		else if (!placement->pickup->pickup)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Set pickup for the location.", "pickup_location",
+					  "location \"%s\" is no pickup point", document->pickup_location);
+	}
+	if ((document->method && strcmp(document->method, "pickup") == 0) != (document->pickup_location != NULL))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Method pickup and pickup_location go together.", "pickup_location",
+				  document->pickup_location ? "needs method \"pickup\"" : "is required for method \"pickup\"");
+}
+
+static Location *
+pinned_location(Placement *placement, int index, FaultList *faults)
+{
+	LineDocument *document = placement->lines[index].document;
+	Location   *location;
+
+	if (document->location == NULL)
+		return placement->pickup;
+	location = oms_location_find(document->location);
+	if (location == NULL)
+		fault_unknown(faults, oms_document_place("lines", index, "location"), "location", document->location,
+					  "oms.upsert_locations adds a location.");
+	else if (!oms_location_serves(location, placement->channel))
+		oms_fault(faults, ERRCODE_OMS_NO_LOCATION, "Link it in channel_locations or leave the location out.",
+				  oms_document_place("lines", index, "location"),
+				  "channel \"%s\" may not use location \"%s\"", placement->channel->code, document->location);
+	return location;
+}
+
+/* Adds a line's units to the demand for its item at its place. */
+static void
+add_demand(Placement *placement, int index, Location *pinned, FaultList *faults)
+{
+	PlacedLine *line = &placement->lines[index];
+	int64		sum;
+
+	line->demand = -1;
+	if (line->item->kind != ITEM_STOCKED)
+		return;
+	for (int i = 0; i < placement->demand_count; i++)
+		if (placement->demands[i].item == line->item && placement->demands[i].pinned == pinned)
+			line->demand = i;
+	if (line->demand < 0)
+	{
+		line->demand = placement->demand_count++;
+		placement->demands[line->demand] = (Demand) {line->item, pinned, 0};
+	}
+	sum = (int64) placement->demands[line->demand].quantity + line->document->quantity;
+	if (sum > OMS_QUANTITY_MAX)
+		oms_fault(faults, ERRCODE_OMS_LIMIT, "Place the units in several orders.",
+				  oms_document_place("lines", index, "quantity"),
+				  "the order has " INT64_FORMAT " units of \"%s\", at most %d are allowed", sum, line->item->sku,
+				  OMS_QUANTITY_MAX);
+	else
+		placement->demands[line->demand].quantity = (int32) sum;
+}
+
+static void
+price_line(Placement *placement, int index, FaultList *faults)
+{
+	PlacedLine *line = &placement->lines[index];
+
+	line->unit_price = line->document->unit_price;
+	if (line->unit_price == NULL)
+	{
+		line->unit_price = line->item->price ? line->item->price : oms_money_zero();
+		if (line->item->price && strcmp(placement->currency, placement->channel->currency) != 0)
+			oms_fault(faults, ERRCODE_OMS_MONEY, "Prices of items are in the currency of the channel.",
+					  oms_document_place("lines", index, "unit_price"), "is required in an order in %s",
+					  placement->currency);
+	}
+	line->amount = oms_money_round(oms_money_multiply(line->unit_price, line->document->quantity),
+								   placement->digits);
+}
+
+static int
+compare_line_numbers(const void *left, const void *right)
+{
+	int32		a = *(const int32 *) left;
+	int32		b = *(const int32 *) right;
+
+	return a < b ? -1 : a > b;
+}
+
+/* Lines are numbered by the document, or all of them by their place in it. */
+static void
+number_lines(Placement *placement, FaultList *faults)
+{
+	int32	   *numbers = palloc(sizeof(int32) * placement->line_count);
+	int			given = 0;
+
+	for (int i = 0; i < placement->line_count; i++)
+	{
+		int32		number = placement->lines[i].document->line_no;
+
+		given += number != DOC_ABSENT;
+		placement->lines[i].line_no = numbers[i] = number == DOC_ABSENT ? i + 1 : number;
+	}
+	if (given == 0)
+		return;
+	if (given != placement->line_count)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Number all lines or none.", "lines",
+				  "%d of %d lines have a line_no", given, placement->line_count);
+	qsort(numbers, placement->line_count, sizeof(int32), compare_line_numbers);
+	for (int i = 1; i < placement->line_count; i++)
+		if (numbers[i] == numbers[i - 1])
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Each line has a number of its own.", "lines",
+					  "line_no %d stands there twice", numbers[i]);
+}
+
+static void
+resolve_lines(Placement *placement, FaultList *faults)
+{
+	DocArray   *array = &placement->document->lines;
+	char	  **skus = palloc0(sizeof(char *) * array->count);
+	ItemSet    *items;
+
+	placement->line_count = array->count;
+	placement->lines = palloc0(sizeof(PlacedLine) * array->count);
+	placement->demands = palloc0(sizeof(Demand) * array->count);
+	for (int i = 0; i < array->count; i++)
+	{
+		placement->lines[i].document = (LineDocument *) array->items + i;
+		skus[i] = placement->lines[i].document->sku;
+	}
+	items = oms_items_read(skus, array->count);
+	number_lines(placement, faults);
+	oms_document_duplicates(array, &line_shape, offsetof(LineDocument, external_ref), "lines", "external_ref", faults);
+	for (int i = 0; i < array->count; i++)
+	{
+		PlacedLine *line = &placement->lines[i];
+
+		CHECK_FOR_INTERRUPTS();
+		line->item = oms_items_find(items, skus[i]);
+		if (line->item == NULL)
+			fault_unknown(faults, oms_document_place("lines", i, "sku"), "SKU", skus[i],
+						  "oms.upsert_items adds an item.");
+		else if (!line->item->active)
+			oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_items switches an item on again.",
+					  oms_document_place("lines", i, "sku"), "SKU \"%s\" is no longer sold", skus[i]);
+		if (line->item == NULL || placement->channel == NULL || placement->digits < 0)
+			continue;
+		add_demand(placement, i, pinned_location(placement, i, faults), faults);
+		price_line(placement, i, faults);
+	}
+}
+
+/* ---- Money ---- */
+
+static void
+check_adjustments(DocArray *adjustments, const char *place, Placement *placement, FaultList *faults)
+{
+	for (int i = 0; i < adjustments->count; i++)
+	{
+		AdjustmentDocument *adjustment = (AdjustmentDocument *) adjustments->items + i;
+
+		if (adjustment->amount == NULL || adjustment->type == NULL)
+			continue;
+		if (!oms_money_is_rounded(adjustment->amount, placement->digits))
+			oms_fault(faults, ERRCODE_OMS_MONEY, "Round amounts to the currency.",
+					  psprintf("%s[%d].amount", place, i), "%s has more decimals than %s",
+					  oms_money_text(adjustment->amount), placement->currency);
+		if (strcmp(adjustment->type, "discount") != 0 &&
+			oms_money_compare(adjustment->amount, oms_money_zero()) < 0)
+			oms_fault(faults, ERRCODE_OMS_MONEY, "Only discounts lower a total.", psprintf("%s[%d].amount", place, i),
+					  "a %s must not be negative", adjustment->type);
+		if (adjustment->included == 1 && strcmp(adjustment->type, "tax") != 0)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Only taxes can be included in prices.",
+					  psprintf("%s[%d].included", place, i), "a %s cannot be included", adjustment->type);
+	}
+}
+
+/* Discounts are stored negative; documents may give them with either sign. */
+static Numeric
+signed_amount(const AdjustmentDocument *adjustment)
+{
+	if (strcmp(adjustment->type, "discount") == 0 &&
+		oms_money_compare(adjustment->amount, oms_money_zero()) > 0)
+		return oms_money_subtract(oms_money_zero(), adjustment->amount);
+	return adjustment->amount;
+}
+
+static void
+add_adjustments(DocArray *adjustments, Placement *placement)
+{
+	for (int i = 0; i < adjustments->count; i++)
+	{
+		AdjustmentDocument *adjustment = (AdjustmentDocument *) adjustments->items + i;
+		Numeric		amount = signed_amount(adjustment);
+
+		if (strcmp(adjustment->type, "discount") == 0)
+			placement->discount_total = oms_money_subtract(placement->discount_total, amount);
+		else if (strcmp(adjustment->type, "shipping") == 0)
+			placement->shipping_total = oms_money_add(placement->shipping_total, amount);
+		else if (strcmp(adjustment->type, "fee") == 0)
+			placement->fee_total = oms_money_add(placement->fee_total, amount);
+		else
+			placement->tax_total = oms_money_add(placement->tax_total, amount);
+		if (!(strcmp(adjustment->type, "tax") == 0 && adjustment->included == 1))
+			placement->total = oms_money_add(placement->total, amount);
+	}
+}
+
+static void
+check_total(Placement *placement, FaultList *faults)
+{
+	Numeric		expected = placement->document->total;
+
+	if (oms_money_compare(placement->total, oms_money_zero()) < 0)
+		oms_fault(faults, ERRCODE_OMS_MONEY, "Discounts may take off what the order costs.", "total",
+				  "the order would cost %s", oms_money_text(placement->total));
+	if (expected && oms_money_compare(expected, placement->total) != 0)
+		oms_fault(faults, ERRCODE_OMS_MONEY, "Total is lines + adjustments, without taxes that prices include.",
+				  "total", "is %s, but lines and adjustments give %s", oms_money_text(expected),
+				  oms_money_text(placement->total));
+}
+
+static void
+sum_totals(Placement *placement, FaultList *faults)
+{
+	OrderDocument *document = placement->document;
+	int			before = faults->count;
+	Numeric		zero = oms_money_zero();
+
+	check_adjustments(&document->adjustments, "adjustments", placement, faults);
+	for (int i = 0; i < placement->line_count; i++)
+		if (placement->lines[i].document->adjustments.count > 0)
+			check_adjustments(&placement->lines[i].document->adjustments,
+							  psprintf("lines[%d].adjustments", i), placement, faults);
+	if (faults->count > before)
+		return;
+	placement->item_total = placement->discount_total = placement->shipping_total = zero;
+	placement->fee_total = placement->tax_total = placement->total = zero;
+	for (int i = 0; i < placement->line_count; i++)
+	{
+		placement->item_total = oms_money_add(placement->item_total, placement->lines[i].amount);
+		add_adjustments(&placement->lines[i].document->adjustments, placement);
+	}
+	add_adjustments(&document->adjustments, placement);
+	placement->total = oms_money_add(placement->total, placement->item_total);
+	check_total(placement, faults);
+}
+
+/* What the payments of the document will have authorized and captured. */
+static void
+derive_payment_status(Placement *placement)
+{
+	DocArray   *payments = &placement->document->payments;
+	Balance		balance = {oms_money_zero(), oms_money_zero(), oms_money_zero()};
+
+	for (int i = 0; i < payments->count; i++)
+	{
+		PaymentDocument *payment = (PaymentDocument *) payments->items + i;
+		Numeric		amount = payment->amount ? payment->amount : placement->total;
+
+		if (payment->status == NULL || strcmp(payment->status, "authorized") == 0)
+			balance.authorized = oms_money_add(balance.authorized, amount);
+		else if (strcmp(payment->status, "captured") == 0)
+			balance.captured = oms_money_add(balance.captured, amount);
+	}
+	placement->payment_status = oms_payment_status(placement->total, &balance);
+}
+
+static void
+read_document(Placement *placement, FaultList *faults)
+{
+	OrderDocument *document = placement->document;
+
+	if (document->ship_to)
+		placement->address = oms_document_read(document->ship_to, &address_shape, faults);
+	if (document->bill_to)
+		(void) oms_document_read(document->bill_to, &address_shape, faults);
+	if (faults->count > 0)
+		return;
+	resolve_header(placement, faults);
+	resolve_lines(placement, faults);
+	if (faults->count > 0)
+		return;
+	sum_totals(placement, faults);
+	for (int i = 0; i < document->payments.count; i++)
+		oms_payment_check((PaymentDocument *) document->payments.items + i, oms_document_place("payments", i, NULL),
+						  placement->currency, faults);
+	if (faults->count == 0)
+		derive_payment_status(placement);
+}
+
+/* ---- An order that exists already ---- */
+
+typedef struct Existing
+{
+	int64		order_id;
+	int64		hash;
+} Existing;
+
+static void
+read_existing(TupleTableSlot *slot, void *state)
+{
+	Existing   *existing = state;
+
+	existing->order_id = oms_slot_int64(slot, 1);
+	existing->hash = oms_slot_int64(slot, 2);
+}
+
+static void
+read_answer(TupleTableSlot *slot, void *state)
+{
+	bool		isnull;
+	Datum		value = oms_slot_datum(slot, 1, &isnull);
+
+	if (!isnull)
+		*(Jsonb **) state = DatumGetJsonbPCopy(value);
+}
+
+/*
+ * The first answer to the same document; NULL where the reference is new, and
+ * an error where it belongs to a different document.
+ */
+static Jsonb *
+answer_of_existing(Placement *placement)
+{
+	const char *code = placement->document->channel ? placement->document->channel : "default";
+	Channel    *channel = oms_channel_find(code);
+	Existing	existing = {0};
+	Jsonb	   *answer = NULL;
+	Datum		values[3];
+
+	if (channel == NULL || placement->document->external_ref == NULL)
+		return NULL;
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(channel->channel_id);
+	values[2] = CStringGetTextDatum(placement->document->external_ref);
+	(void) oms_execute_each(&existing_plan, values, NULL, read_existing, &existing);
+	if (existing.order_id == 0)
+		return NULL;
+	if (existing.hash != placement->hash)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_IDEMPOTENCY),
+				 errmsg("order \"%s\" of channel \"%s\" exists with another document",
+						placement->document->external_ref, code),
+				 errdetail("external_ref: belongs to order " INT64_FORMAT, existing.order_id),
+				 errhint("Use a new external_ref for a new order.")));
+	values[1] = Int64GetDatum(existing.order_id);
+	(void) oms_execute_each(&first_answer_plan, values, NULL, read_answer, &answer);
+	if (answer == NULL || getKeyJsonValueFromContainer(&answer->root, "order_id", 8, NULL) == NULL)
+		answer = oms_order_document(existing.order_id); /* too large for an event */
+	return answer;
+}
+
+/* ---- Routing ---- */
+
+/* Finds the place of a location among the candidates, adding it when new. */
+static int
+candidate_index(Placement *placement, HTAB *index, Location *location, int *count)
+{
+	bool		found;
+	struct
+	{
+		int64		id;
+		int			position;
+	}		   *entry = hash_search(index, &location->location_id, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		entry->position = (*count)++;
+		placement->candidates[entry->position] = location;
+	}
+	return entry->position;
+}
+
+static bool
+is_candidate(const Placement *placement, const Location *location)
+{
+	if (location == NULL || !oms_location_serves(location, placement->channel))
+		return false;
+	return placement->pickup ? location == placement->pickup : location->ships;
+}
+
+/* Collects the candidate locations of a view of the counters. */
+static int
+collect_candidates(Placement *placement, StockView *view, int *position_of_row)
+{
+	HASHCTL		control = {.keysize = sizeof(int64),.entrysize = 16,.hcxt = CurrentMemoryContext};
+	HTAB	   *index = hash_create("candidates", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	int			count = 0;
+
+	placement->candidates = palloc(sizeof(Location *) * Max(1, view->count));
+	for (int i = 0; i < view->count; i++)
+	{
+		Location   *location = oms_location_by_id(view->rows[i].location_id);
+
+		position_of_row[i] = is_candidate(placement, location)
+			? candidate_index(placement, index, location, &count) : -1;
+	}
+	hash_destroy(index);
+	return count;
+}
+
+static RouteStock
+promisable(const StockRow *row)
+{
+	int64		free = (int64) row->on_hand - row->reserved - row->safety;
+	int64		headroom = (int64) row->on_hand + row->backorder_limit - row->reserved;
+	RouteStock	stock;
+
+	stock.free = (int32) Max(0, free);
+	stock.backorder = (int32) Max(0, Min(headroom - stock.free, row->backorder_limit));
+	return stock;
+}
+
+
+/* The routing problem as it is being solved; stock shrinks as units are given away. */
+typedef struct Sourcing
+{
+	StockView  *view;
+	RouteStock *stock;			/* [demand * candidate_count + candidate] */
+	int			parts_max;
+} Sourcing;
+
+static RouteStock *
+stock_of(Placement *placement, Sourcing *sourcing, int demand, int candidate)
+{
+	return &sourcing->stock[(size_t) demand * placement->candidate_count + candidate];
+}
+
+/* Fills the matrix of what each candidate can promise of each demand. */
+static void
+fill_matrix(Placement *placement, Sourcing *sourcing, const int *position_of_row)
+{
+	StockView  *view = sourcing->view;
+	Size		cells = (Size) placement->demand_count * Max(1, placement->candidate_count);
+
+	sourcing->stock = MemoryContextAllocExtended(CurrentMemoryContext, cells * sizeof(RouteStock),
+												 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (int demand = 0; demand < placement->demand_count; demand++)
+	{
+		CatalogItem *item = placement->demands[demand].item;
+		int			low = 0;
+		int			high = view->count;
+
+		/* First row of the item: the view is sorted by item. */
+		while (low < high)
+		{
+			int			middle = (low + high) / 2;
+
+			if (view->rows[middle].item_id < item->item_id)
+				low = middle + 1;
+			else
+				high = middle;
+		}
+		for (; low < view->count && view->rows[low].item_id == item->item_id; low++)
+		{
+			RouteStock	stock = promisable(&view->rows[low]);
+
+			if (position_of_row[low] < 0)
+				continue;
+			if (!placement->backorder || !item->backorder)
+				stock.backorder = 0;
+			*stock_of(placement, sourcing, demand, position_of_row[low]) = stock;
+		}
+	}
+}
+
+static void
+add_part(Placement *placement, int demand, int candidate, int32 quantity, bool backordered)
+{
+	if (quantity > 0)
+		placement->parts[placement->part_count++] = (RoutePart)
+	{
+		demand, candidate, quantity, backordered
+	};
+}
+
+/*
+ * Demands with a place of their own take from there first.  Another demand for
+ * the same item sees what they leave.
+ */
+static void
+serve_pinned(Placement *placement, Sourcing *sourcing)
+{
+	for (int i = 0; i < placement->demand_count; i++)
+	{
+		Demand	   *demand = &placement->demands[i];
+		int			candidate = 0;
+		RouteStock	taken;
+
+		if (demand->pinned == NULL)
+			continue;
+		while (candidate < placement->candidate_count && placement->candidates[candidate] != demand->pinned)
+			candidate++;
+		if (candidate == placement->candidate_count)
+			continue;
+		taken = *stock_of(placement, sourcing, i, candidate);
+		taken.free = Min(taken.free, placement->missing[i]);
+		taken.backorder = Min(taken.backorder, placement->missing[i] - taken.free);
+		add_part(placement, i, candidate, taken.free, false);
+		add_part(placement, i, candidate, taken.backorder, true);
+		placement->missing[i] -= taken.free + taken.backorder;
+		for (int j = i + 1; j < placement->demand_count; j++)
+			if (placement->demands[j].item == demand->item)
+			{
+				stock_of(placement, sourcing, j, candidate)->free -= taken.free;
+				stock_of(placement, sourcing, j, candidate)->backorder -= taken.backorder;
+			}
+		for (int j = 0; j < i; j++)
+			if (placement->demands[j].item == demand->item)
+			{
+				stock_of(placement, sourcing, j, candidate)->free -= taken.free;
+				stock_of(placement, sourcing, j, candidate)->backorder -= taken.backorder;
+			}
+	}
+}
+
+/* Routes the demands that may be served from anywhere. */
+static void
+serve_free(Placement *placement, Sourcing *sourcing)
+{
+	int			count = placement->demand_count;
+	int			candidates = placement->candidate_count;
+	int		   *demand_of_line = palloc(sizeof(int) * Max(1, count));
+	RouteLine  *lines = palloc(sizeof(RouteLine) * Max(1, count));
+	RouteLocation *locations = palloc(sizeof(RouteLocation) * Max(1, candidates));
+	RouteProblem problem = {.lines = lines,.locations = locations,.location_count = candidates};
+	RoutePlan	plan = {0};
+
+	for (int i = 0; i < count; i++)
+	{
+		Demand	   *demand = &placement->demands[i];
+
+		if (demand->pinned != NULL)
+			continue;
+		/* Rows of the matrix close up over the pinned demands. */
+		if (problem.line_count != i)
+			memmove(stock_of(placement, sourcing, problem.line_count, 0), stock_of(placement, sourcing, i, 0),
+					sizeof(RouteStock) * candidates);
+		demand_of_line[problem.line_count] = i;
+		lines[problem.line_count++] = (RouteLine) {demand->quantity, placement->backorder && demand->item->backorder, -1};
+	}
+	if (problem.line_count == 0)
+		return;
+	for (int i = 0; i < candidates; i++)
+	{
+		Location   *location = placement->candidates[i];
+
+		locations[i].id = location->location_id;
+		locations[i].rank = location->rank;
+		locations[i].distance = placement->address
+			? oms_location_distance(location, placement->address->latitude, placement->address->longitude)
+			: INFINITY;
+	}
+	problem.stock = sourcing->stock;
+	plan.parts = palloc(sizeof(RoutePart) * sourcing->parts_max);
+	plan.missing = palloc0(sizeof(int32) * problem.line_count);
+	plan.order = palloc(sizeof(int) * Max(1, candidates));
+	oms_route(&problem, &plan);
+	for (int i = 0; i < plan.part_count; i++)
+		add_part(placement, demand_of_line[plan.parts[i].line], plan.parts[i].location, plan.parts[i].quantity,
+				 plan.parts[i].backordered);
+	for (int i = 0; i < problem.line_count; i++)
+		placement->missing[demand_of_line[i]] = plan.missing[i];
+}
+
+static void
+refuse_shortage(Placement *placement)
+{
+	FaultList	faults;
+
+	oms_faults_init(&faults);
+	for (int i = 0; i < placement->demand_count; i++)
+	{
+		Demand	   *demand = &placement->demands[i];
+		int			line = 0;
+
+		if (placement->missing[i] == 0)
+			continue;
+		while (placement->lines[line].demand != i)
+			line++;
+		oms_fault(&faults, ERRCODE_OMS_INSUFFICIENT_STOCK, "oms.available shows what each location can promise.",
+				  oms_document_place("lines", line, "sku"), "\"%s\"%s%s%s: wanted %d, available %d",
+				  demand->item->sku, demand->pinned ? " at \"" : "", demand->pinned ? demand->pinned->code : "",
+				  demand->pinned ? "\"" : "", demand->quantity, demand->quantity - placement->missing[i]);
+	}
+	oms_faults_raise(&faults, "not enough stock");
+}
+
+/* Whether any location at all may ship for the channel, stock or not. */
+static void
+refuse_no_location(Placement *placement)
+{
+	Configuration *configuration = oms_configuration();
+	HASH_SEQ_STATUS scan;
+	LocationById *entry;
+	bool		found = false;
+
+	hash_seq_init(&scan, configuration->locations_by_id);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		found |= is_candidate(placement, entry->location);
+	if (!found)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_NO_LOCATION),
+				 errmsg("no location can serve the order"),
+				 errdetail("Channel \"%s\" has no active location that %s.", placement->channel->code,
+						   placement->pickup ? "is the pickup point" : "ships"),
+				 errhint("channel_locations links locations; active and ships switch them on.")));
+}
+
+/* Says why no plan was found. */
+static void
+refuse_plan(Placement *placement)
+{
+	if (placement->candidate_count == 0)
+		refuse_no_location(placement);
+	refuse_shortage(placement);
+}
+
+/* Reads the counters and plans; false where not every unit can be promised. */
+static bool
+plan_sources(Placement *placement)
+{
+	int64	   *item_ids = palloc(sizeof(int64) * Max(1, placement->demand_count));
+	Sourcing	sourcing = {0};
+	int		   *position_of_row;
+	int64		missing = 0;
+
+	placement->part_count = 0;
+	if (placement->demand_count == 0)
+		return true;
+	for (int i = 0; i < placement->demand_count; i++)
+		item_ids[i] = placement->demands[i].item->item_id;
+	sourcing.view = oms_stock_view(item_ids, placement->demand_count);
+	position_of_row = palloc(sizeof(int) * Max(1, sourcing.view->count));
+	placement->candidate_count = collect_candidates(placement, sourcing.view, position_of_row);
+	fill_matrix(placement, &sourcing, position_of_row);
+
+	/* A part uses up a counter's units or completes a demand. */
+	sourcing.parts_max = 2 * (sourcing.view->count + placement->demand_count) + 2;
+	placement->parts = palloc(sizeof(RoutePart) * sourcing.parts_max);
+	placement->missing = palloc(sizeof(int32) * placement->demand_count);
+	for (int i = 0; i < placement->demand_count; i++)
+		placement->missing[i] = placement->demands[i].quantity;
+	serve_pinned(placement, &sourcing);
+	serve_free(placement, &sourcing);
+	for (int i = 0; i < placement->demand_count; i++)
+		missing += placement->missing[i];
+	return missing == 0;
+}
+
+/* ---- From plan to promises ---- */
+
+/* The fulfillment of a location; backordered units wait in one of their own. */
+static int
+fulfillment_index(Placement *placement, Location *location, bool backordered)
+{
+	int64		location_id = location ? location->location_id : 0;
+	Fulfillment *row;
+
+	for (int i = 0; i < placement->fulfillment_count; i++)
+		if (placement->fulfillments[i].location_id == location_id &&
+			placement->fulfillments[i].backordered == backordered)
+			return i;
+	row = &placement->fulfillments[placement->fulfillment_count];
+	row->order_id = placement->order_id;
+	row->location_id = location_id;
+	row->delivery_no = 1;
+	row->backordered = backordered;
+	return placement->fulfillment_count++;
+}
+
+/* fulfillment_id holds the index until ids are given out. */
+static void
+add_allocation(Placement *placement, PlacedLine *line, int fulfillment, int32 quantity)
+{
+	Allocation *row = &placement->allocations[placement->allocation_count++];
+
+	memset(row, 0, sizeof(*row));
+	row->order_id = placement->order_id;
+	row->fulfillment_id = fulfillment;
+	row->item_id = line->item->item_id;
+	row->location_id = placement->fulfillments[fulfillment].location_id;
+	row->line_no = line->line_no;
+	row->promised = quantity;
+	if (placement->fulfillments[fulfillment].backordered)
+		line->backordered += quantity;
+	else
+		line->allocated += quantity;
+}
+
+/* Deals the parts of the plan out to the lines, in line order. */
+static void
+deal_parts(Placement *placement)
+{
+	int		   *first = palloc(sizeof(int) * Max(1, placement->demand_count));
+	int		   *next = palloc(sizeof(int) * Max(1, placement->line_count));
+
+	for (int i = 0; i < placement->demand_count; i++)
+		first[i] = -1;
+	for (int i = placement->line_count - 1; i >= 0; i--)
+		if (placement->lines[i].demand >= 0)
+		{
+			next[i] = first[placement->lines[i].demand];
+			first[placement->lines[i].demand] = i;
+		}
+	for (int i = 0; i < placement->part_count; i++)
+	{
+		RoutePart  *part = &placement->parts[i];
+		int			fulfillment = fulfillment_index(placement, placement->candidates[part->location],
+													part->backordered);
+		int32		left = part->quantity;
+
+		while (left > 0)
+		{
+			PlacedLine *line = &placement->lines[first[part->line]];
+			int32		open = line->document->quantity - line->allocated - line->backordered;
+			int32		take = Min(open, left);
+
+			if (take > 0)
+				add_allocation(placement, line, fulfillment, take);
+			left -= take;
+			if (take == open)
+				first[part->line] = next[first[part->line]];
+		}
+	}
+}
+
+static int
+compare_allocations(const void *left, const void *right)
+{
+	const Allocation *a = left;
+	const Allocation *b = right;
+
+	if (a->fulfillment_id != b->fulfillment_id)
+		return a->fulfillment_id < b->fulfillment_id ? -1 : 1;
+	return a->line_no < b->line_no ? -1 : a->line_no > b->line_no;
+}
+
+/* Turns the plan into fulfillments and promises, and derives the status. */
+static void
+make_promises(Placement *placement)
+{
+	int			room = placement->part_count + placement->line_count;
+	bool		backordered = false;
+
+	placement->fulfillments = palloc0(sizeof(Fulfillment) * (placement->part_count + 1));
+	placement->allocations = palloc(sizeof(Allocation) * room);
+	placement->fulfillment_count = placement->allocation_count = 0;
+	for (int i = 0; i < placement->line_count; i++)
+		placement->lines[i].allocated = placement->lines[i].backordered = 0;
+	deal_parts(placement);
+	for (int i = 0; i < placement->line_count; i++)
+		if (placement->lines[i].demand < 0)
+			add_allocation(placement, &placement->lines[i], fulfillment_index(placement, NULL, false),
+						   placement->lines[i].document->quantity);
+	qsort(placement->allocations, placement->allocation_count, sizeof(Allocation), compare_allocations);
+	for (int i = 0; i < placement->line_count; i++)
+		backordered |= placement->lines[i].backordered > 0;
+	placement->fulfillment_status = backordered ? "backordered" : "allocated";
+}
+
+/* The counters of the plan, merged and in lock order; backordered units in order_id. */
+static StockRow *
+counters_of_plan(Placement *placement, int *count)
+{
+	StockRow   *rows = palloc0(sizeof(StockRow) * Max(1, placement->part_count));
+
+	for (int i = 0; i < placement->part_count; i++)
+	{
+		RoutePart  *part = &placement->parts[i];
+
+		rows[i].item_id = placement->demands[part->line].item->item_id;
+		rows[i].location_id = placement->candidates[part->location]->location_id;
+		rows[i].reserved_delta = part->quantity;
+
+		/* While planning, on_hand_delta carries the firm units of the change. */
+		rows[i].on_hand_delta = part->backordered ? 0 : part->quantity;
+	}
+	*count = oms_stock_merge(rows, placement->part_count);
+	return rows;
+}
+
+/* Locks the plan's counters and takes the units; false where they are gone. */
+static bool
+take_units(Placement *placement)
+{
+	int			count;
+	StockRow   *rows = counters_of_plan(placement, &count);
+
+	oms_stock_lock(rows, count);
+	for (int i = 0; i < count; i++)
+	{
+		StockRow   *row = &rows[i];
+		int32		firm = row->on_hand_delta;
+
+		row->on_hand_delta = 0;
+		if (!row->found || (int64) row->on_hand - row->reserved - row->safety < firm ||
+			(int64) row->on_hand + row->backorder_limit - row->reserved < row->reserved_delta)
+			return false;
+	}
+	oms_stock_apply(rows, count);
+	return true;
+}
+
+/*
+ * Takes the units of the plan.  When counters have changed since they were
+ * read, their locks go back and the plan is made anew from what is there now.
+ */
+static void
+reserve(Placement *placement)
+{
+	for (int attempt_no = 0; attempt_no < PLAN_ATTEMPTS_MAX; attempt_no++)
+	{
+		OmsAttempt	attempt;
+
+		CHECK_FOR_INTERRUPTS();
+		if (placement->part_count == 0)
+			return;
+		oms_attempt_begin(&attempt);
+		if (take_units(placement))
+		{
+			oms_attempt_keep(&attempt);
+			return;
+		}
+		oms_attempt_undo(&attempt);
+		if (!plan_sources(placement))
+			refuse_plan(placement);
+		make_promises(placement);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OMS_CONCURRENT),
+			 errmsg("the stock of this order keeps changing"),
+			 errhint("Repeat the transaction.")));
+}
+
+/* ---- Writing ---- */
+
+static Datum
+text_or_null(const char *text, char *null)
+{
+	*null = text ? ' ' : 'n';
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+static Datum
+jsonb_or_null(Jsonb *document, char *null)
+{
+	*null = document ? ' ' : 'n';
+	return JsonbPGetDatum(document);
+}
+
+static Jsonb *
+customer_document(const CustomerDocument *customer)
+{
+	DocWriter	writer;
+
+	if (customer == NULL || !(customer->name || customer->email || customer->phone || customer->class))
+		return NULL;
+	oms_write_begin(&writer);
+	oms_write_text(&writer, "name", customer->name);
+	oms_write_text(&writer, "email", customer->email);
+	oms_write_text(&writer, "phone", customer->phone);
+	oms_write_text(&writer, "class", customer->class);
+	return oms_write_finish(&writer);
+}
+
+/* Writes the order's row; false where the reference exists already. */
+static bool
+insert_order(Placement *placement)
+{
+	OrderDocument *document = placement->document;
+	Datum		values[21];
+	char		nulls[22];
+
+	memset(nulls, ' ', 21);
+	nulls[21] = '\0';
+	values[0] = Int64GetDatum(placement->order_id);
+	values[1] = Int64GetDatum(placement->channel->channel_id);
+	values[2] = TimestampTzGetDatum(oms_call->now);
+	values[3] = Int64GetDatum(placement->hash);
+	values[4] = Int32GetDatum(oms_call->tenant);
+	values[5] = CStringGetTextDatum(placement->status);
+	values[6] = CStringGetTextDatum(placement->payment_status);
+	values[7] = CStringGetTextDatum(placement->fulfillment_status);
+	values[8] = CStringGetTextDatum(placement->currency);
+	values[9] = CStringGetTextDatum(document->external_ref);
+	values[10] = NumericGetDatum(placement->item_total);
+	values[11] = NumericGetDatum(placement->discount_total);
+	values[12] = NumericGetDatum(placement->shipping_total);
+	values[13] = NumericGetDatum(placement->fee_total);
+	values[14] = NumericGetDatum(placement->tax_total);
+	values[15] = NumericGetDatum(placement->total);
+	values[16] = text_or_null(document->customer ? document->customer->ref : NULL, &nulls[16]);
+	values[17] = jsonb_or_null(customer_document(document->customer), &nulls[17]);
+	values[18] = jsonb_or_null(document->bill_to, &nulls[18]);
+	values[19] = jsonb_or_null(document->attributes, &nulls[19]);
+	values[20] = text_or_null(document->notes, &nulls[20]);
+	return oms_execute(&insert_order_plan, values, nulls) == 1;
+}
+
+static void
+insert_lines(Placement *placement)
+{
+	int			count = placement->line_count;
+	int64	   *items = palloc(sizeof(int64) * count);
+	int32	   *numbers = palloc(sizeof(int32) * count * 4);
+	Datum	   *prices = palloc(sizeof(Datum) * count);
+	Datum	   *amounts = palloc(sizeof(Datum) * count);
+	Datum	   *attributes = palloc(sizeof(Datum) * count);
+	bool	   *no_nulls = palloc0(sizeof(bool) * count);
+	bool	   *no_attributes = palloc(sizeof(bool) * count);
+	char	  **names = palloc(sizeof(char *) * count);
+	char	  **references = palloc(sizeof(char *) * count);
+	Datum		values[12];
+
+	for (int i = 0; i < count; i++)
+	{
+		PlacedLine *line = &placement->lines[i];
+
+		items[i] = line->item->item_id;
+		numbers[i] = line->line_no;
+		numbers[count + i] = line->document->quantity;
+		numbers[2 * count + i] = line->allocated;
+		numbers[3 * count + i] = line->backordered;
+		prices[i] = NumericGetDatum(line->unit_price);
+		amounts[i] = NumericGetDatum(line->amount);
+		attributes[i] = JsonbPGetDatum(line->document->attributes);
+		no_attributes[i] = line->document->attributes == NULL;
+		names[i] = line->document->name;
+		references[i] = line->document->external_ref;
+	}
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(placement->order_id);
+	values[2] = oms_array_int64(items, count);
+	for (int i = 0; i < 4; i++)
+		values[3 + i] = oms_array_int32(numbers + i * count, count);
+	values[7] = oms_array_datum(prices, no_nulls, count, NUMERICOID);
+	values[8] = oms_array_datum(amounts, no_nulls, count, NUMERICOID);
+	values[9] = oms_array_text(names, count);
+	values[10] = oms_array_text(references, count);
+	values[11] = oms_array_datum(attributes, no_attributes, count, JSONBOID);
+	(void) oms_execute(&insert_lines_plan, values, NULL);
+}
+
+static void
+insert_delivery(Placement *placement)
+{
+	OrderDocument *document = placement->document;
+	Datum		values[7];
+	char		nulls[8] = "       ";
+
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(placement->order_id);
+	values[2] = Int64GetDatum(placement->pickup ? placement->pickup->location_id : 0);
+	nulls[2] = placement->pickup ? ' ' : 'n';
+	values[3] = TimestampTzGetDatum(document->requested_at);
+	nulls[3] = TIMESTAMP_NOT_FINITE(document->requested_at) ? 'n' : ' ';
+	values[4] = CStringGetTextDatum(document->method ? document->method : "ship");
+	values[5] = text_or_null(document->service, &nulls[5]);
+	values[6] = jsonb_or_null(document->ship_to, &nulls[6]);
+	(void) oms_execute(&insert_delivery_plan, values, nulls);
+}
+
+typedef struct AdjustmentRows
+{
+	int			count;
+	int32	   *line_numbers;
+	Datum	   *included;
+	char	  **types;
+	char	  **codes;
+	Datum	   *amounts;
+} AdjustmentRows;
+
+static void
+collect_adjustments(AdjustmentRows *rows, DocArray *adjustments, int32 line_no)
+{
+	for (int i = 0; i < adjustments->count; i++)
+	{
+		AdjustmentDocument *adjustment = (AdjustmentDocument *) adjustments->items + i;
+
+		rows->line_numbers[rows->count] = line_no;
+		rows->included[rows->count] = BoolGetDatum(adjustment->included == 1);
+		rows->types[rows->count] = adjustment->type;
+		rows->codes[rows->count] = adjustment->code;
+		rows->amounts[rows->count++] = NumericGetDatum(signed_amount(adjustment));
+	}
+}
+
+static void
+insert_adjustments(Placement *placement)
+{
+	AdjustmentRows rows = {0};
+	int			count = placement->document->adjustments.count;
+	bool	   *no_nulls;
+	Datum		values[7];
+
+	for (int i = 0; i < placement->line_count; i++)
+		count += placement->lines[i].document->adjustments.count;
+	if (count == 0)
+		return;
+	rows.line_numbers = palloc(sizeof(int32) * count);
+	rows.included = palloc(sizeof(Datum) * count);
+	rows.types = palloc(sizeof(char *) * count);
+	rows.codes = palloc(sizeof(char *) * count);
+	rows.amounts = palloc(sizeof(Datum) * count);
+	no_nulls = palloc0(sizeof(bool) * count);
+	for (int i = 0; i < placement->line_count; i++)
+		collect_adjustments(&rows, &placement->lines[i].document->adjustments, placement->lines[i].line_no);
+	collect_adjustments(&rows, &placement->document->adjustments, 0);
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(placement->order_id);
+	values[2] = oms_array_int32(rows.line_numbers, count);
+	values[3] = oms_array_datum(rows.included, no_nulls, count, BOOLOID);
+	values[4] = oms_array_text(rows.types, count);
+	values[5] = oms_array_text(rows.codes, count);
+	values[6] = oms_array_datum(rows.amounts, no_nulls, count, NUMERICOID);
+	(void) oms_execute(&insert_adjustments_plan, values, NULL);
+}
+
+static void
+insert_promises(Placement *placement)
+{
+	for (int i = 0; i < placement->fulfillment_count; i++)
+		placement->fulfillments[i].fulfillment_id = oms_next_id(SEQUENCE_FULFILLMENT);
+	for (int i = 0; i < placement->allocation_count; i++)
+		placement->allocations[i].fulfillment_id =
+			placement->fulfillments[placement->allocations[i].fulfillment_id].fulfillment_id;
+	oms_fulfillments_insert(placement->fulfillments, placement->fulfillment_count);
+	oms_allocations_insert(placement->allocations, placement->allocation_count);
+}
+
+static void
+add_payments(Placement *placement)
+{
+	DocArray   *payments = &placement->document->payments;
+
+	placement->payment_ids = palloc(sizeof(int64) * Max(1, payments->count));
+	for (int i = 0; i < payments->count; i++)
+		placement->payment_ids[i] = oms_payment_add(placement->order_id, (PaymentDocument *) payments->items + i,
+													placement->currency, placement->total);
+}
+
+/* ---- The answer ---- */
+
+static void
+write_totals(DocWriter *writer, Placement *placement)
+{
+	oms_write_begin_object(writer, "totals");
+	oms_write_numeric(writer, "items", placement->item_total);
+	oms_write_numeric(writer, "discount", placement->discount_total);
+	oms_write_numeric(writer, "shipping", placement->shipping_total);
+	oms_write_numeric(writer, "fee", placement->fee_total);
+	oms_write_numeric(writer, "tax", placement->tax_total);
+	oms_write_numeric(writer, "total", placement->total);
+	oms_write_end(writer);
+}
+
+/* Promises are sorted by fulfillment, so each takes its run of them. */
+static void
+write_fulfillments(DocWriter *writer, Placement *placement)
+{
+	int			row = 0;
+
+	oms_write_begin_array(writer, "fulfillments");
+	for (int i = 0; i < placement->fulfillment_count; i++)
+	{
+		Fulfillment *fulfillment = &placement->fulfillments[i];
+		int64		key = placement->order_id ? fulfillment->fulfillment_id : i;
+
+		oms_write_begin_object(writer, NULL);
+		if (placement->order_id)
+			oms_write_int64(writer, "fulfillment_id", fulfillment->fulfillment_id);
+		if (fulfillment->location_id)
+			oms_write_text(writer, "location", oms_location_by_id(fulfillment->location_id)->code);
+		if (fulfillment->backordered)
+			oms_write_bool(writer, "backordered", true);
+		oms_write_begin_array(writer, "lines");
+		for (; row < placement->allocation_count && placement->allocations[row].fulfillment_id == key; row++)
+		{
+			oms_write_begin_object(writer, NULL);
+			oms_write_int64(writer, "line_no", placement->allocations[row].line_no);
+			oms_write_int64(writer, "quantity", placement->allocations[row].promised);
+			oms_write_end(writer);
+		}
+		oms_write_end_array(writer);
+		oms_write_end(writer);
+	}
+	oms_write_end_array(writer);
+}
+
+static Jsonb *
+answer(Placement *placement)
+{
+	DocWriter	writer;
+
+	oms_write_begin(&writer);
+	if (placement->order_id)
+		oms_write_int64(&writer, "order_id", placement->order_id);
+	oms_write_text(&writer, "channel", placement->channel->code);
+	oms_write_text(&writer, "external_ref", placement->document->external_ref);
+	oms_write_text(&writer, "status", placement->status);
+	oms_write_text(&writer, "payment_status", placement->payment_status);
+	oms_write_text(&writer, "fulfillment_status", placement->fulfillment_status);
+	oms_write_text(&writer, "currency", placement->currency);
+	write_totals(&writer, placement);
+	write_fulfillments(&writer, placement);
+	if (placement->order_id && placement->document->payments.count > 0)
+	{
+		oms_write_begin_array(&writer, "payments");
+		for (int i = 0; i < placement->document->payments.count; i++)
+			oms_write_int64(&writer, NULL, placement->payment_ids[i]);
+		oms_write_end_array(&writer);
+	}
+	return oms_write_finish(&writer);
+}
+
+/* ---- The calls ---- */
+
+static Placement *
+begin_placement(FunctionCallInfo fcinfo, FaultList *faults)
+{
+	Placement  *placement = palloc0(sizeof(Placement));
+
+	oms_faults_init(faults);
+	if (PG_ARGISNULL(0))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give an object with external_ref and lines.", "document", "is null");
+	oms_faults_raise(faults, "order is not valid");
+	placement->source = PG_GETARG_JSONB_P(0);
+	placement->hash = DatumGetInt64(DirectFunctionCall2(jsonb_hash_extended, JsonbPGetDatum(placement->source),
+														Int64GetDatum(0)));
+	placement->document = oms_document_read(placement->source, &order_shape, faults);
+	return placement;
+}
+
+static void
+correct_status(Placement *placement)
+{
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(placement->order_id),
+	CStringGetTextDatum(placement->fulfillment_status)};
+
+	(void) oms_execute(&correct_status_plan, values, NULL);
+}
+
+/* Writes a planned order; false where its reference was taken meanwhile. */
+static bool
+write_order(Placement *placement)
+{
+	const char *expected_status = placement->fulfillment_status;
+
+	if (!insert_order(placement))
+		return false;
+	reserve(placement);
+	if (strcmp(expected_status, placement->fulfillment_status) != 0)
+		correct_status(placement);
+	insert_lines(placement);
+	if (placement->document->ship_to || placement->document->method || placement->document->service ||
+		!TIMESTAMP_NOT_FINITE(placement->document->requested_at))
+		insert_delivery(placement);
+	insert_adjustments(placement);
+	insert_promises(placement);
+	return true;
+}
+
+/* The step draft to placed; its event will hold the answer. */
+static int
+take_place_step(Placement *placement)
+{
+	StepObject	object = {.type = MACHINE_ORDER,.id = placement->order_id,.order_id = placement->order_id};
+
+	placement->status = oms_machine_step(MACHINE_ORDER, oms_machine_initial(MACHINE_ORDER), "place", &object)->to_state;
+	return oms_call->events->count - 1;
+}
+
+/*
+ * oms.place_order(doc jsonb, idempotency_key text) -> jsonb
+ */
+OMS_FUNCTION(oms_place_order, CALL_KEYED)
+{
+	FaultList	faults;
+	Placement  *placement = begin_placement(fcinfo, &faults);
+	Jsonb	   *result;
+	int			placed_event;
+	bool		possible = false;
+
+	if (faults.count == 0)
+		read_document(placement, &faults);
+	if (faults.count == 0)
+		possible = plan_sources(placement);
+
+	/* A document that was placed once is answered even if it could not be today. */
+	if (!possible && (result = answer_of_existing(placement)) != NULL)
+		PG_RETURN_JSONB_P(result);
+	oms_faults_raise(&faults, "order is not valid");
+	if (!possible)
+		refuse_plan(placement);
+	placement->order_id = oms_next_id(SEQUENCE_ORDER);
+	make_promises(placement);
+	placed_event = take_place_step(placement);
+	if (!write_order(placement))
+	{
+		oms_call->events->count = placed_event;
+		result = answer_of_existing(placement);
+		if (result == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OMS_CONCURRENT),
+					 errmsg("another transaction is placing the same order"),
+					 errhint("Repeat the transaction.")));
+		PG_RETURN_JSONB_P(result);
+	}
+	add_payments(placement);
+	result = answer(placement);
+	oms_event_set_data(placed_event, result);
+	PG_RETURN_JSONB_P(result);
+}
+
+/*
+ * oms.preview_order(doc jsonb) -> jsonb
+ */
+OMS_FUNCTION(oms_preview_order, CALL_READ)
+{
+	FaultList	faults;
+	Placement  *placement = begin_placement(fcinfo, &faults);
+
+	if (faults.count == 0)
+		read_document(placement, &faults);
+	oms_faults_raise(&faults, "order is not valid");
+	if (!plan_sources(placement))
+		refuse_plan(placement);
+	make_promises(placement);
+	placement->status = oms_machine_initial(MACHINE_ORDER);
+	PG_RETURN_JSONB_P(answer(placement));
+}

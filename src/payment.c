@@ -1,0 +1,439 @@
+/*
+ * payment.c
+ *	  Payments and balances.
+ *
+ * Money moves outside; what is known of it are the events that the provider
+ * reports.  They are append-only, one per (payment, type, reference), and every
+ * balance is a sum over them.
+ */
+#include "oms.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+
+#include "call.h"
+#include "clock.h"
+#include "event.h"
+#include "machine.h"
+#include "money.h"
+#include "order.h"
+#include "payment.h"
+#include "relation.h"
+
+static const char *const status_choices[] = {"pending", "authorized", "captured", NULL};
+static const char *const event_types[] = {
+	"authorize", "capture", "void", "refund", "fail", "expire", "charge_back", NULL
+};
+
+static const DocField payment_fields[] = {
+	{"method", DOC_CODE, offsetof(PaymentDocument, method), .required = true},
+	{"amount", DOC_MONEY, offsetof(PaymentDocument, amount)},
+	{"status", DOC_TEXT, offsetof(PaymentDocument, status), .choices = status_choices},
+	{"reference", DOC_CODE, offsetof(PaymentDocument, reference)},
+	{"currency", DOC_TEXT, offsetof(PaymentDocument, currency)},
+	{"external_ref", DOC_CODE, offsetof(PaymentDocument, external_ref)},
+	{"attributes", DOC_OBJECT, offsetof(PaymentDocument, attributes)},
+};
+
+const DocShape oms_payment_shape = DOC_SHAPE_OF(PaymentDocument, payment_fields, "a payment");
+
+static OmsPlan insert_plan = {
+	.sql = "INSERT INTO {payments} (payment_id, order_id, added_at, tenant_id, status, currency, method, external_ref,"
+	" attributes) VALUES ($2, $3, $4, $1, $5, $6, $7, $8, $9)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID)
+};
+
+static OmsPlan event_plan = {
+	.sql = "INSERT INTO {payment_events} (payment_id, order_id, at, recorded_at, tenant_id, type, reference, amount)"
+	" VALUES ($2, $3, $4, $5, $1, $6, $7, $8) ON CONFLICT (payment_id, type, reference, tenant_id) DO NOTHING",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, NUMERICOID)
+};
+
+static OmsPlan known_event_plan = {
+	.sql = "SELECT amount FROM {payment_events} WHERE payment_id = $2 AND type = $3 AND reference = $4 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, TEXTOID)
+};
+
+static OmsPlan order_of_plan = {
+	.sql = "SELECT order_id, status, currency FROM {payments} WHERE payment_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan step_plan = {
+	.sql = "UPDATE {payments} SET status = $3 WHERE payment_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)
+};
+
+/* One row per payment: what its events add up to. */
+#define BALANCE_SUMS \
+	" coalesce(sum(amount) FILTER (WHERE type = 'authorize'), 0) AS authorized," \
+	" coalesce(sum(amount) FILTER (WHERE type = 'capture'), 0) AS captured," \
+	" coalesce(sum(amount) FILTER (WHERE type IN ('void', 'expire')), 0) AS voided," \
+	" coalesce(sum(amount) FILTER (WHERE type IN ('refund', 'charge_back')), 0) AS refunded"
+
+static OmsPlan balance_plan = {
+	.sql = "SELECT coalesce(sum(greatest(authorized - captured - voided, 0)), 0), coalesce(sum(captured), 0),"
+	" coalesce(sum(refunded), 0) FROM (SELECT" BALANCE_SUMS
+	" FROM {payment_events} WHERE order_id = $2 AND tenant_id = $1 GROUP BY payment_id) p",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan payment_balance_plan = {
+	.sql = "SELECT greatest(authorized - captured - voided, 0), captured, refunded, authorized FROM (SELECT" BALANCE_SUMS
+	" FROM {payment_events} WHERE payment_id = $2 AND tenant_id = $1) p",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+/* Notes what is wrong with a payment of an order in the given currency. */
+void
+oms_payment_check(const PaymentDocument *payment, const char *place, const char *currency, FaultList *faults)
+{
+	int			digits = oms_currency_digits(currency);
+
+	if (payment->currency && strcmp(payment->currency, currency) != 0)
+		oms_fault(faults, ERRCODE_OMS_MONEY, "Payments are in the currency of their order.",
+				  psprintf("%s.currency", place), "\"%s\" is not the currency of the order, which is %s",
+				  payment->currency, currency);
+	if (payment->amount && digits >= 0 && !oms_money_is_rounded(payment->amount, digits))
+		oms_fault(faults, ERRCODE_OMS_MONEY, "Round amounts to the currency.", psprintf("%s.amount", place),
+				  "%s has more decimals than %s", oms_money_text(payment->amount), currency);
+}
+
+static bool
+insert_event(int64 payment_id, int64 order_id, TimestampTz at, const char *type, const char *reference,
+			 Numeric amount)
+{
+	Datum		values[8];
+
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(payment_id);
+	values[2] = Int64GetDatum(order_id);
+	values[3] = TimestampTzGetDatum(at);
+	values[4] = TimestampTzGetDatum(oms_call->now);
+	values[5] = CStringGetTextDatum(type);
+	values[6] = CStringGetTextDatum(reference);
+	values[7] = NumericGetDatum(amount);
+	return oms_execute(&event_plan, values, NULL) == 1;
+}
+
+static Jsonb *
+amount_document(const char *method, Numeric amount, const char *currency, const char *reference)
+{
+	DocWriter	writer;
+
+	oms_write_begin(&writer);
+	oms_write_text(&writer, "method", method);
+	oms_write_numeric(&writer, "amount", amount);
+	oms_write_text(&writer, "currency", currency);
+	oms_write_text(&writer, "reference", reference);
+	return oms_write_finish(&writer);
+}
+
+/* Takes the payment's step for an event; the type of the event is the action. */
+static const char *
+take_step(int64 payment_id, int64 order_id, const char *status, const char *type, Jsonb *data)
+{
+	StepObject	object = {.type = MACHINE_PAYMENT,.id = payment_id,.order_id = order_id,.data = data};
+
+	return oms_machine_step(MACHINE_PAYMENT, status, type, &object)->to_state;
+}
+
+/* Adds a checked payment to an order; returns its id. */
+int64
+oms_payment_add(int64 order_id, const PaymentDocument *payment, const char *currency, Numeric total)
+{
+	int64		payment_id = oms_next_id(SEQUENCE_PAYMENT);
+	const char *status = oms_machine_initial(MACHINE_PAYMENT);
+	Numeric		amount = payment->amount ? payment->amount : total;
+	const char *wanted = payment->status ? payment->status : "authorized";
+	const char *type = strcmp(wanted, "captured") == 0 ? "capture" : "authorize";
+	bool		has_event = strcmp(wanted, "pending") != 0;
+	Jsonb	   *data = amount_document(payment->method, amount, currency, payment->reference);
+	Datum		values[9];
+	char		nulls[10] = "         ";
+
+	if (has_event)
+		status = take_step(payment_id, order_id, status, type, data);
+	else
+		oms_event(&(Event) {.order_id = order_id,.object_id = payment_id,.object_type = "payment",
+							.type = "payment.pending",.to_state = status,.data = data});
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(payment_id);
+	values[2] = Int64GetDatum(order_id);
+	values[3] = TimestampTzGetDatum(oms_call->now);
+	values[4] = CStringGetTextDatum(status);
+	values[5] = CStringGetTextDatum(currency);
+	values[6] = CStringGetTextDatum(payment->method);
+	values[7] = payment->external_ref ? CStringGetTextDatum(payment->external_ref) : (Datum) 0;
+	nulls[7] = payment->external_ref ? ' ' : 'n';
+	values[8] = JsonbPGetDatum(payment->attributes);
+	nulls[8] = payment->attributes ? ' ' : 'n';
+	(void) oms_execute(&insert_plan, values, nulls);
+	if (has_event)
+		(void) insert_event(payment_id, order_id, oms_call->now, type,
+							payment->reference ? payment->reference : "initial", amount);
+	return payment_id;
+}
+
+static void
+read_balance(TupleTableSlot *slot, void *state)
+{
+	Balance    *balance = state;
+
+	balance->authorized = oms_slot_numeric(slot, 1);
+	balance->captured = oms_slot_numeric(slot, 2);
+	balance->refunded = oms_slot_numeric(slot, 3);
+}
+
+static void
+read_balance_of(OmsPlan *plan, int64 id, Balance *balance)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(id)};
+
+	balance->authorized = balance->captured = balance->refunded = oms_money_zero();
+	(void) oms_execute_each(plan, values, NULL, read_balance, balance);
+}
+
+/* The first condition that holds decides; the reference publishes this table. */
+const char *
+oms_payment_status(Numeric total, const Balance *balance)
+{
+	Numeric		zero = oms_money_zero();
+	Numeric		net = oms_money_subtract(balance->captured, balance->refunded);
+
+	if (oms_money_compare(net, total) > 0)
+		return "overpaid";
+	if (oms_money_compare(balance->refunded, zero) > 0)
+		return oms_money_compare(net, zero) <= 0 ? "refunded" : "partially_refunded";
+	if (oms_money_compare(balance->captured, total) >= 0)
+		return "paid";
+	if (oms_money_compare(balance->captured, zero) > 0)
+		return "partially_paid";
+	if (oms_money_compare(balance->authorized, total) >= 0)
+		return "authorized";
+	return "unpaid";
+}
+
+const char *
+oms_payment_status_of(int64 order_id, Numeric total)
+{
+	Balance		balance;
+
+	read_balance_of(&balance_plan, order_id, &balance);
+	return oms_payment_status(total, &balance);
+}
+
+static Jsonb *
+balance_document(int64 order_id)
+{
+	Order	   *order = oms_order_read(order_id);
+	Balance		balance;
+	Numeric		net;
+	DocWriter	writer;
+
+	read_balance_of(&balance_plan, order_id, &balance);
+	net = oms_money_subtract(balance.captured, balance.refunded);
+	oms_write_begin(&writer);
+	oms_write_int64(&writer, "order_id", order_id);
+	oms_write_text(&writer, "currency", order->currency);
+	oms_write_text(&writer, "payment_status", order->payment_status);
+	oms_write_numeric(&writer, "total", order->total);
+	oms_write_numeric(&writer, "authorized", balance.authorized);
+	oms_write_numeric(&writer, "captured", balance.captured);
+	oms_write_numeric(&writer, "refunded", balance.refunded);
+	oms_write_numeric(&writer, "refundable", net);
+	oms_write_numeric(&writer, "due", oms_money_subtract(order->total, net));
+	return oms_write_finish(&writer);
+}
+
+/*
+ * oms.order_balance(order_id bigint) -> jsonb
+ */
+OMS_FUNCTION(oms_order_balance, CALL_READ)
+{
+	PG_RETURN_JSONB_P(balance_document(oms_argument_id(fcinfo, 0, "order_id")));
+}
+
+/*
+ * oms.add_payment(order_id bigint, payment jsonb, idempotency_key text) -> bigint
+ */
+OMS_FUNCTION(oms_add_payment, CALL_KEYED)
+{
+	Order	   *order = oms_order_lock(oms_argument_id(fcinfo, 0, "order_id"));
+	PaymentDocument *payment = NULL;
+	FaultList	faults;
+	int64		payment_id;
+
+	oms_faults_init(&faults);
+	if (PG_ARGISNULL(1))
+		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give an object with at least a method.", "payment", "is null");
+	else
+		payment = oms_document_read(PG_GETARG_JSONB_P(1), &oms_payment_shape, &faults);
+	if (faults.count == 0)
+		oms_payment_check(payment, "payment", order->currency, &faults);
+	oms_faults_raise(&faults, "payment is not valid");
+	payment_id = oms_payment_add(order->order_id, payment, order->currency, order->total);
+	oms_order_refresh(order->order_id);
+	PG_RETURN_INT64(payment_id);
+}
+
+typedef struct PaymentRow
+{
+	int64		order_id;
+	char	   *status;
+	char	   *currency;
+} PaymentRow;
+
+static void
+read_payment(TupleTableSlot *slot, void *state)
+{
+	PaymentRow *row = state;
+
+	row->order_id = oms_slot_int64(slot, 1);
+	row->status = oms_slot_text(slot, 2);
+	row->currency = oms_slot_text(slot, 3);
+}
+
+static PaymentRow
+get_payment(int64 payment_id)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(payment_id)};
+	PaymentRow	row = {0};
+
+	(void) oms_execute_each(&order_of_plan, values, NULL, read_payment, &row);
+	if (row.order_id == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_UNKNOWN),
+				 errmsg("payment " INT64_FORMAT " is not known", payment_id),
+				 errhint("oms.get_order shows the payments of an order.")));
+	return row;
+}
+
+static void
+read_amount(TupleTableSlot *slot, void *state)
+{
+	*(Numeric *) state = oms_slot_numeric(slot, 1);
+}
+
+/* True where the event is recorded already; a different amount is a conflict. */
+static bool
+is_known(int64 payment_id, const char *type, const char *reference, Numeric amount)
+{
+	Datum		values[4] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(payment_id),
+	CStringGetTextDatum(type), CStringGetTextDatum(reference)};
+	Numeric		known = NULL;
+
+	(void) oms_execute_each(&known_event_plan, values, NULL, read_amount, &known);
+	if (known == NULL)
+		return false;
+	if (oms_money_compare(known, amount) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_IDEMPOTENCY),
+				 errmsg("payment " INT64_FORMAT " has %s \"%s\" with another amount", payment_id, type, reference),
+				 errdetail("Recorded is %s, sent was %s.", oms_money_text(known), oms_money_text(amount)),
+				 errhint("Each event of the provider has a reference of its own.")));
+	return true;
+}
+
+static void
+refuse_amount(int64 payment_id, const char *type, Numeric amount, const char *what, Numeric limit)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OMS_MONEY),
+			 errmsg("%s of %s is more than payment " INT64_FORMAT " has %s", type, oms_money_text(amount),
+					payment_id, what),
+			 errdetail("amount: at most %s is possible", oms_money_text(limit)),
+			 errhint("oms.order_balance shows the amounts.")));
+}
+
+/* An event may not take more than is there. */
+static void
+check_amount(int64 payment_id, const char *status, const char *type, Numeric amount)
+{
+	Balance		balance;
+
+	read_balance_of(&payment_balance_plan, payment_id, &balance);
+	if (strcmp(status, "authorized") == 0 && (strcmp(type, "capture") == 0 || strcmp(type, "void") == 0) &&
+		oms_money_compare(amount, balance.authorized) > 0)
+		refuse_amount(payment_id, type, amount, "authorized", balance.authorized);
+	if (strcmp(type, "refund") == 0)
+	{
+		Numeric		refundable = oms_money_subtract(balance.captured, balance.refunded);
+
+		if (oms_money_compare(amount, refundable) > 0)
+			refuse_amount(payment_id, type, amount, "captured", refundable);
+	}
+}
+
+static void
+check_event_arguments(const char *type, Numeric amount, const char *currency)
+{
+	FaultList	faults;
+	bool		known = false;
+
+	oms_faults_init(&faults);
+	for (const char *const *choice = event_types; *choice; choice++)
+		known |= strcmp(*choice, type) == 0;
+	if (!known)
+		oms_fault(&faults, ERRCODE_OMS_DOCUMENT,
+				  "Types are authorize, capture, void, refund, fail, expire and charge_back.",
+				  "type", "\"%s\" is not a type of payment event", type);
+	if (numeric_is_nan(amount) || numeric_is_inf(amount) || oms_money_compare(amount, oms_money_zero()) < 0)
+		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Amounts are zero or more.", "amount", "must not be negative");
+	else if (!oms_money_is_rounded(amount, oms_currency_digits(currency)))
+		oms_fault(&faults, ERRCODE_OMS_MONEY, "Round amounts to the currency.", "amount",
+				  "%s has more decimals than %s", oms_money_text(amount), currency);
+	oms_faults_raise(&faults, "payment event is not valid");
+}
+
+static void
+write_status(int64 payment_id, const char *status)
+{
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(payment_id),
+	CStringGetTextDatum(status)};
+
+	(void) oms_execute(&step_plan, values, NULL);
+}
+
+/*
+ * oms.record_payment_event(payment_id, type, amount, reference, at, idempotency_key) -> jsonb
+ */
+OMS_FUNCTION(oms_record_payment_event, CALL_KEYED)
+{
+	int64		payment_id = oms_argument_id(fcinfo, 0, "payment_id");
+	char	   *type = oms_argument_required(fcinfo, 1, "type");
+	char	   *reference = oms_argument_required(fcinfo, 3, "reference");
+	PaymentRow	payment = get_payment(payment_id);
+	TimestampTz at = PG_ARGISNULL(4) ? oms_call->now : PG_GETARG_TIMESTAMPTZ(4);
+	const char *status;
+	Numeric		amount;
+
+	if (PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("argument amount is required"),
+				 errdetail("amount: is null"),
+				 errhint("Give 0 for an event that moves no money.")));
+	amount = PG_GETARG_NUMERIC(2);
+	check_event_arguments(type, amount, payment.currency);
+	(void) oms_order_lock(payment.order_id);
+	payment = get_payment(payment_id);	/* as it is now that nobody else can change it */
+	if (!is_known(payment_id, type, reference, amount))
+	{
+		check_amount(payment_id, payment.status, type, amount);
+		status = take_step(payment_id, payment.order_id, payment.status, type,
+						   amount_document(NULL, amount, payment.currency, reference));
+		(void) insert_event(payment_id, payment.order_id, at, type, reference, amount);
+		if (strcmp(status, payment.status) != 0)
+			write_status(payment_id, status);
+		oms_order_refresh(payment.order_id);
+	}
+	PG_RETURN_JSONB_P(balance_document(payment.order_id));
+}

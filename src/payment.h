@@ -1,0 +1,41 @@
+/*
+ * payment.h
+ *	  Payments and balances.
+ */
+#ifndef OMS_PAYMENT_H
+#define OMS_PAYMENT_H
+
+#include "oms.h"
+
+#include "document.h"
+
+/* A payment as orders and oms.add_payment describe it. */
+typedef struct PaymentDocument
+{
+	char	   *method;
+	char	   *status;
+	char	   *reference;
+	char	   *currency;
+	char	   *external_ref;
+	Numeric		amount;			/* NULL: the order's total */
+	Jsonb	   *attributes;
+} PaymentDocument;
+
+extern const DocShape oms_payment_shape;
+
+/* What the events of an order's payments add up to. */
+typedef struct Balance
+{
+	Numeric		authorized;		/* and neither captured nor voided yet */
+	Numeric		captured;
+	Numeric		refunded;		/* and charged back */
+} Balance;
+
+extern void oms_payment_check(const PaymentDocument *payment, const char *place, const char *currency,
+							  FaultList *faults);
+extern int64 oms_payment_add(int64 order_id, const PaymentDocument *payment, const char *currency,
+							 Numeric total);
+extern const char *oms_payment_status(Numeric total, const Balance *balance);
+extern const char *oms_payment_status_of(int64 order_id, Numeric total);
+
+#endif							/* OMS_PAYMENT_H */
