@@ -3205,27 +3205,32 @@ typedef struct Certificate
 	bool		pack;			/* few whole lines: pack exactly */
 } Certificate;
 
+/* Units of the line that one package from the location can take. */
+static int64_t
+certificate_units(const RouteProblem *problem, int32_t l, int32_t i)
+{
+	const RouteTariff *tariff = location_tariff(problem, i);
+	int64_t		weight = line_weight(problem, l);
+	int64_t		units = problem->stock[(size_t) l * problem->location_count
+									   + i];
+
+	units = Min(units, (int64_t) problem->quantity[l]);
+	if (tariff != NULL && weight > 0)
+		units = Min(units, tariff->limit_grams[tariff->step_count - 1]
+					/ weight);
+	return line_whole(problem, l) && units < problem->quantity[l] ? 0 : units;
+}
+
 /* The line's item at the location; false when it pays nothing there. */
 static bool
 certificate_item(const Certificate *c, int32_t l, int32_t i, Item *item)
 {
 	const RouteProblem *problem = c->problem;
 	size_t		cell = (size_t) l * problem->location_count + i;
-	const RouteTariff *tariff = location_tariff(problem, i);
 	int64_t		quantity = problem->quantity[l];
-	int64_t		units = Min((int64_t) problem->stock[cell], quantity);
+	int64_t		units = certificate_units(problem, l, i);
 	int64_t		weight = line_weight(problem, l);
 
-	if (line_whole(problem, l) && units < quantity)
-		return false;
-	if (tariff != NULL && weight > 0)
-	{
-		int64_t		fit = tariff->limit_grams[tariff->step_count - 1] / weight;
-
-		if (fit < quantity && line_whole(problem, l))
-			return false;
-		units = Min(units, fit);
-	}
 	if (units <= 0)
 		return false;
 	if (c->result->dual_whole[l])
@@ -3243,6 +3248,29 @@ certificate_item(const Certificate *c, int32_t l, int32_t i, Item *item)
 		item->pieces = units;
 	}
 	return item->profit > 0;
+}
+
+/*
+ * Would any plan worth having use the location?  Not when it can send nothing
+ * that is at most as dear as leaving it out.
+ */
+static bool
+certificate_useful(const Certificate *c, int32_t i)
+{
+	const RouteProblem *problem = c->problem;
+	int32_t		l;
+
+	for (l = 0; l < problem->line_count; l++)
+	{
+		size_t		cell = (size_t) l * problem->location_count + i;
+
+		if (problem->stock[cell] > 0 &&
+			(line_must(problem, l) ||
+			 problem->unit_cost[cell] <= line_penalty(problem, l)) &&
+			certificate_units(problem, l, i) > 0)
+			return true;
+	}
+	return false;
 }
 
 /* Least of package cost minus profits over all sets of items, exactly. */
@@ -3455,6 +3483,8 @@ certificate_exclude(Certificate *c)
 
 	c->duals = c->result->first_prices;
 	c->scale = 1;
+	for (i = 0; i < problem->location_count; i++)
+		c->excluded[i] = !certificate_useful(c, i);
 	if (!certificate_prices_valid(c))
 		return;
 	certificate_slack(c);
@@ -3462,9 +3492,10 @@ certificate_exclude(Certificate *c)
 		bound += c->duals[i] * (c->result->dual_whole[i] ? 1
 								: problem->quantity[i]);
 	for (i = 0; i < problem->location_count; i++)
-		bound += Min(c->slack[i], 0);
+		if (!c->excluded[i])
+			bound += Min(c->slack[i], 0);
 	for (i = 0; i < problem->location_count; i++)
-		c->excluded[i] = bound + Max(c->slack[i], 0)
+		c->excluded[i] |= bound + Max(c->slack[i], 0)
 			+ late_price(problem, location_days(problem, i))
 			> c->result->cost;
 }
@@ -3707,4 +3738,1283 @@ route_solve(const RouteProblem *problem, const RouteControl *control,
 	result_begin(result);
 	return result_end(result, &arena,
 					  solve_in_arena(problem, control, &arena, result));
+}
+
+
+/* ----------------------------------------------------------------
+ *		Solving changed copies of a problem
+ *
+ * The runner-up and the lexicographic ranking solve a series of problems.
+ * Each solve works in one sandbox, which is used again by the next.
+ * ----------------------------------------------------------------
+ */
+typedef struct Sandbox
+{
+	const RouteProblem *original;
+	Arena	   *arena;
+	RouteControl control;		/* for the inner solves */
+	bool		has_cost_below; /* what the caller asked for */
+	int64_t		cost_below;
+	char	   *memory;
+	size_t		size;
+	size_t		used;
+
+	/* the copy, with room for one more line */
+	RouteProblem problem;
+	int32_t    *quantity;
+	int64_t    *penalty;
+	bool	   *must_serve;
+	bool	   *whole;
+	int64_t    *weight;
+	int32_t    *stock;
+	int64_t    *unit_cost;
+
+	/* the best plan so far */
+	RouteShare *shares;
+	int32_t		share_count;
+	bool		found;
+	int64_t		cost;
+
+	/* about all solves together */
+	RouteStatus fault;			/* ROUTE_OPTIMAL while there is none */
+	const char *bad_input;
+	RouteReason reason;			/* of the last problem without a plan */
+	int32_t		reason_line;
+	bool		proven;
+	int64_t		lower_bound;
+	int64_t		nodes;
+	int64_t		nodes_max;
+} Sandbox;
+
+static void *
+sandbox_alloc(void *context, size_t size)
+{
+	Sandbox    *box = context;
+	void	   *chunk = box->memory + box->used;
+
+	if (size > box->size - box->used)
+		return NULL;
+	box->used += size;
+	return chunk;
+}
+
+static bool
+sandbox_create(Sandbox *box, const RouteProblem *problem,
+			   const RouteControl *control, Arena *arena)
+{
+	size_t		n = (size_t) problem->line_count + 1;
+	size_t		cells = n * (size_t) problem->location_count;
+
+	memset(box, 0, sizeof(*box));
+	box->original = problem;
+	box->arena = arena;
+	box->problem = *problem;
+	box->quantity = TAKE(arena, int32_t, n);
+	box->penalty = TAKE(arena, int64_t, n);
+	box->must_serve = TAKE(arena, bool, n);
+	box->whole = TAKE(arena, bool, n);
+	box->weight = TAKE(arena, int64_t, n);
+	box->stock = TAKE(arena, int32_t, cells);
+	box->unit_cost = TAKE(arena, int64_t, cells);
+	box->shares = TAKE(arena, RouteShare, cells);
+	box->size = route_memory_bound((int32_t) n, problem->location_count);
+	/* leave room for the answer */
+	box->size = Min(box->size, (arena->max - arena->used) / 2);
+	box->memory = TAKE(arena, char, box->size);
+	if (arena->failed)
+		return false;
+	box->problem.quantity = box->quantity;
+	box->problem.penalty = box->penalty;
+	box->problem.must_serve = box->must_serve;
+	box->problem.whole = box->whole;
+	box->problem.weight_grams = box->weight;
+	box->problem.stock = box->stock;
+	box->problem.unit_cost = box->unit_cost;
+	box->control = *control;
+	box->control.alloc = sandbox_alloc;
+	box->control.alloc_context = box;
+	box->control.memory_max = box->size;
+	box->control.has_cost_below = false;
+	box->has_cost_below = control->has_cost_below;
+	box->cost_below = control->cost_below;
+	box->nodes_max = control->nodes_max > 0 ? control->nodes_max
+		: ROUTE_NODES_DEFAULT;
+	box->proven = true;
+	box->lower_bound = INT64_MAX;
+	box->fault = ROUTE_OPTIMAL;
+	return true;
+}
+
+/* Make the copy equal to the original again. */
+static void
+sandbox_restore(Sandbox *box)
+{
+	const RouteProblem *from = box->original;
+	size_t		cells = (size_t) from->line_count * from->location_count;
+	int32_t		l;
+
+	box->problem.line_count = from->line_count;
+	for (l = 0; l < from->line_count; l++)
+	{
+		box->quantity[l] = from->quantity[l];
+		box->penalty[l] = line_penalty(from, l);
+		box->must_serve[l] = line_must(from, l);
+		box->whole[l] = line_whole(from, l);
+		box->weight[l] = line_weight(from, l);
+	}
+	memcpy(box->stock, from->stock, sizeof(int32_t) * cells);
+	memcpy(box->unit_cost, from->unit_cost, sizeof(int64_t) * cells);
+}
+
+/*
+ * Solve the copy, only for plans cheaper than the best so far when better is
+ * set.  A plan found is kept; shares of the extra line count for alias.
+ */
+static bool
+sandbox_solve(Sandbox *box, bool better, int32_t alias)
+{
+	RouteResult result;
+	RouteStatus status;
+	int32_t		s;
+
+	if (box->fault != ROUTE_OPTIMAL)
+		return false;
+	box->used = 0;
+	box->control.nodes_max = Max(box->nodes_max - box->nodes, 1);
+	if (better)
+	{
+		box->control.has_cost_below = box->found || box->has_cost_below;
+		box->control.cost_below = box->found ? box->cost : box->cost_below;
+	}
+	status = route_solve(&box->problem, &box->control, &result);
+	box->nodes += result.nodes;
+	if (status == ROUTE_BAD_INPUT || status == ROUTE_OUT_OF_MEMORY)
+	{
+		box->fault = status;
+		box->bad_input = result.bad_input;
+		return false;
+	}
+	if (status == ROUTE_UNKNOWN || status == ROUTE_FEASIBLE)
+	{
+		box->proven = false;
+		box->lower_bound = Min(box->lower_bound, result.lower_bound);
+	}
+	if (status != ROUTE_OPTIMAL && status != ROUTE_FEASIBLE)
+	{
+		box->reason = result.reason;
+		box->reason_line = result.reason_line;
+		return false;
+	}
+	box->found = true;
+	box->cost = result.cost;
+	box->share_count = result.share_count;
+	for (s = 0; s < result.share_count; s++)
+	{
+		box->shares[s] = result.shares[s];
+		if (box->shares[s].line == box->original->line_count)
+			box->shares[s].line = alias;
+	}
+	return true;
+}
+
+/* Price the plan that was kept, on the original problem. */
+static RouteStatus
+sandbox_finish(Sandbox *box, RouteProof proof, RouteResult *result)
+{
+	result->nodes = box->nodes;
+	result->bad_input = box->bad_input;
+	if (box->fault != ROUTE_OPTIMAL)
+		return box->fault;
+	if (!box->found)
+	{
+		if (proof == ROUTE_PROOF_LEXICOGRAPHIC)
+		{
+			result->reason = box->reason;
+			result->reason_line = box->reason_line;
+		}
+		return box->proven ? ROUTE_INFEASIBLE : ROUTE_UNKNOWN;
+	}
+	result_price(box->original, box->arena, box->shares, box->share_count,
+				 result);
+	result->proven = box->proven;
+	if (!box->proven)
+		return ROUTE_FEASIBLE;
+	result->proof = proof;
+	return ROUTE_OPTIMAL;
+}
+
+
+/* ----------------------------------------------------------------
+ *		route_runner_up
+ *
+ * A plan with another set of locations either uses a part of the winner's
+ * set only, or serves some line from outside it.  In the second case let l be
+ * the first such line: the lines before it stay inside, so the cases exclude
+ * each other.
+ * ----------------------------------------------------------------
+ */
+typedef struct Rival
+{
+	Sandbox		box;
+	bool	   *inside;			/* by location: used by the winner */
+	int64_t    *at_least;		/* by location: bound of plans using it */
+} Rival;
+
+/*
+ * What plans using each location cost at least, by the winner's prices; the
+ * greater of the bounds by its first prices and by its only level's.
+ */
+static bool
+rival_bounds(Rival *rival, const RouteResult *winner)
+{
+	const RouteProblem *problem = rival->box.original;
+	Certificate c;
+	int32_t		round;
+	int32_t		i;
+
+	for (i = 0; i < problem->location_count; i++)
+		rival->at_least[i] = INT64_MIN;
+	if (winner->level_count != 1)
+		return true;
+	if (!certificate_begin(&c, problem, rival->box.arena, winner))
+		return false;
+	for (round = 0; round < 2; round++)
+	{
+		int64_t		sum = 0;
+
+		c.duals = round == 0 ? winner->first_prices : winner->duals;
+		c.scale = round == 0 ? 1 : winner->dual_scale;
+		certificate_slack(&c);
+		for (i = 0; i < problem->line_count; i++)
+			sum += c.duals[i] * (winner->dual_whole[i] ? 1
+								 : problem->quantity[i]);
+		for (i = 0; i < problem->location_count; i++)
+			sum += Min(c.slack[i], 0);
+		for (i = 0; i < problem->location_count; i++)
+			rival->at_least[i] = Max(rival->at_least[i],
+									 -floor_div(-(sum + Max(c.slack[i], 0)),
+												c.scale));
+	}
+	return true;
+}
+
+static bool
+rival_hopeless(const Rival *rival, int32_t i)
+{
+	return rival->box.found && rival->at_least[i] >= rival->box.cost;
+}
+
+/* Plans inside the winner's set that do without one location. */
+static void
+rival_without(Rival *rival, int32_t location)
+{
+	Sandbox    *box = &rival->box;
+	int32_t		m = box->original->location_count;
+	int32_t		l;
+	int32_t		i;
+
+	sandbox_restore(box);
+	for (l = 0; l < box->original->line_count; l++)
+		for (i = 0; i < m; i++)
+			if (!rival->inside[i] || i == location)
+				box->stock[(size_t) l * m + i] = 0;
+	(void) sandbox_solve(box, true, -1);
+}
+
+/* Keep lines before first inside; hopeless places are out for all. */
+static void
+rival_begin_line(Rival *rival, int32_t first)
+{
+	Sandbox    *box = &rival->box;
+	int32_t		m = box->original->location_count;
+	int32_t		l;
+	int32_t		i;
+
+	sandbox_restore(box);
+	for (l = 0; l < box->original->line_count; l++)
+		for (i = 0; i < m; i++)
+			if (!rival->inside[i] && (l < first || rival_hopeless(rival, i)))
+				box->stock[(size_t) l * m + i] = 0;
+}
+
+/* A whole line that leaves the set. */
+static void
+rival_whole_line(Rival *rival, int32_t line)
+{
+	Sandbox    *box = &rival->box;
+	int32_t		m = box->original->location_count;
+	int32_t		i;
+
+	rival_begin_line(rival, line);
+	for (i = 0; i < m; i++)
+		if (rival->inside[i])
+			box->stock[(size_t) line * m + i] = 0;
+	box->must_serve[line] = true;
+	(void) sandbox_solve(box, true, -1);
+}
+
+/*
+ * A line that may be divided: one unit of it, as a line of its own, comes
+ * from a given place outside, and none from the outside places before that.
+ */
+static void
+rival_unit(Rival *rival, int32_t line, int32_t location)
+{
+	Sandbox    *box = &rival->box;
+	int32_t		n = box->original->line_count;
+	int32_t		m = box->original->location_count;
+	size_t		row = (size_t) line * m;
+	size_t		extra = (size_t) n * m;
+	int32_t		i;
+
+	rival_begin_line(rival, line);
+	for (i = 0; i < location; i++)
+		if (!rival->inside[i])
+			box->stock[row + i] = 0;
+	box->problem.line_count = n + 1;
+	box->quantity[line]--;
+	box->stock[row + location]--;
+	box->quantity[n] = 1;
+	box->penalty[n] = 0;
+	box->must_serve[n] = true;
+	box->whole[n] = true;
+	box->weight[n] = box->weight[line];
+	memset(box->stock + extra, 0, sizeof(int32_t) * (size_t) m);
+	memset(box->unit_cost + extra, 0, sizeof(int64_t) * (size_t) m);
+	box->stock[extra + location] = 1;
+	box->unit_cost[extra + location] = box->unit_cost[row + location];
+	(void) sandbox_solve(box, true, line);
+}
+
+static RouteStatus
+rival_search(Rival *rival, const RouteResult *winner, RouteResult *result)
+{
+	Sandbox    *box = &rival->box;
+	const RouteProblem *problem = box->original;
+	RouteStatus status;
+	int32_t		l;
+	int32_t		i;
+
+	for (i = 0; i < winner->package_count; i++)
+		rival_without(rival, winner->packages[i].location);
+	for (l = 0; l < problem->line_count; l++)
+	{
+		if (line_whole(problem, l))
+		{
+			rival_whole_line(rival, l);
+			continue;
+		}
+		for (i = 0; i < problem->location_count; i++)
+			if (!rival->inside[i] && !rival_hopeless(rival, i) &&
+				problem->stock[(size_t) l * problem->location_count + i] > 0)
+				rival_unit(rival, l, i);
+	}
+	status = sandbox_finish(box, ROUTE_PROOF_ENUMERATION, result);
+	if (box->found && box->fault == ROUTE_OPTIMAL)
+	{
+		result->lower_bound = Min(box->lower_bound, result->cost);
+		result->gap = result->cost - result->lower_bound;
+	}
+	return status;
+}
+
+RouteStatus
+route_runner_up(const RouteProblem *problem, const RouteControl *control,
+				const RouteResult *winner, RouteResult *result)
+{
+	Arena		arena;
+	Rival		rival;
+	int32_t		i;
+
+	arena_begin(&arena, control);
+	result_begin(result);
+	result->bad_input = check_problem(problem);
+	if (result->bad_input != NULL)
+		return result_end(result, &arena, ROUTE_BAD_INPUT);
+	rival.inside = TAKE_ZEROED(&arena, bool, problem->location_count);
+	rival.at_least = TAKE(&arena, int64_t, problem->location_count);
+	if (arena.failed ||
+		!sandbox_create(&rival.box, problem, control, &arena) ||
+		!rival_bounds(&rival, winner))
+		return result_end(result, &arena, ROUTE_OUT_OF_MEMORY);
+	for (i = 0; i < winner->package_count; i++)
+		rival.inside[winner->packages[i].location] = true;
+	return result_end(result, &arena, rival_search(&rival, winner, result));
+}
+
+
+/* ----------------------------------------------------------------
+ *		route_solve_lexicographic
+ *
+ * Terms without tolerance become one objective: each counts more than all
+ * that follow it can differ.  A tolerance on packages or days late turns into
+ * a hard limit once its least value is known.
+ * ----------------------------------------------------------------
+ */
+typedef struct Ranking
+{
+	Sandbox		box;
+	const int64_t *distance;
+	RouteTerm	active[ROUTE_TERMS_MAX + 1];
+	int64_t		factor[ROUTE_TERMS_MAX + 1];
+	int32_t		active_count;
+	int32_t		packages_max;	/* 0 = none */
+	int32_t		days_max;		/* locations later than this are out */
+	int64_t    *fixed_cost;
+	int64_t    *late_table;
+	RouteTariff *tariffs;
+	int64_t    *tariff_cost;
+	int32_t		rank_least;
+	int32_t		days_most;
+	bool		overflow;
+} Ranking;
+
+/* How far the term can differ between two plans. */
+static int64_t
+ranking_range(Ranking *r, RouteTermKind kind)
+{
+	const RouteProblem *problem = r->box.original;
+	int64_t		units = 0;
+	int64_t		cost = 0;
+	int64_t		place_max = 0;
+	int64_t		places = problem->location_count;
+	int32_t		i;
+	int32_t		l;
+
+	for (l = 0; l < problem->line_count; l++)
+	{
+		int64_t		most = line_penalty(problem, l);
+
+		for (i = 0; i < problem->location_count; i++)
+		{
+			size_t		cell = (size_t) l * problem->location_count + i;
+
+			if (problem->stock[cell] > 0)
+				most = Max(most, Max(problem->unit_cost[cell],
+									 -problem->unit_cost[cell]));
+		}
+		if (most > ROUTE_AMOUNT_MAX / problem->quantity[l])
+			r->overflow = true;
+		else
+			cost += 2 * most * problem->quantity[l];
+		units += line_whole(problem, l) ? 1 : problem->quantity[l];
+	}
+	places = Min(places, units);
+	if (r->packages_max > 0)
+		places = Min(places, r->packages_max);
+	switch (kind)
+	{
+		case ROUTE_TERM_PACKAGES:
+			return places;
+		case ROUTE_TERM_DAYS_LATE:
+			return r->days_most;
+		case ROUTE_TERM_UNASSIGNED:
+			units = 0;
+			for (l = 0; l < problem->line_count; l++)
+				units += problem->quantity[l];
+			return units;
+		case ROUTE_TERM_DISTANCE:
+			for (i = 0; i < problem->location_count; i++)
+				place_max = Max(place_max, r->distance[i]);
+			break;
+		case ROUTE_TERM_RANK:
+			for (i = 0; problem->rank != NULL &&
+				 i < problem->location_count; i++)
+				place_max = Max(place_max, (int64_t) problem->rank[i]
+								- r->rank_least);
+			break;
+		case ROUTE_TERM_COST:
+			for (i = 0; i < problem->location_count; i++)
+				place_max = Max(place_max, location_fixed(problem, i));
+			for (i = 0; i < problem->tariff_count; i++)
+				cost += problem->tariffs[i].cost
+					[problem->tariffs[i].step_count - 1] * places;
+			if (problem->late_table != NULL)
+				cost += problem->late_table[problem->late_table_count - 1];
+			break;
+	}
+	if (place_max > 0 && places > 0 && place_max > SCALED_MAX / 2 / places)
+	{
+		r->overflow = true;
+		return 0;
+	}
+	return cost + place_max * places;
+}
+
+/* Factor of each active term, the last one counting 1. */
+static void
+ranking_factors(Ranking *r)
+{
+	int64_t		factor = 1;
+	int32_t		k;
+
+	for (k = r->active_count - 1; k >= 0; k--)
+	{
+		int64_t		range = ranking_range(r, r->active[k].kind)
+			+ r->active[k].tolerance + 1;
+
+		r->factor[k] = factor;
+		if (r->overflow || range > ROUTE_AMOUNT_MAX / factor)
+		{
+			r->overflow = true;
+			return;
+		}
+		factor *= range;
+	}
+}
+
+static int64_t
+ranking_factor(const Ranking *r, RouteTermKind kind)
+{
+	int32_t		k;
+
+	for (k = 0; k < r->active_count; k++)
+		if (r->active[k].kind == kind)
+			return r->factor[k];
+	return 0;
+}
+
+/* amount * factor, remembering when it does not fit. */
+static int64_t
+ranking_times(Ranking *r, int64_t amount, int64_t factor)
+{
+	if (factor != 0 && (amount > ROUTE_AMOUNT_MAX / factor ||
+						amount < -(ROUTE_AMOUNT_MAX / factor)))
+	{
+		r->overflow = true;
+		return 0;
+	}
+	return amount * factor;
+}
+
+static void
+ranking_tables(Ranking *r, int64_t cost)
+{
+	const RouteProblem *problem = r->box.original;
+	int64_t		late = ranking_factor(r, ROUTE_TERM_DAYS_LATE);
+	int64_t    *next = r->tariff_cost;
+	int32_t		t;
+	int32_t		k;
+
+	for (t = 0; t < problem->tariff_count; t++)
+	{
+		r->tariffs[t] = problem->tariffs[t];
+		r->tariffs[t].cost = next;
+		for (k = 0; k < problem->tariffs[t].step_count; k++)
+			*next++ = ranking_times(r, problem->tariffs[t].cost[k], cost);
+	}
+	for (k = 0; k <= r->days_most; k++)
+		r->late_table[k] = ranking_times(r, late_price(problem, k), cost)
+			+ ranking_times(r, k, late);
+}
+
+/* The objective that the active terms make, under the limits so far. */
+static void
+ranking_objective(Ranking *r)
+{
+	const RouteProblem *problem = r->box.original;
+	int64_t		cost;
+	int64_t		unassigned;
+	int32_t		m = problem->location_count;
+	int32_t		i;
+	int32_t		l;
+
+	ranking_factors(r);
+	sandbox_restore(&r->box);
+	cost = ranking_factor(r, ROUTE_TERM_COST);
+	unassigned = ranking_factor(r, ROUTE_TERM_UNASSIGNED);
+	for (i = 0; i < m; i++)
+	{
+		r->fixed_cost[i] = ranking_times(r, location_fixed(problem, i), cost)
+			+ ranking_factor(r, ROUTE_TERM_PACKAGES);
+		if (problem->rank != NULL)
+			r->fixed_cost[i] += ranking_times(r, (int64_t) problem->rank[i]
+											  - r->rank_least,
+											  ranking_factor(r, ROUTE_TERM_RANK));
+		if (r->distance != NULL)
+			r->fixed_cost[i] += ranking_times(r, r->distance[i],
+											  ranking_factor(r, ROUTE_TERM_DISTANCE));
+	}
+	for (l = 0; l < problem->line_count; l++)
+	{
+		r->box.penalty[l] = ranking_times(r, line_penalty(problem, l), cost)
+			+ unassigned;
+		for (i = 0; i < m; i++)
+		{
+			size_t		cell = (size_t) l * m + i;
+
+			if (location_days(problem, i) > r->days_max)
+				r->box.stock[cell] = 0;
+			r->box.unit_cost[cell] = problem->stock[cell] <= 0 ? 0
+				: ranking_times(r, problem->unit_cost[cell], cost);
+		}
+	}
+	ranking_tables(r, cost);
+	r->box.problem.packages_max = r->packages_max;
+}
+
+/* Best plan by the active terms; false when there is none or a fault. */
+static bool
+ranking_solve(Ranking *r)
+{
+	bool		found;
+
+	ranking_objective(r);
+	if (r->overflow)
+	{
+		r->box.fault = ROUTE_BAD_INPUT;
+		r->box.bad_input = "amounts too large for this ranking";
+		return false;
+	}
+	/* keep the last plan when limits leave none */
+	found = sandbox_solve(&r->box, false, -1);
+	return found;
+}
+
+static void
+ranking_push(Ranking *r, RouteTerm term)
+{
+	r->active[r->active_count++] = term;
+}
+
+/* Packages and days late of the plan that was kept. */
+static void
+ranking_plan_size(const Ranking *r, int32_t *packages, int32_t *days)
+{
+	const Sandbox *box = &r->box;
+	int32_t		s;
+
+	*packages = 0;
+	*days = 0;
+	for (s = 0; s < box->share_count; s++)
+	{
+		int32_t		i = box->shares[s].location;
+
+		/* shares of a result are in order of location */
+		*packages += s == 0 || i != box->shares[s - 1].location;
+		*days = Max(*days, location_days(box->original, i));
+	}
+}
+
+/* Allow at most this many packages; none at all puts every location out. */
+static void
+ranking_allow_packages(Ranking *r, int64_t packages)
+{
+	if (packages == 0)
+		r->days_max = -1;
+	else if (packages < (r->packages_max > 0 ? r->packages_max : INT32_MAX))
+		r->packages_max = (int32_t) packages;
+}
+
+static void
+ranking_allow(Ranking *r, RouteTermKind kind, int64_t value)
+{
+	if (kind == ROUTE_TERM_PACKAGES)
+		ranking_allow_packages(r, value);
+	else
+		r->days_max = (int32_t) Min((int64_t) r->days_max, value);
+}
+
+/*
+ * Find the least packages or days that keep the objective within budget, and
+ * allow that many with the term's tolerance.  The plan kept before shows what
+ * is enough.
+ */
+static void
+ranking_tighten(Ranking *r, RouteTerm term, int64_t budget)
+{
+	int32_t		old_days = r->days_max;
+	int32_t		old_packages = r->packages_max;
+	int32_t		packages;
+	int32_t		days;
+	int32_t		most;
+	int32_t		least;
+	bool		enough = false;
+
+	ranking_plan_size(r, &packages, &days);
+	most = term.kind == ROUTE_TERM_PACKAGES ? packages : days;
+	for (least = 0; least < most && !enough; least++)
+	{
+		ranking_allow(r, term.kind, least);
+		enough = ranking_solve(r) && r->box.cost <= budget;
+		r->days_max = old_days;
+		r->packages_max = old_packages;
+		if (r->box.fault != ROUTE_OPTIMAL)
+			return;
+	}
+	if (enough)
+		least--;
+	ranking_allow(r, term.kind, least + term.tolerance);
+}
+
+/* A tolerance on an additive term: only limits may follow. */
+static bool
+ranking_budget(Ranking *r, const RouteTerm *terms, int32_t count)
+{
+	int64_t		budget;
+	int32_t		k;
+
+	for (k = 1; k < count; k++)
+		if (terms[k].kind != ROUTE_TERM_PACKAGES &&
+			terms[k].kind != ROUTE_TERM_DAYS_LATE)
+			return false;
+	ranking_push(r, terms[0]);
+	if (!ranking_solve(r))
+		return true;
+	budget = r->box.cost + terms[0].tolerance;
+	for (k = 1; k < count && r->box.fault == ROUTE_OPTIMAL; k++)
+	{
+		RouteTerm	term = terms[k];
+
+		/* nothing follows the last term that a tolerance could serve */
+		if (k == count - 1)
+			term.tolerance = 0;
+		ranking_tighten(r, term, budget);
+		(void) ranking_solve(r);
+	}
+	return true;
+}
+
+/* Turn the least value of packages or days late into a hard limit. */
+static bool
+ranking_limit(Ranking *r, RouteTerm term)
+{
+	RouteTerm	exact = term;
+	int32_t		packages;
+	int32_t		days;
+
+	exact.tolerance = 0;
+	ranking_push(r, exact);
+	if (!ranking_solve(r))
+		return false;
+	r->active_count--;
+	ranking_plan_size(r, &packages, &days);
+	ranking_allow(r, term.kind, term.tolerance
+				  + (term.kind == ROUTE_TERM_PACKAGES ? packages : days));
+	return true;
+}
+
+static bool
+ranking_terms_valid(const RouteTerm *terms, int32_t count,
+					const int64_t *distance, int32_t locations)
+{
+	int32_t		k;
+	int32_t		j;
+
+	if (count < 1 || count > ROUTE_TERMS_MAX)
+		return false;
+	for (k = 0; k < count; k++)
+	{
+		if (terms[k].tolerance < 0 || terms[k].tolerance > ROUTE_AMOUNT_MAX)
+			return false;
+		for (j = 0; j < k; j++)
+			if (terms[j].kind == terms[k].kind)
+				return false;
+		if (terms[k].kind == ROUTE_TERM_DISTANCE && distance == NULL)
+			return false;
+	}
+	for (k = 0; distance != NULL && k < locations; k++)
+		if (!amount_ok(distance[k]))
+			return false;
+	return true;
+}
+
+static bool
+ranking_create(Ranking *r, const RouteProblem *problem,
+			   const RouteControl *control, const int64_t *distance,
+			   Arena *arena)
+{
+	int32_t		steps = 0;
+	int32_t		i;
+
+	memset(r, 0, sizeof(*r));
+	r->distance = distance;
+	r->packages_max = problem->packages_max;
+	for (i = 0; i < problem->location_count; i++)
+		r->days_most = Max(r->days_most, location_days(problem, i));
+	r->days_max = r->days_most;
+	for (i = 0; problem->rank != NULL && i < problem->location_count; i++)
+		r->rank_least = i == 0 ? problem->rank[0]
+			: Min(r->rank_least, problem->rank[i]);
+	for (i = 0; i < problem->tariff_count; i++)
+		steps += problem->tariffs[i].step_count;
+	r->fixed_cost = TAKE(arena, int64_t, problem->location_count);
+	r->late_table = TAKE(arena, int64_t, r->days_most + 1);
+	r->tariffs = TAKE(arena, RouteTariff, problem->tariff_count);
+	r->tariff_cost = TAKE(arena, int64_t, steps);
+	if (!sandbox_create(&r->box, problem, control, arena))
+		return false;
+	r->box.problem.fixed_cost = r->fixed_cost;
+	r->box.problem.late_cost = NULL;
+	r->box.problem.late_table = r->late_table;
+	r->box.problem.late_table_count = r->days_most + 1;
+	r->box.problem.tariffs = r->tariffs;
+	return true;
+}
+
+static RouteStatus
+ranking_run(Ranking *r, const RouteTerm *terms, int32_t term_count,
+			RouteResult *result)
+{
+	RouteTerm	last = {ROUTE_TERM_COST, 0};
+	bool		has_cost = false;
+	int32_t		k;
+
+	for (k = 0; k < term_count; k++)
+	{
+		has_cost |= terms[k].kind == ROUTE_TERM_COST;
+		if (terms[k].tolerance == 0 || k == term_count - 1)
+		{
+			RouteTerm	exact = {terms[k].kind, 0};
+
+			ranking_push(r, exact);
+		}
+		else if (terms[k].kind == ROUTE_TERM_PACKAGES ||
+				 terms[k].kind == ROUTE_TERM_DAYS_LATE)
+		{
+			if (!ranking_limit(r, terms[k]))
+				break;
+		}
+		else if (!ranking_budget(r, terms + k, term_count - k))
+			return ROUTE_UNSUPPORTED;
+		else
+			return sandbox_finish(&r->box, ROUTE_PROOF_LEXICOGRAPHIC, result);
+	}
+	if (k == term_count)
+	{
+		if (!has_cost)
+			ranking_push(r, last);
+		(void) ranking_solve(r);
+	}
+	return sandbox_finish(&r->box, ROUTE_PROOF_LEXICOGRAPHIC, result);
+}
+
+RouteStatus
+route_solve_lexicographic(const RouteProblem *problem,
+						  const RouteControl *control, const RouteTerm *terms,
+						  int32_t term_count, const int64_t *distance,
+						  RouteResult *result)
+{
+	Arena		arena;
+	Ranking		ranking;
+
+	arena_begin(&arena, control);
+	result_begin(result);
+	result->bad_input = check_problem(problem);
+	if (result->bad_input == NULL &&
+		!ranking_terms_valid(terms, term_count, distance,
+							 problem->location_count))
+		result->bad_input = "terms";
+	if (result->bad_input != NULL)
+		return result_end(result, &arena, ROUTE_BAD_INPUT);
+	if (!ranking_create(&ranking, problem, control, distance, &arena))
+		return result_end(result, &arena, ROUTE_OUT_OF_MEMORY);
+	return result_end(result, &arena,
+					  ranking_run(&ranking, terms, term_count, result));
+}
+
+
+/* ----------------------------------------------------------------
+ *		route_policy
+ * ----------------------------------------------------------------
+ */
+
+/* Locations by key, then rank, then index; key may be NULL. */
+static Entry *
+policy_order(const RouteProblem *problem, Arena *arena, const int64_t *key)
+{
+	int32_t		m = problem->location_count;
+	Entry	   *order = TAKE(arena, Entry, m);
+	Entry	   *by_rank = TAKE(arena, Entry, m);
+	int32_t		i;
+
+	if (arena->failed)
+		return NULL;
+	for (i = 0; i < m; i++)
+	{
+		by_rank[i].cost = problem->rank == NULL ? 0 : problem->rank[i];
+		by_rank[i].location = i;
+	}
+	entry_sort(by_rank, m);
+	for (i = 0; i < m; i++)
+	{
+		order[i].cost = key == NULL ? 0 : key[by_rank[i].location];
+		order[i].location = i;
+		order[i].room = by_rank[i].location;
+	}
+	entry_sort(order, m);
+	for (i = 0; i < m; i++)
+		order[i].location = order[i].room;
+	return order;
+}
+
+/* Units of the line that the location would add to its package. */
+static int32_t
+policy_units(const RouteProblem *problem, int32_t l, int32_t i, int32_t left,
+			 int64_t load)
+{
+	const RouteTariff *tariff = location_tariff(problem, i);
+	int32_t		units = Min(left, problem->stock
+							[(size_t) l * problem->location_count + i]);
+	int64_t		weight = line_weight(problem, l);
+
+	if (tariff != NULL)
+	{
+		int64_t		spare = tariff->limit_grams[tariff->step_count - 1] - load;
+
+		if (weight > 0)
+			units = (int32_t) Min((int64_t) units, spare / weight);
+	}
+	return line_whole(problem, l) && units < left ? 0 : units;
+}
+
+/*
+ * Go through the locations in order and take all that is there.  With
+ * complete set, stop at the first that has everything and take only that.
+ */
+static int32_t
+policy_fill(const RouteProblem *problem, const Entry *order, int32_t *left,
+			RouteShare *shares, bool complete)
+{
+	int32_t		count = 0;
+	int32_t		packages = 0;
+	int32_t		k;
+
+	for (k = 0; k < problem->location_count; k++)
+	{
+		int64_t		load = 0;
+		int32_t		before = count;
+		int32_t		full = 0;
+		int32_t		l;
+
+		for (l = 0; l < problem->line_count; l++)
+		{
+			int32_t		units = policy_units(problem, l, order[k].location,
+											 left[l], load);
+
+			full += units == left[l];
+			if (units <= 0)
+				continue;
+			shares[count].line = l;
+			shares[count].location = order[k].location;
+			shares[count].units = units;
+			load += line_weight(problem, l) * units;
+			count++;
+		}
+		if (complete)
+		{
+			if (full == problem->line_count)
+				return count;
+			count = 0;
+			continue;
+		}
+		if (count == before)
+			continue;
+		for (l = before; l < count; l++)
+			left[shares[l].line] -= shares[l].units;
+		if (++packages == problem->packages_max)
+			break;
+	}
+	return count;
+}
+
+/* -1 when the rule's plan breaks a hard rule, else its number of shares. */
+static int32_t
+policy_plan(const RouteProblem *problem, const Entry *order, int32_t *left,
+			RouteShare *shares, bool complete)
+{
+	int32_t		count;
+	int32_t		l;
+
+	memcpy(left, problem->quantity,
+		   sizeof(int32_t) * (size_t) problem->line_count);
+	count = policy_fill(problem, order, left, shares, complete);
+	if (complete)
+		return count > 0 ? count : -1;
+	for (l = 0; l < problem->line_count; l++)
+		if (left[l] > 0 && line_must(problem, l))
+			return -1;
+	return count;
+}
+
+static const char *
+check_stock(const RouteProblem *problem)
+{
+	int32_t		l;
+	int32_t		i;
+
+	for (l = 0; l < problem->line_count; l++)
+		for (i = 0; i < problem->location_count; i++)
+		{
+			size_t		cell = (size_t) l * problem->location_count + i;
+			int64_t		most = ROUTE_AMOUNT_MAX / problem->quantity[l];
+
+			if (problem->stock[cell] < 0 ||
+				(problem->stock[cell] > 0 &&
+				 (problem->unit_cost[cell] > most ||
+				  problem->unit_cost[cell] < -most)))
+				return "stock or unit cost";
+		}
+	return NULL;
+}
+
+RouteStatus
+route_policy(const RouteProblem *problem, const RouteControl *control,
+			 RoutePolicy policy, const int64_t *distance, RouteResult *result)
+{
+	static const RouteTerm fewest[] = {{ROUTE_TERM_UNASSIGNED, 0},
+	{ROUTE_TERM_PACKAGES, 0}, {ROUTE_TERM_COST, 0}};
+	bool		complete = policy == ROUTE_POLICY_NEAREST_COMPLETE;
+	Arena		arena;
+	Entry	   *order;
+	RouteShare *shares;
+	int32_t    *left;
+	int32_t		count;
+
+	arena_begin(&arena, control);
+	result_begin(result);
+	result->bad_input = check_problem(problem);
+	if (result->bad_input == NULL)
+		result->bad_input = check_stock(problem);
+	if (result->bad_input == NULL && distance == NULL &&
+		(complete || policy == ROUTE_POLICY_NEAREST))
+		result->bad_input = "distance";
+	if (result->bad_input != NULL)
+		return result_end(result, &arena, ROUTE_BAD_INPUT);
+	if (policy == ROUTE_POLICY_FEWEST_SPLITS)
+		return route_solve_lexicographic(problem, control, fewest, 3, NULL,
+										 result);
+	order = policy_order(problem, &arena,
+						 policy == ROUTE_POLICY_PRIORITY ? NULL : distance);
+	left = TAKE(&arena, int32_t, problem->line_count);
+	shares = TAKE(&arena, RouteShare,
+				  (size_t) problem->line_count * problem->location_count);
+	if (arena.failed)
+		return result_end(result, &arena, ROUTE_OUT_OF_MEMORY);
+	count = policy_plan(problem, order, left, shares, complete);
+	if (count < 0 && complete)
+		return route_solve_lexicographic(problem, control, fewest, 3, NULL,
+										 result);
+	if (count < 0)
+		return result_end(result, &arena, ROUTE_INFEASIBLE);
+	result_price(problem, &arena, shares, count, result);
+	return result_end(result, &arena, ROUTE_FEASIBLE);
+}
+
+
+/* ----------------------------------------------------------------
+ *		route_verify
+ * ----------------------------------------------------------------
+ */
+
+/* Shares in order, within stock and quantity, whole where they must be. */
+static bool
+verify_shares(const RouteProblem *problem, const RouteResult *result,
+			  int64_t *served)
+{
+	int32_t		n = problem->line_count;
+	int32_t		m = problem->location_count;
+	int64_t		left_out = 0;
+	int32_t		s;
+	int32_t		l;
+
+	for (s = 0; s < result->share_count; s++)
+	{
+		const RouteShare *share = &result->shares[s];
+		const RouteShare *last = s > 0 ? share - 1 : NULL;
+
+		if (share->line < 0 || share->line >= n || share->location < 0 ||
+			share->location >= m || share->units < 1 ||
+			share->units > problem->stock[(size_t) share->line * m
+										  + share->location])
+			return false;
+		if (last != NULL && (last->location > share->location ||
+							 (last->location == share->location &&
+							  last->line >= share->line)))
+			return false;
+		if (line_whole(problem, share->line) &&
+			share->units != problem->quantity[share->line])
+			return false;
+		served[share->line] += share->units;
+	}
+	for (l = 0; l < n; l++)
+	{
+		if (result->unassigned[l] < 0 ||
+			served[l] + result->unassigned[l] != problem->quantity[l] ||
+			(result->unassigned[l] > 0 && line_must(problem, l)))
+			return false;
+		left_out += result->unassigned[l];
+	}
+	return left_out == result->units_unassigned;
+}
+
+/* Re-add one package from its shares; moves *next past them. */
+static bool
+verify_package(const RouteProblem *problem, const RouteResult *result,
+			   const RoutePackage *package, int32_t *next, bool *fits)
+{
+	const RouteTariff *tariff;
+	int64_t		units = 0;
+	int64_t		weight = 0;
+	int64_t		cost = 0;
+	int64_t		tariff_cost = 0;
+
+	for (; *next < result->share_count &&
+		 result->shares[*next].location == package->location; (*next)++)
+	{
+		const RouteShare *share = &result->shares[*next];
+
+		units += share->units;
+		weight += share->units * line_weight(problem, share->line);
+		cost += share->units * problem->unit_cost[(size_t) share->line *
+												  problem->location_count
+												  + share->location];
+	}
+	*fits = units > 0;
+	if (units == 0)
+		return false;
+	tariff = location_tariff(problem, package->location);
+	if (tariff != NULL)
+	{
+		int32_t		k = 0;
+
+		while (k < tariff->step_count && tariff->limit_grams[k] < weight)
+			k++;
+		*fits = k < tariff->step_count;
+		tariff_cost = *fits ? tariff->cost[k] : 0;
+	}
+	return package->units == units && package->weight_grams == weight &&
+		package->unit_cost == cost && package->tariff_cost == tariff_cost &&
+		package->fixed_cost == problem->fixed_cost[package->location] &&
+		package->late_cost == (problem->late_cost == NULL ? 0
+							   : problem->late_cost[package->location]);
+}
+
+static RouteVerify
+verify_packages(const RouteProblem *problem, const RouteResult *result)
+{
+	RouteTerms	sum = {0};
+	bool		terms_ok = true;
+	int32_t		days = 0;
+	int32_t		next = 0;
+	int32_t		k;
+
+	if (problem->packages_max > 0 &&
+		result->package_count > problem->packages_max)
+		return ROUTE_VERIFY_BAD_PLAN;
+	for (k = 0; k < result->package_count; k++)
+	{
+		const RoutePackage *package = &result->packages[k];
+		bool		fits;
+
+		if (package->location < 0 ||
+			package->location >= problem->location_count)
+			return ROUTE_VERIFY_BAD_PLAN;
+		terms_ok &= verify_package(problem, result, package, &next, &fits);
+		if (!fits)
+			return ROUTE_VERIFY_BAD_PLAN;
+		sum.fixed += package->fixed_cost;
+		sum.tariff += package->tariff_cost;
+		sum.unit += package->unit_cost;
+		sum.lateness += package->late_cost;
+		if (location_days(problem, package->location) > days)
+			days = location_days(problem, package->location);
+	}
+	if (next != result->share_count)
+		return ROUTE_VERIFY_BAD_PLAN;
+	if (result->package_count > 0)
+		sum.lateness += late_price(problem, days);
+	for (k = 0; k < problem->line_count; k++)
+		sum.penalty += line_penalty(problem, k) * result->unassigned[k];
+	if (!terms_ok || days != result->days_late ||
+		sum.fixed != result->terms.fixed ||
+		sum.tariff != result->terms.tariff ||
+		sum.unit != result->terms.unit ||
+		sum.penalty != result->terms.penalty ||
+		sum.lateness != result->terms.lateness ||
+		sum.fixed + sum.tariff + sum.unit + sum.penalty + sum.lateness
+		!= result->cost)
+		return ROUTE_VERIFY_BAD_TERMS;
+	return ROUTE_VERIFY_OK;
+}
+
+/* Do status, flags, bound and gap agree with each other? */
+static bool
+verify_claims(const RouteResult *result)
+{
+	bool		has_bound = result->lower_bound != INT64_MIN;
+
+	if (result->bad_input != NULL || result->reason != ROUTE_REASON_NONE ||
+		result->reason_line != -1 || result->nodes < 0)
+		return false;
+	if (result->proven != (result->status == ROUTE_OPTIMAL) ||
+		result->proven != (result->proof != ROUTE_PROOF_NONE))
+		return false;
+	if (has_bound ? result->lower_bound > result->cost ||
+		result->gap != result->cost - result->lower_bound
+		: result->gap != INT64_MAX)
+		return false;
+	if (result->dual_bound > result->lower_bound)
+		return false;
+	switch (result->proof)
+	{
+		case ROUTE_PROOF_NONE:
+			return true;
+		case ROUTE_PROOF_DUAL:
+			return result->dual_bound == result->cost &&
+				result->lower_bound == result->cost;
+		case ROUTE_PROOF_ENUMERATION:
+			return result->dual_bound < result->cost &&
+				result->lower_bound == result->cost;
+		case ROUTE_PROOF_LEXICOGRAPHIC:
+			return !has_bound;
+	}
+	return false;
+}
+
+RouteVerify
+route_verify(const RouteProblem *problem, const RouteControl *control,
+			 const RouteResult *result)
+{
+	Arena		arena;
+	int64_t    *served;
+	RouteVerify found;
+
+	if (result->status != ROUTE_OPTIMAL && result->status != ROUTE_FEASIBLE)
+		return ROUTE_VERIFY_NO_PLAN;
+	arena_begin(&arena, control);
+	served = TAKE_ZEROED(&arena, int64_t, problem->line_count);
+	if (served == NULL)
+		return ROUTE_VERIFY_NO_PLAN;
+	if (check_problem(problem) != NULL ||
+		!verify_shares(problem, result, served))
+		return ROUTE_VERIFY_BAD_PLAN;
+	found = verify_packages(problem, result);
+	if (found != ROUTE_VERIFY_OK)
+		return found;
+	if (!verify_claims(result))
+		return ROUTE_VERIFY_BAD_BOUND;
+	if (result->level_count > 0 &&
+		result->dual_bound > certificate_bound(problem, &arena, result))
+		return ROUTE_VERIFY_BAD_BOUND;
+	return result->proof == ROUTE_PROOF_DUAL && result->level_count > 0
+		? ROUTE_VERIFY_OK : ROUTE_VERIFY_PLAN_ONLY;
+}
+
+/*
+ * What route_solve() may take: cells for the scan, the scaled copy, the rows
+ * and the plans; prices by depth and by level; packages for the cover.
+ */
+size_t
+route_memory_bound(int32_t line_count, int32_t location_count)
+{
+	size_t		n = (size_t) line_count;
+	size_t		m = (size_t) location_count;
+	size_t		levels = Min(m, (size_t) ROUTE_LATE_DAYS_MAX) + 1;
+
+	return n * m * 176
+		+ n * (sizeof(Line) + 128 + 8 * (levels + DEPTH_MAX + 1))
+		+ m * 256 + 4 * DEPTH_MAX * sizeof(Change)
+		+ (COLUMNS_FEW + COLUMNS_MAX) * sizeof(Column)
+		+ (sizeof(Memo) << MEMO_BITS) + sizeof(Cover) + 16 * CHUNK_SIZE;
 }
