@@ -1,7 +1,7 @@
 -- setup.sql: the same network, items, stock and documents for both contestants.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
-CREATE EXTENSION oms;
+CREATE EXTENSION IF NOT EXISTS oms;
 CALL oms.init();
 \ir competitor.sql
 

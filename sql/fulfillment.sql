@@ -85,12 +85,12 @@ BEGIN
         location_id    bigint,
         tenant_id      int NOT NULL,
         line_no        int NOT NULL,
-        promised       int NOT NULL CHECK (promised > 0),
-        picked         int NOT NULL DEFAULT 0 CHECK (picked >= 0),
-        shipped        int NOT NULL DEFAULT 0 CHECK (shipped >= 0),
-        cancelled      int NOT NULL DEFAULT 0 CHECK (cancelled >= 0),
+        promised       int NOT NULL,
+        picked         int NOT NULL DEFAULT 0,
+        shipped        int NOT NULL DEFAULT 0,
+        cancelled      int NOT NULL DEFAULT 0,
         PRIMARY KEY (order_id, line_no, fulfillment_id, tenant_id),
-        CONSTRAINT allocations_units CHECK (shipped + cancelled <= promised)
+        CONSTRAINT allocations_units CHECK (shipped + cancelled <= promised AND least(picked, shipped, cancelled) >= 0)
     ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
     CREATE INDEX allocations_stock ON oms.allocations (item_id, location_id, order_id);
     COMMENT ON TABLE oms.allocations IS 'line x location x quantity: units that stock.reserved counts until they ship or are cancelled';

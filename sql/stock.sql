@@ -38,12 +38,14 @@ BEGIN
         item_id         bigint NOT NULL,
         location_id     bigint NOT NULL,
         tenant_id       int NOT NULL DEFAULT 1,
-        on_hand         int NOT NULL DEFAULT 0 CHECK (on_hand BETWEEN 0 AND 1000000000),
-        reserved        int NOT NULL DEFAULT 0 CHECK (reserved >= 0),
-        safety          int NOT NULL DEFAULT 0 CHECK (safety BETWEEN 0 AND 1000000000),
-        backorder_limit int NOT NULL DEFAULT 0 CHECK (backorder_limit BETWEEN 0 AND 1000000000),
+        on_hand         int NOT NULL DEFAULT 0,
+        reserved        int NOT NULL DEFAULT 0,
+        safety          int NOT NULL DEFAULT 0,
+        backorder_limit int NOT NULL DEFAULT 0,
         PRIMARY KEY (tenant_id, item_id, location_id),
         CONSTRAINT stock_never_oversold CHECK (reserved <= on_hand + backorder_limit),
+        CONSTRAINT stock_limits CHECK (least(on_hand, reserved, safety, backorder_limit) >= 0
+                                       AND greatest(on_hand, safety, backorder_limit) <= 1000000000),
         FOREIGN KEY (item_id, tenant_id) REFERENCES oms.items,
         FOREIGN KEY (location_id, tenant_id) REFERENCES oms.locations
     ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);

@@ -246,7 +246,10 @@ has_generic_plan(SPIPlanPtr plan)
 static void
 build_indexed_plan(SPIPlanPtr plan)
 {
-	static const char *const off[] = {"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"};
+	static const char *const off[] = {
+		"enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "enable_material",
+		"enable_memoize", "jit"
+	};
 	int			level = NewGUCNestLevel();
 	CachedPlan *cached;
 
