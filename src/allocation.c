@@ -10,6 +10,7 @@
 #include "allocation.h"
 #include "call.h"
 #include "event.h"
+#include "heap.h"
 #include "order.h"
 #include "relation.h"
 
@@ -59,6 +60,12 @@ static OmsPlan write_plan = {
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID)
 };
 
+static OmsHeap allocation_heap = {
+	.relation = "allocations",
+	.column_count = 7,
+	.columns = {"order_id", "fulfillment_id", "item_id", "location_id", "tenant_id", "line_no", "promised"}
+};
+
 static void
 collect(TupleTableSlot *slot, void *state)
 {
@@ -106,6 +113,26 @@ oms_allocation_open(const Allocation *allocation)
 		- allocation->cancelled - allocation->delta.cancelled;
 }
 
+static void
+insert_directly(const Allocation *rows, int count)
+{
+	OmsHeapWork work;
+
+	oms_heap_begin(&work, &allocation_heap, true);
+	for (int i = 0; i < count; i++)
+	{
+		const Allocation *row = &rows[i];
+		Datum		values[7] = {Int64GetDatum(row->order_id), Int64GetDatum(row->fulfillment_id),
+			Int64GetDatum(row->item_id), Int64GetDatum(row->location_id), Int32GetDatum(oms_call->tenant),
+		Int32GetDatum(row->line_no), Int32GetDatum(row->promised)};
+		bool		nulls[7] = {[3] = row->location_id == 0};
+
+		CHECK_FOR_INTERRUPTS();
+		oms_heap_insert(&work, values, nulls);
+	}
+	oms_heap_end(&work);
+}
+
 /* Inserts promises of one order. */
 void
 oms_allocations_insert(const Allocation *rows, int count)
@@ -116,6 +143,11 @@ oms_allocations_insert(const Allocation *rows, int count)
 
 	if (count == 0)
 		return;
+	if (oms_heap_is_plain(&allocation_heap))
+	{
+		insert_directly(rows, count);
+		return;
+	}
 	for (int i = 0; i < count; i++)
 	{
 		Assert(rows[i].order_id == rows[0].order_id);

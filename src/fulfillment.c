@@ -15,6 +15,7 @@
 #include "document.h"
 #include "event.h"
 #include "fulfillment.h"
+#include "heap.h"
 #include "location.h"
 #include "machine.h"
 #include "order.h"
@@ -98,6 +99,33 @@ typedef struct StepValues
 	char	   *tracking_number;
 } StepValues;
 
+static OmsHeap fulfillment_heap = {
+	.relation = "fulfillments",
+	.column_count = 8,
+	.columns = {"fulfillment_id", "order_id", "location_id", "planned_at", "tenant_id", "delivery_no", "backordered",
+	"status"}
+};
+
+static void
+insert_directly(const Fulfillment *rows, int count)
+{
+	Datum		status = CStringGetTextDatum(oms_machine_initial(MACHINE_FULFILLMENT));
+	OmsHeapWork work;
+
+	oms_heap_begin(&work, &fulfillment_heap, true);
+	for (int i = 0; i < count; i++)
+	{
+		const Fulfillment *row = &rows[i];
+		Datum		values[8] = {Int64GetDatum(row->fulfillment_id), Int64GetDatum(row->order_id),
+			Int64GetDatum(row->location_id), TimestampTzGetDatum(oms_call->now), Int32GetDatum(oms_call->tenant),
+		Int32GetDatum(row->delivery_no), BoolGetDatum(row->backordered), status};
+		bool		nulls[8] = {[2] = row->location_id == 0};
+
+		oms_heap_insert(&work, values, nulls);
+	}
+	oms_heap_end(&work);
+}
+
 /* Inserts the planned fulfillments of one order. */
 void
 oms_fulfillments_insert(const Fulfillment *rows, int count)
@@ -110,6 +138,11 @@ oms_fulfillments_insert(const Fulfillment *rows, int count)
 
 	if (count == 0)
 		return;
+	if (oms_heap_is_plain(&fulfillment_heap))
+	{
+		insert_directly(rows, count);
+		return;
+	}
 	for (int i = 0; i < count; i++)
 	{
 		ids[i] = rows[i].fulfillment_id;

@@ -6,6 +6,7 @@
 
 #include "utils/guc.h"
 
+#include "heap.h"
 #include "relation.h"
 
 PG_MODULE_MAGIC;
@@ -88,6 +89,7 @@ _PG_init(void)
 	MarkGUCPrefixReserved("oms");
 
 	oms_relation_init();
+	oms_heap_init();
 }
 
 /*

@@ -27,6 +27,7 @@
 #include "document.h"
 #include "event.h"
 #include "fulfillment.h"
+#include "heap.h"
 #include "item.h"
 #include "location.h"
 #include "machine.h"
@@ -295,9 +296,9 @@ static OmsPlan insert_lines_plan = {
 
 static OmsPlan insert_delivery_plan = {
 	.sql = "INSERT INTO {order_deliveries} (order_id, pickup_location_id, requested_at, tenant_id, delivery_no, method,"
-	" service, address) VALUES ($2, $3, $4, $1, 1, $5, $6, $7)",
+	" service, address) VALUES ($2, $3, $4, $1, $8, $5, $6, $7)",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONBOID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONBOID, INT4OID)
 };
 
 static OmsPlan insert_adjustments_plan = {
@@ -1240,6 +1241,43 @@ insert_order(Placement *placement)
 	return oms_execute(&insert_order_plan, values, nulls) == 1;
 }
 
+static OmsHeap line_heap = {
+	.relation = "order_lines",
+	.column_count = 13,
+	.columns = {"order_id", "item_id", "tenant_id", "line_no", "delivery_no", "ordered", "allocated", "backordered",
+	"unit_price", "amount", "name", "external_ref", "attributes"}
+};
+
+static Datum
+text_datum(const char *text)
+{
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+static void
+insert_lines_directly(Placement *placement)
+{
+	OmsHeapWork work;
+
+	oms_heap_begin(&work, &line_heap, true);
+	for (int i = 0; i < placement->line_count; i++)
+	{
+		PlacedLine *line = &placement->lines[i];
+		LineDocument *document = line->document;
+		Datum		values[13] = {Int64GetDatum(placement->order_id), Int64GetDatum(line->item->item_id),
+			Int32GetDatum(oms_call->tenant), Int32GetDatum(line->line_no), Int32GetDatum(1),
+			Int32GetDatum(document->quantity), Int32GetDatum(line->allocated), Int32GetDatum(line->backordered),
+			NumericGetDatum(line->unit_price), NumericGetDatum(line->amount), text_datum(document->name),
+		text_datum(document->external_ref), JsonbPGetDatum(document->attributes)};
+		bool		nulls[13] = {[10] = document->name == NULL,[11] = document->external_ref == NULL,
+		[12] = document->attributes == NULL};
+
+		CHECK_FOR_INTERRUPTS();
+		oms_heap_insert(&work, values, nulls);
+	}
+	oms_heap_end(&work);
+}
+
 static void
 insert_lines(Placement *placement)
 {
@@ -1255,6 +1293,11 @@ insert_lines(Placement *placement)
 	char	  **references = palloc(sizeof(char *) * count);
 	Datum		values[12];
 
+	if (oms_heap_is_plain(&line_heap))
+	{
+		insert_lines_directly(placement);
+		return;
+	}
 	for (int i = 0; i < count; i++)
 	{
 		PlacedLine *line = &placement->lines[i];
@@ -1284,12 +1327,19 @@ insert_lines(Placement *placement)
 	(void) oms_execute(&insert_lines_plan, values, NULL);
 }
 
+static OmsHeap delivery_heap = {
+	.relation = "order_deliveries",
+	.column_count = 8,
+	.columns = {"tenant_id", "order_id", "pickup_location_id", "requested_at", "method", "service", "address",
+	"delivery_no"}
+};
+
 static void
 insert_delivery(Placement *placement)
 {
 	OrderDocument *document = placement->document;
-	Datum		values[7];
-	char		nulls[8] = "       ";
+	Datum		values[8];
+	char		nulls[9] = "        ";
 
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(placement->order_id);
@@ -1300,7 +1350,11 @@ insert_delivery(Placement *placement)
 	values[4] = CStringGetTextDatum(document->method ? document->method : "ship");
 	values[5] = text_or_null(document->service, &nulls[5]);
 	values[6] = jsonb_or_null(document->ship_to, &nulls[6]);
-	(void) oms_execute(&insert_delivery_plan, values, nulls);
+	values[7] = Int32GetDatum(1);
+	if (oms_heap_is_plain(&delivery_heap))
+		oms_heap_insert_one(&delivery_heap, values, nulls);
+	else
+		(void) oms_execute(&insert_delivery_plan, values, nulls);
 }
 
 typedef struct AdjustmentRows

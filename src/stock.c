@@ -24,6 +24,7 @@
 #include "call.h"
 #include "document.h"
 #include "event.h"
+#include "heap.h"
 #include "item.h"
 #include "location.h"
 #include "order.h"
@@ -85,6 +86,18 @@ static OmsPlan view_plan = {
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
 };
 
+/* The same table for direct access; the key's columns stand first, in the key's order. */
+enum
+{
+	STOCK_TENANT, STOCK_ITEM, STOCK_LOCATION, STOCK_ON_HAND, STOCK_RESERVED, STOCK_SAFETY, STOCK_BACKORDER_LIMIT
+};
+
+static OmsHeap stock_heap = {
+	.relation = "stock",
+	.column_count = 7,
+	.columns = {"tenant_id", "item_id", "location_id", "on_hand", "reserved", "safety", "backorder_limit"}
+};
+
 static int
 compare_rows(const void *left, const void *right)
 {
@@ -118,6 +131,56 @@ oms_stock_merge(StockRow *rows, int count)
 	return kept;
 }
 
+static int32
+heap_value(HeapTuple tuple, TupleDesc descriptor, int column)
+{
+	bool		isnull;
+
+	return DatumGetInt32(heap_getattr(tuple, stock_heap.attributes[column], descriptor, &isnull));
+}
+
+static void
+lock_directly(StockRow *rows, int count)
+{
+	OmsHeapWork work;
+
+	oms_heap_begin(&work, &stock_heap, false);
+	for (int i = 0; i < count; i++)
+	{
+		StockRow   *row = &rows[i];
+		Datum		keys[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(row->item_id), Int64GetDatum(row->location_id)};
+
+		row->tuple = oms_heap_lock(&work, keys, 3);
+		row->found = row->tuple != NULL;
+		if (!row->found)
+			continue;
+		row->on_hand = heap_value(row->tuple, work.slot->tts_tupleDescriptor, STOCK_ON_HAND);
+		row->reserved = heap_value(row->tuple, work.slot->tts_tupleDescriptor, STOCK_RESERVED);
+		row->safety = heap_value(row->tuple, work.slot->tts_tupleDescriptor, STOCK_SAFETY);
+		row->backorder_limit = heap_value(row->tuple, work.slot->tts_tupleDescriptor, STOCK_BACKORDER_LIMIT);
+	}
+	oms_heap_end(&work);
+}
+
+static void
+apply_directly(StockRow *rows, int count)
+{
+	static const bool replace[7] = {[STOCK_ON_HAND] = true,[STOCK_RESERVED] = true};
+	OmsHeapWork work;
+
+	oms_heap_begin(&work, &stock_heap, true);
+	for (int i = 0; i < count; i++)
+	{
+		StockRow   *row = &rows[i];
+		Datum		values[7] = {0};
+
+		values[STOCK_ON_HAND] = Int32GetDatum(row->on_hand + row->on_hand_delta);
+		values[STOCK_RESERVED] = Int32GetDatum(row->reserved + row->reserved_delta);
+		oms_heap_update(&work, row->tuple, values, replace);
+	}
+	oms_heap_end(&work);
+}
+
 static void
 read_locked(TupleTableSlot *slot, void *state)
 {
@@ -147,6 +210,12 @@ oms_stock_lock(StockRow *rows, int count)
 		locations[i] = rows[i].location_id;
 		rows[i].found = false;
 		rows[i].on_hand = rows[i].reserved = rows[i].safety = rows[i].backorder_limit = 0;
+		rows[i].tuple = NULL;
+	}
+	if (oms_heap_is_plain(&stock_heap))
+	{
+		lock_directly(rows, count);
+		return;
 	}
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = oms_array_int64(items, count);
@@ -165,6 +234,11 @@ oms_stock_apply(StockRow *rows, int count)
 	Datum		values[4];
 	uint64		written;
 
+	if (count > 0 && rows[0].tuple != NULL && oms_heap_is_plain(&stock_heap))
+	{
+		apply_directly(rows, count);
+		return;
+	}
 	for (int i = 0; i < count; i++)
 	{
 		Assert(rows[i].found);
@@ -257,10 +331,9 @@ oms_stock_change(StockRow *rows, int count, const char *type,
 	oms_stock_record(ledger, count, type, reason, reference);
 }
 
-static void
-read_view(TupleTableSlot *slot, void *state)
+static StockRow *
+add_to_view(StockView *view)
 {
-	StockView  *view = state;
 	StockRow   *row;
 
 	if (view->count == view->capacity)
@@ -271,6 +344,14 @@ read_view(TupleTableSlot *slot, void *state)
 	row = &view->rows[view->count++];
 	memset(row, 0, sizeof(*row));
 	row->found = true;
+	return row;
+}
+
+static void
+read_view(TupleTableSlot *slot, void *state)
+{
+	StockRow   *row = add_to_view(state);
+
 	row->item_id = oms_slot_int64(slot, 1);
 	row->location_id = oms_slot_int64(slot, 2);
 	row->on_hand = oms_slot_int32(slot, 3);
@@ -279,7 +360,49 @@ read_view(TupleTableSlot *slot, void *state)
 	row->backorder_limit = oms_slot_int32(slot, 6);
 }
 
-/* Reads the counters of some items without locking them. */
+static void
+read_view_directly(TupleTableSlot *slot, void *state)
+{
+	StockRow   *row = add_to_view(state);
+
+	row->item_id = oms_slot_int64(slot, stock_heap.attributes[STOCK_ITEM]);
+	row->location_id = oms_slot_int64(slot, stock_heap.attributes[STOCK_LOCATION]);
+	row->on_hand = oms_slot_int32(slot, stock_heap.attributes[STOCK_ON_HAND]);
+	row->reserved = oms_slot_int32(slot, stock_heap.attributes[STOCK_RESERVED]);
+	row->safety = oms_slot_int32(slot, stock_heap.attributes[STOCK_SAFETY]);
+	row->backorder_limit = oms_slot_int32(slot, stock_heap.attributes[STOCK_BACKORDER_LIMIT]);
+}
+
+static int
+compare_ids(const void *left, const void *right)
+{
+	int64		a = *(const int64 *) left;
+	int64		b = *(const int64 *) right;
+
+	return a < b ? -1 : a > b;
+}
+
+/* One index scan per item, items in order: the rows come sorted. */
+static void
+view_directly(StockView *view, const int64 *item_ids, int count)
+{
+	int64	   *sorted = palloc(sizeof(int64) * Max(1, count));
+	OmsHeapWork work;
+
+	memcpy(sorted, item_ids, sizeof(int64) * count);
+	qsort(sorted, count, sizeof(int64), compare_ids);
+	oms_heap_begin(&work, &stock_heap, false);
+	for (int i = 0; i < count; i++)
+	{
+		Datum		keys[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(sorted[i])};
+
+		if (i == 0 || sorted[i] != sorted[i - 1])
+			oms_heap_scan(&work, keys, 2, read_view_directly, view);
+	}
+	oms_heap_end(&work);
+}
+
+/* Reads the counters of some items without locking them, sorted by item and location. */
 StockView *
 oms_stock_view(const int64 *item_ids, int count)
 {
@@ -288,6 +411,11 @@ oms_stock_view(const int64 *item_ids, int count)
 
 	view->capacity = 64;
 	view->rows = palloc(sizeof(StockRow) * view->capacity);
+	if (oms_heap_is_plain(&stock_heap))
+	{
+		view_directly(view, item_ids, count);
+		return view;
+	}
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = oms_array_int64(item_ids, count);
 	(void) oms_execute_each(&view_plan, values, NULL, read_view, view);

@@ -7,6 +7,7 @@
 
 #include "oms.h"
 
+#include "access/htup.h"
 #include "storage/itemptr.h"
 
 #include "channel.h"
@@ -25,6 +26,7 @@ typedef struct StockRow
 	int32		safety;
 	int32		backorder_limit;
 	ItemPointerData tid;
+	HeapTuple	tuple;			/* the locked version, with direct access */
 } StockRow;
 
 extern int	oms_stock_merge(StockRow *rows, int count);

@@ -1,0 +1,421 @@
+/*
+ * heap.c
+ *	  Rows read and written without a statement: the hot path of placing.
+ *
+ * Everything else goes through kept plans (relation.c).  Placing an order
+ * writes a dozen rows in half a dozen tables, and a profile showed more than
+ * half of its time in starting and ending executor runs and in reading the
+ * tables' CHECK constraints again for each.  The same rows written here cost
+ * less than half.
+ *
+ * What a statement would do is kept: CHECK and NOT NULL constraints, indexes,
+ * row triggers, column defaults, the waits and the errors of concurrent
+ * updates at each isolation level.  A table that needs more than that
+ * (statement triggers, rules, generated columns, partitions, row security
+ * forced on its owner) is not plain, and its caller uses the statement.
+ *
+ * CHECK constraints are compiled once per backend and handed to the server's
+ * own ExecConstraints, which would otherwise parse them in every call.
+ */
+#include "oms.h"
+
+#include "access/genam.h"
+#include "access/relscan.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "optimizer/optimizer.h"
+#include "nodes/makefuncs.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "heap.h"
+
+/* The tables in use, so that a change of their definition can be noticed. */
+static OmsHeap *known[16];
+static int	known_count = 0;
+
+static void
+relation_changed(Datum argument, Oid relid)
+{
+	for (int i = 0; i < known_count; i++)
+		if (relid == InvalidOid || known[i]->relid == relid)
+			known[i]->valid = false;
+}
+
+void
+oms_heap_init(void)
+{
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+}
+
+static void
+remember(OmsHeap *heap)
+{
+	for (int i = 0; i < known_count; i++)
+		if (known[i] == heap)
+			return;
+	if (known_count == lengthof(known))
+		elog(ERROR, "more tables with direct access than known[] holds");
+	known[known_count++] = heap;
+}
+
+/* Whether writing rows directly leaves nothing out that a statement would do. */
+static bool
+definition_is_plain(Relation relation)
+{
+	TriggerDesc *triggers = relation->trigdesc;
+	TupleConstr *constraints = RelationGetDescr(relation)->constr;
+
+	if (relation->rd_rel->relkind != RELKIND_RELATION || relation->rd_rel->relispartition ||
+		relation->rd_rel->relhasrules || relation->rd_rel->relforcerowsecurity ||
+		!OidIsValid(RelationGetPrimaryKeyIndex(relation)))
+		return false;
+	if (constraints && constraints->has_generated_stored)
+		return false;
+	return triggers == NULL ||
+		!(triggers->trig_insert_before_statement || triggers->trig_insert_after_statement ||
+		  triggers->trig_update_before_statement || triggers->trig_update_after_statement ||
+		  triggers->trig_insert_new_table || triggers->trig_update_new_table ||
+		  triggers->trig_update_old_table);
+}
+
+/* The CHECK constraints as the executor wants them, in a context that lasts. */
+static void
+compile_checks(OmsHeap *heap, Relation relation)
+{
+	TupleConstr *constraints = RelationGetDescr(relation)->constr;
+	int			count = constraints ? constraints->num_check : 0;
+
+	heap->checks = NULL;
+	if (count == 0)
+		return;
+	heap->checks = palloc0(sizeof(ExprState *) * count);
+	for (int i = 0; i < count; i++)
+	{
+		Expr	   *expression = stringToNode(constraints->check[i].ccbin);
+
+		heap->checks[i] = ExecInitExpr(expression_planner(expression), NULL);
+	}
+}
+
+static bool
+is_set_by_code(const OmsHeap *heap, AttrNumber attribute)
+{
+	for (int i = 0; i < heap->column_count; i++)
+		if (heap->attributes[i] == attribute)
+			return true;
+	return false;
+}
+
+/* The defaults of the columns that the code does not set. */
+static void
+compile_defaults(OmsHeap *heap, Relation relation)
+{
+	TupleDesc	descriptor = RelationGetDescr(relation);
+
+	heap->default_count = 0;
+	heap->default_attributes = palloc(sizeof(AttrNumber) * descriptor->natts);
+	heap->defaults = palloc(sizeof(ExprState *) * descriptor->natts);
+	for (int i = 0; i < descriptor->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(descriptor, i);
+		Expr	   *expression;
+
+		if (attribute->attisdropped || is_set_by_code(heap, attribute->attnum))
+			continue;
+		expression = (Expr *) build_column_default(relation, attribute->attnum);
+		if (expression == NULL)
+			continue;
+		heap->default_attributes[heap->default_count] = attribute->attnum;
+		heap->defaults[heap->default_count++] = ExecInitExpr(expression_planner(expression), NULL);
+	}
+}
+
+/* Fills what this backend keeps of a table. */
+static void
+describe(OmsHeap *heap)
+{
+	MemoryContext old;
+	Relation	relation;
+
+	if (heap->context == NULL)
+		heap->context = AllocSetContextCreate(TopMemoryContext, "oms table", ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(heap->context);
+	heap->relid = get_relname_relid(heap->relation, get_namespace_oid("oms", false));
+	remember(heap);
+	relation = table_open(heap->relid, AccessShareLock);
+
+	/* Valid before it is filled: a change that arrives meanwhile must count. */
+	heap->valid = true;
+	heap->plain = definition_is_plain(relation);
+	heap->index = RelationGetPrimaryKeyIndex(relation);
+	for (int i = 0; i < heap->column_count; i++)
+	{
+		heap->attributes[i] = get_attnum(heap->relid, heap->columns[i]);
+		if (heap->attributes[i] == InvalidAttrNumber)
+			elog(ERROR, "table \"%s\" has no column \"%s\"", heap->relation, heap->columns[i]);
+	}
+	old = MemoryContextSwitchTo(heap->context);
+	compile_checks(heap, relation);
+	compile_defaults(heap, relation);
+	MemoryContextSwitchTo(old);
+	table_close(relation, AccessShareLock);
+}
+
+/*
+ * Whether rows of the table may be read and written here.  Where they may not,
+ * the caller runs its statement.
+ */
+bool
+oms_heap_is_plain(OmsHeap *heap)
+{
+	if (!heap->valid)
+		describe(heap);
+	return heap->plain;
+}
+
+/* The executor's state for writing one table; its triggers ask for the range table. */
+static void
+begin_write(OmsHeapWork *work)
+{
+	RangeTblEntry *entry = makeNode(RangeTblEntry);
+
+	entry->rtekind = RTE_RELATION;
+	entry->relid = work->heap->relid;
+	entry->relkind = RELKIND_RELATION;
+	entry->rellockmode = RowExclusiveLock;
+	work->estate = CreateExecutorState();
+	ExecInitRangeTable(work->estate, list_make1(entry));
+	work->estate->es_snapshot = work->snapshot;
+	work->estate->es_output_cid = GetCurrentCommandId(true);
+	work->result = makeNode(ResultRelInfo);
+	InitResultRelInfo(work->result, work->relation, 1, NULL, 0);
+	work->result->ri_ConstraintExprs = work->heap->checks;
+	ExecOpenIndices(work->result, false);
+	work->has_triggers = work->relation->trigdesc != NULL;
+	if (work->has_triggers)
+		AfterTriggerBeginQuery();
+}
+
+/* Opens a plain table. */
+void
+oms_heap_begin(OmsHeapWork *work, OmsHeap *heap, bool for_write)
+{
+	memset(work, 0, sizeof(*work));
+	work->heap = heap;
+	work->relation = table_open(heap->relid, for_write ? RowExclusiveLock : AccessShareLock);
+
+	/* The lock may have let a change of definition in. */
+	if (!oms_heap_is_plain(heap))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_CONCURRENT),
+				 errmsg("table \"%s\" was changed while the call began", heap->relation),
+				 errhint("Repeat the transaction.")));
+	work->slot = table_slot_create(work->relation, NULL);
+	if (!oms_read_only)
+		CommandCounterIncrement();
+	work->snapshot = RegisterSnapshot(oms_read_only ? GetActiveSnapshot() : GetTransactionSnapshot());
+	if (!for_write)
+		return;
+	PushActiveSnapshot(work->snapshot);
+	begin_write(work);
+}
+
+void
+oms_heap_end(OmsHeapWork *work)
+{
+	if (work->estate)
+	{
+		if (work->has_triggers)
+			AfterTriggerEndQuery(work->estate);
+		ExecResetTupleTable(work->estate->es_tupleTable, false);
+		ExecCloseIndices(work->result);
+		PopActiveSnapshot();
+	}
+	ExecDropSingleTupleTableSlot(work->slot);
+	UnregisterSnapshot(work->snapshot);
+	if (work->estate)
+		FreeExecutorState(work->estate);
+	table_close(work->relation, NoLock);
+}
+
+/* A column that the code does not set gets the default of the table. */
+static void
+fill_defaults(OmsHeapWork *work)
+{
+	OmsHeap    *heap = work->heap;
+
+	for (int i = 0; i < RelationGetDescr(work->relation)->natts; i++)
+	{
+		work->slot->tts_values[i] = (Datum) 0;
+		work->slot->tts_isnull[i] = true;
+	}
+	for (int i = 0; i < heap->default_count; i++)
+	{
+		int			column = heap->default_attributes[i] - 1;
+
+		work->slot->tts_values[column] = ExecEvalExpr(heap->defaults[i], GetPerTupleExprContext(work->estate),
+													  &work->slot->tts_isnull[column]);
+	}
+}
+
+/* Inserts one row: values and nulls of the heap's columns. */
+void
+oms_heap_insert(OmsHeapWork *work, const Datum *values, const bool *nulls)
+{
+	ExecClearTuple(work->slot);
+	fill_defaults(work);
+	for (int i = 0; i < work->heap->column_count; i++)
+	{
+		work->slot->tts_values[work->heap->attributes[i] - 1] = values[i];
+		work->slot->tts_isnull[work->heap->attributes[i] - 1] = nulls != NULL && nulls[i];
+	}
+	ExecStoreVirtualTuple(work->slot);
+	ExecSimpleRelationInsert(work->result, work->estate, work->slot);
+	ResetPerTupleExprContext(work->estate);
+}
+
+/* One row of a table; nulls as a statement takes them: 'n' or ' '. */
+void
+oms_heap_insert_one(OmsHeap *heap, const Datum *values, const char *nulls)
+{
+	OmsHeapWork work;
+	bool		is_null[OMS_HEAP_COLUMNS_MAX];
+
+	for (int i = 0; i < heap->column_count; i++)
+		is_null[i] = nulls[i] == 'n';
+	oms_heap_begin(&work, heap, true);
+	oms_heap_insert(&work, values, is_null);
+	oms_heap_end(&work);
+}
+
+static IndexScanDesc
+begin_scan(OmsHeapWork *work, Relation index, const Datum *keys, int key_count)
+{
+	IndexScanDesc scan = index_beginscan(work->relation, index, work->snapshot, key_count, 0);
+	ScanKeyData scan_keys[4];
+
+	Assert(key_count <= lengthof(scan_keys));
+	for (int i = 0; i < key_count; i++)
+	{
+		Oid			type = TupleDescAttr(RelationGetDescr(index), i)->atttypid;
+		RegProcedure equal = get_opcode(get_opfamily_member(index->rd_opfamily[i], type, type,
+															BTEqualStrategyNumber));
+
+		ScanKeyInit(&scan_keys[i], i + 1, BTEqualStrategyNumber, equal, keys[i]);
+	}
+	index_rescan(scan, scan_keys, key_count, NULL, 0);
+	return scan;
+}
+
+/* Calls back for each visible row whose primary key begins with the keys. */
+void
+oms_heap_scan(OmsHeapWork *work, const Datum *keys, int key_count,
+			  void (*callback) (TupleTableSlot *slot, void *state), void *state)
+{
+	Relation	index = index_open(work->heap->index, AccessShareLock);
+	IndexScanDesc scan = begin_scan(work, index, keys, key_count);
+
+	while (index_getnext_slot(scan, ForwardScanDirection, work->slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(work->slot);
+		callback(work->slot, state);
+	}
+	index_endscan(scan);
+	index_close(index, AccessShareLock);
+}
+
+static void
+refuse_concurrent_update(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent update")));
+}
+
+/*
+ * Locks the row with the given primary key FOR NO KEY UPDATE and returns its
+ * newest version; NULL where there is none.  Waits as SELECT ... FOR NO KEY
+ * UPDATE would, and fails as it would when the isolation level forbids to see
+ * what another transaction made of the row.
+ */
+HeapTuple
+oms_heap_lock(OmsHeapWork *work, const Datum *keys, int key_count)
+{
+	Relation	index = index_open(work->heap->index, AccessShareLock);
+	IndexScanDesc scan = begin_scan(work, index, keys, key_count);
+	HeapTuple	row = NULL;
+
+	if (index_getnext_slot(scan, ForwardScanDirection, work->slot))
+	{
+		TM_FailureData failure;
+		uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+		ItemPointerData place = work->slot->tts_tid;
+
+		if (!IsolationUsesXactSnapshot())
+			flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+		switch (table_tuple_lock(work->relation, &place, work->snapshot, work->slot,
+								 GetCurrentCommandId(true), LockTupleNoKeyExclusive, LockWaitBlock,
+								 flags, &failure))
+		{
+			case TM_Ok:
+				row = ExecCopySlotHeapTuple(work->slot);
+				row->t_self = work->slot->tts_tid;
+				break;
+			case TM_Updated:
+				refuse_concurrent_update();
+				break;
+			case TM_Deleted:
+				if (IsolationUsesXactSnapshot())
+					refuse_concurrent_update();
+				break;
+			default:
+				elog(ERROR, "row of table \"%s\" was changed by the command that locks it", work->heap->relation);
+		}
+	}
+	ExecClearTuple(work->slot);
+	index_endscan(scan);
+	index_close(index, AccessShareLock);
+	return row;
+}
+
+/* Writes a new version of a row that oms_heap_lock returned. */
+void
+oms_heap_update(OmsHeapWork *work, HeapTuple old, const Datum *values, const bool *replace)
+{
+	TupleTableSlot *old_slot = MakeSingleTupleTableSlot(RelationGetDescr(work->relation), &TTSOpsHeapTuple);
+	RangeTblEntry *entry = exec_rt_fetch(1, work->estate);
+	EPQState	recheck;
+
+	ExecStoreHeapTuple(old, old_slot, false);
+	old_slot->tts_tid = old->t_self;
+	slot_getallattrs(old_slot);
+	ExecClearTuple(work->slot);
+	memcpy(work->slot->tts_values, old_slot->tts_values, sizeof(Datum) * old_slot->tts_nvalid);
+	memcpy(work->slot->tts_isnull, old_slot->tts_isnull, sizeof(bool) * old_slot->tts_nvalid);
+	for (int i = 0; i < work->heap->column_count; i++)
+		if (replace[i])
+		{
+			work->slot->tts_values[work->heap->attributes[i] - 1] = values[i];
+			entry->updatedCols = bms_add_member(entry->updatedCols, work->heap->attributes[i] -
+												FirstLowInvalidHeapAttributeNumber);
+		}
+	ExecStoreVirtualTuple(work->slot);
+	EvalPlanQualInit(&recheck, work->estate, NULL, NIL, -1);
+	ExecSimpleRelationUpdate(work->result, work->estate, &recheck, old_slot, work->slot);
+	EvalPlanQualEnd(&recheck);
+	ExecDropSingleTupleTableSlot(old_slot);
+	ResetPerTupleExprContext(work->estate);
+}
