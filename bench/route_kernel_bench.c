@@ -1,4 +1,5 @@
 /* sources: src/route_kernel.c */
+/* libs: -lm */
 /*
  * route_kernel_bench.c
  *	  Time of the exact router by number of lines and locations.

@@ -381,6 +381,17 @@ location_fixed(const RouteProblem *problem, int32_t location)
 		+ (problem->late_cost == NULL ? 0 : problem->late_cost[location]);
 }
 
+/*
+ * Does rank prefer location to other?  Choices among equals go by it from the
+ * first step on, so that the input's order does not matter.
+ */
+static bool
+rank_before(const RouteProblem *problem, int32_t location, int32_t other)
+{
+	return other >= 0 && problem->rank != NULL &&
+		problem->rank[location] < problem->rank[other];
+}
+
 static int64_t
 late_price(const RouteProblem *problem, int32_t days)
 {
@@ -670,7 +681,9 @@ line_cheapest(const Scan *scan, Line *line)
 			continue;
 		alone = entry->cost * line->demand
 			+ package_price(scan, entry->location, line->weight * line->demand);
-		if (alone < full)
+		if (alone < full ||
+			(alone == full &&
+			 rank_before(scan->problem, entry->location, line->full_location)))
 		{
 			full = alone;
 			line->full_location = entry->location;
@@ -862,7 +875,8 @@ scan_most_saving(Scan *scan, const int64_t *now)
 		if (scan->gain[i] == 0)
 			continue;
 		added = package_price(scan, i, 0) - scan->gain[i];
-		if (added < least)
+		if (added < least ||
+			(added == least && rank_before(scan->problem, i, opened)))
 		{
 			least = added;
 			opened = i;
@@ -4199,9 +4213,10 @@ ranking_range(Ranking *r, RouteTermKind kind)
 			cost += 2 * most * problem->quantity[l];
 		units += line_whole(problem, l) ? 1 : problem->quantity[l];
 	}
+	/* not the limits found on the way: factors must stay comparable */
 	places = Min(places, units);
-	if (r->packages_max > 0)
-		places = Min(places, r->packages_max);
+	if (problem->packages_max > 0)
+		places = Min(places, problem->packages_max);
 	switch (kind)
 	{
 		case ROUTE_TERM_PACKAGES:
@@ -4238,7 +4253,7 @@ ranking_range(Ranking *r, RouteTermKind kind)
 		r->overflow = true;
 		return 0;
 	}
-	return cost + place_max * places;
+	return place_max * places + (kind == ROUTE_TERM_COST ? cost : 0);
 }
 
 /* Factor of each active term, the last one counting 1. */
@@ -4994,10 +5009,12 @@ route_verify(const RouteProblem *problem, const RouteControl *control,
 		return found;
 	if (!verify_claims(result))
 		return ROUTE_VERIFY_BAD_BOUND;
-	if (result->level_count > 0 &&
-		result->dual_bound > certificate_bound(problem, &arena, result))
-		return ROUTE_VERIFY_BAD_BOUND;
-	return result->proof == ROUTE_PROOF_DUAL && result->level_count > 0
+	if (result->level_count > 0 || result->proof == ROUTE_PROOF_DUAL)
+	{
+		if (result->dual_bound > certificate_bound(problem, &arena, result))
+			return ROUTE_VERIFY_BAD_BOUND;
+	}
+	return result->proof == ROUTE_PROOF_DUAL
 		? ROUTE_VERIFY_OK : ROUTE_VERIFY_PLAN_ONLY;
 }
 

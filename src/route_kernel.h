@@ -292,8 +292,12 @@ extern RouteStatus route_runner_up(const RouteProblem *problem,
  *	 - any order of terms without tolerance;
  *	 - a tolerance on packages or days late, anywhere in the list;
  *	 - a tolerance on one other term when only packages and days late follow.
- * Any other list gives ROUTE_UNSUPPORTED.  Equal plans go to the lower cost.
- * distance is by location, not negative, and needed for its term only.
+ * Any other list gives ROUTE_UNSUPPORTED.  The last term's tolerance counts
+ * for nothing, since no term follows it.  Plans equal in all terms go to the
+ * lower cost, unless a term other than cost, packages and days late has a
+ * tolerance.  distance is by location, not negative, and needed for its term
+ * only.  The amounts of all terms together must stay below ROUTE_AMOUNT_MAX
+ * when each counts more than all that follow; otherwise ROUTE_BAD_INPUT.
  */
 extern RouteStatus route_solve_lexicographic(const RouteProblem *problem,
 											 const RouteControl *control,
