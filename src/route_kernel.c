@@ -47,6 +47,8 @@
 
 /* Rounds of dual adjustment and of local search at a root. */
 #define FIRST_PLAN_ROUNDS	6
+#define PRICE_ROUNDS		8
+#define PRICE_LOCATIONS		8
 #define ADJUST_ROUNDS		4
 #define IMPROVE_TRIALS		400
 
@@ -109,6 +111,7 @@ typedef struct Scan
 	int64_t    *room;			/* by location: demand it could serve */
 	int64_t    *slack;			/* by location: package less prices */
 	int64_t    *gain;			/* by location: saved by opening it */
+	int64_t    *package;		/* by location: its lightest package */
 } Scan;
 
 typedef enum State
@@ -753,7 +756,7 @@ scan_prices(Scan *scan)
 
 	for (i = 0; i < m; i++)
 	{
-		scan->slack[i] = package_price(scan, i, 0);
+		scan->package[i] = scan->slack[i] = package_price(scan, i, 0);
 		part[i] = scan->room[i] <= 1 ? scan->slack[i]
 			: scan->slack[i] / scan->room[i];
 	}
@@ -777,6 +780,97 @@ scan_prices(Scan *scan)
 		}
 		scan->price[l] = price;
 		scan->bound += price * line->demand;
+	}
+}
+
+/*
+ * Drop the entries of locations that the prices exclude, and count again what
+ * the others could serve.  Raising prices later adds at least as much to the
+ * bound as it takes from any slack, so what is excluded now stays excluded.
+ */
+static void
+scan_drop_entries(Scan *scan)
+{
+	int32_t		l;
+
+	memset(scan->room, 0,
+		   sizeof(int64_t) * (size_t) scan->problem->location_count);
+	for (l = 0; l < scan->problem->line_count; l++)
+	{
+		Line	   *line = &scan->lines[l];
+		Entry	   *kept = line->entries;
+		int32_t		e;
+
+		for (e = 0; e < line->entry_count; e++)
+		{
+			Entry		entry = line->entries[e];
+
+			if (scan->bound + scan->slack[entry.location] > scan->best)
+				continue;
+			scan->room[entry.location] += entry.room;
+			*kept++ = entry;
+		}
+		line->entry_count = (int32_t) (kept - line->entries);
+	}
+}
+
+/*
+ * One more round of prices: each location offers its slack in equal parts to
+ * what it could serve, and each line rises as far as all offers allow.
+ */
+static void
+scan_raise_prices(Scan *scan)
+{
+	int64_t    *part = scan->gain;
+	int32_t		i;
+	int32_t		l;
+
+	for (i = 0; i < scan->problem->location_count; i++)
+		if (scan->room[i] > 0)
+			part[i] = scan->room[i] == 1 ? scan->slack[i]
+				: scan->slack[i] / scan->room[i];
+	for (l = 0; l < scan->problem->line_count; l++)
+	{
+		const Line *line = &scan->lines[l];
+		int64_t		old = scan->price[l];
+		int64_t		price = line->must ? scan->ceiling / line->demand
+			: line->penalty;
+		int32_t		e;
+
+		for (e = 0; e < line->entry_count; e++)
+		{
+			const Entry *entry = &line->entries[e];
+
+			price = Min(price, Max(old, entry->cost) + part[entry->location]);
+		}
+		if (price <= old)
+			continue;
+		for (e = 0; e < line->entry_count; e++)
+		{
+			const Entry *entry = &line->entries[e];
+			int64_t		paid = price - Max(old, entry->cost);
+
+			scan->slack[entry->location] -= Max(paid, 0) * entry->room;
+		}
+		scan->price[l] = price;
+		scan->bound += (price - old) * line->demand;
+	}
+}
+
+/* Raise prices as long as that still moves the bound. */
+static void
+scan_more_prices(Scan *scan)
+{
+	int32_t		round;
+
+	for (round = 0; round < PRICE_ROUNDS && scan->bound < scan->best; round++)
+	{
+		int64_t		before = scan->bound;
+
+		scan_drop_entries(scan);
+		scan_raise_prices(scan);
+		if (scan->bound - before < (scan->best - before) / 16)
+			break;
 	}
 }
 
@@ -874,7 +968,7 @@ scan_most_saving(Scan *scan, const int64_t *now)
 
 		if (scan->gain[i] == 0)
 			continue;
-		added = package_price(scan, i, 0) - scan->gain[i];
+		added = scan->package[i] - scan->gain[i];
 		if (added < least ||
 			(added == least && rank_before(scan->problem, i, opened)))
 		{
@@ -967,6 +1061,7 @@ scan_problem(Scan *scan)
 	scan->room = TAKE_ZEROED(arena, int64_t, m);
 	scan->slack = TAKE(arena, int64_t, m);
 	scan->gain = TAKE(arena, int64_t, m);
+	scan->package = TAKE(arena, int64_t, m);
 	entries = TAKE(arena, Entry, (size_t) n * m + 1);
 	if (arena->failed)
 		return ROUTE_OUT_OF_MEMORY;
@@ -1017,6 +1112,8 @@ scan_bounds(Scan *scan, const RouteControl *control)
 		scan->best = Min(scan->best, control->cost_below);
 	scan_prices(scan);
 	scan_first_plan(scan, now, kept);
+	if (scan->problem->location_count >= PRICE_LOCATIONS)
+		scan_more_prices(scan);
 	return true;
 }
 
