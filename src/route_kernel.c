@@ -112,6 +112,8 @@ typedef struct Scan
 	int64_t    *slack;			/* by location: package less prices */
 	int64_t    *gain;			/* by location: saved by opening it */
 	int64_t    *package;		/* by location: its lightest package */
+	int32_t    *survivors;		/* what the prices do not exclude */
+	int32_t		survivor_count;
 } Scan;
 
 typedef enum State
@@ -319,9 +321,11 @@ entry_sort(Entry *entries, int32_t count)
 {
 	static const int32_t gaps[] = {64000, 28400, 12600, 5600, 2500, 1100,
 	510, 224, 98, 57, 23, 10, 4, 1};
-	size_t		g;
+	size_t		g = 0;
 
-	for (g = 0; g < sizeof(gaps) / sizeof(gaps[0]); g++)
+	while (g < sizeof(gaps) / sizeof(gaps[0]) - 1 && gaps[g] * 2 > count)
+		g++;
+	for (; g < sizeof(gaps) / sizeof(gaps[0]); g++)
 	{
 		int32_t		gap = gaps[g];
 		int32_t		i;
@@ -575,40 +579,67 @@ scan_line(Scan *scan, int32_t l)
 		+ (size_t) l * problem->location_count;
 	int32_t		need = line->whole ? line->quantity : 1;
 	int64_t		unit_max = ROUTE_AMOUNT_MAX / line->quantity;
+	int64_t		worth = line->must ? unit_max : line_penalty(problem, l);
 	Entry	   *next = line->entries;
+	int32_t		negative = 0;
+	bool		outside = false;
 	int32_t		i;
 
+	/*
+	 * Presence of stock is as good as random, so this counts instead of
+	 * branching; it writes one entry too many at most.
+	 */
 	for (i = 0; i < problem->location_count; i++)
 	{
-		int64_t		cost;
+		int64_t		cost = unit_cost[i];
+		bool		enough = stock[i] >= need;
+		bool		beyond = cost > unit_max || cost < -unit_max;
 
-		if (stock[i] < need)
-		{
-			if (stock[i] < 0)
-				return false;
-			continue;
-		}
-		cost = unit_cost[i];
-		if (cost > unit_max || cost < -unit_max)
-			return false;
-		next->cost = line->whole ? cost * line->quantity : cost;
+		negative |= stock[i];
+		outside |= beyond & (stock[i] > 0);
+		next->cost = cost;
 		next->location = i;
-		next->room = line->whole ? 1 : Min(stock[i], line->quantity);
-		if (!line->must && next->cost > line->penalty)
-			continue;
-		if (scan->stepped)
-		{
-			const RouteTariff *tariff = location_tariff(problem, i);
-
-			if (tariff != NULL)
-				next->room = weight_room(tariff, line->weight, next->room);
-			if (next->room == 0)
-				continue;
-		}
-		next++;
+		next->room = stock[i];
+		next += enough & (cost <= worth);
 	}
 	line->entry_count = (int32_t) (next - line->entries);
-	return true;
+	return negative >= 0 && !outside;
+}
+
+/* Turn stock and costs into room and costs per unit of demand. */
+static void
+line_scale_entries(Line *line)
+{
+	int32_t		e;
+
+	for (e = 0; e < line->entry_count; e++)
+	{
+		Entry	   *entry = &line->entries[e];
+
+		entry->room = line->whole ? 1 : Min(entry->room, line->quantity);
+		if (line->whole)
+			entry->cost *= line->quantity;
+	}
+}
+
+/* Keep only what fits into a package. */
+static void
+line_fit_entries(const RouteProblem *problem, Line *line)
+{
+	Entry	   *kept = line->entries;
+	int32_t		e;
+
+	for (e = 0; e < line->entry_count; e++)
+	{
+		Entry		entry = line->entries[e];
+		const RouteTariff *tariff = location_tariff(problem, entry.location);
+
+		if (tariff != NULL)
+			entry.room = weight_room(tariff, line->weight, entry.room);
+		if (entry.room > 0)
+			*kept++ = entry;
+	}
+	line->entry_count = (int32_t) (kept - line->entries);
 }
 
 /*
@@ -651,18 +682,40 @@ line_begin(Scan *scan, int32_t l)
 	scan->any_must |= line->must;
 }
 
+/* Price of the lightest package of every location. */
+static void
+scan_packages(Scan *scan)
+{
+	const RouteProblem *problem = scan->problem;
+	int32_t		m = problem->location_count;
+	int32_t		i;
+
+	memcpy(scan->package, problem->fixed_cost, sizeof(int64_t) * (size_t) m);
+	if (problem->late_cost != NULL)
+		for (i = 0; i < m; i++)
+			scan->package[i] += problem->late_cost[i];
+	for (i = 0; scan->stepped && i < m; i++)
+	{
+		const RouteTariff *tariff = location_tariff(problem, i);
+
+		if (tariff != NULL)
+			scan->package[i] += tariff->cost[0];
+	}
+}
+
 /* Price of a package of this weight, which the caller knows to fit. */
 static int64_t
 package_price(const Scan *scan, int32_t location, int64_t weight)
 {
-	int64_t		price = location_fixed(scan->problem, location);
+	int64_t		price = scan->package[location];
 
 	if (scan->stepped)
 	{
 		const RouteTariff *tariff = location_tariff(scan->problem, location);
 
 		if (tariff != NULL)
-			price += tariff->cost[tariff_step(tariff, weight)];
+			price += tariff->cost[tariff_step(tariff, weight)]
+				- tariff->cost[0];
 	}
 	return price;
 }
@@ -711,7 +764,7 @@ scan_ceiling(const Scan *scan)
 	int32_t		i;
 
 	for (i = 0; i < problem->location_count; i++)
-		package_max = Max(package_max, location_fixed(problem, i));
+		package_max = Max(package_max, scan->package[i]);
 	for (i = 0; i < problem->tariff_count; i++)
 		tariff_max = Max(tariff_max, problem->tariffs[i].cost
 						 [problem->tariffs[i].step_count - 1]);
@@ -756,7 +809,7 @@ scan_prices(Scan *scan)
 
 	for (i = 0; i < m; i++)
 	{
-		scan->package[i] = scan->slack[i] = package_price(scan, i, 0);
+		scan->slack[i] = scan->package[i];
 		part[i] = scan->room[i] <= 1 ? scan->slack[i]
 			: scan->slack[i] / scan->room[i];
 	}
@@ -1080,12 +1133,16 @@ scan_problem(Scan *scan)
 			scan->bad_input = "stock or unit cost";
 			return ROUTE_BAD_INPUT;
 		}
+		line_scale_entries(line);
+		if (scan->stepped)
+			line_fit_entries(problem, line);
 		entries += line->entry_count;
 		if (!line->whole && !scan->stepped)
 			line_make_whole(line);
 		for (e = 0; e < line->entry_count; e++)
 			scan->room[line->entries[e].location] += line->entries[e].room;
 	}
+	scan_packages(scan);
 	scan->ceiling = scan_ceiling(scan);
 	if (scan->ceiling > SCALED_MAX / (4 * n + 8))
 	{
@@ -1093,6 +1150,38 @@ scan_problem(Scan *scan)
 		return ROUTE_BAD_INPUT;
 	}
 	return ROUTE_OPTIMAL;
+}
+
+/* List the locations that can be part of a plan as cheap as the first one. */
+static bool
+scan_survivors(Scan *scan)
+{
+	const RouteProblem *problem = scan->problem;
+	int64_t		most = scan->best - scan->bound;
+	int32_t		count = 0;
+	int32_t		i;
+
+	scan->survivors = TAKE(scan->arena, int32_t, problem->location_count + 1);
+	if (scan->survivors == NULL)
+		return false;
+	for (i = 0; i < problem->location_count; i++)
+	{
+		scan->survivors[count] = i;
+		count += scan->room[i] > 0 && scan->slack[i] <= most;
+	}
+	scan->survivor_count = count;
+	if (problem->late_table == NULL || problem->days_late == NULL)
+		return true;
+	for (i = 0, count = 0; i < scan->survivor_count; i++)
+	{
+		int32_t		location = scan->survivors[i];
+
+		if (scan->slack[location] +
+			late_price(problem, problem->days_late[location]) <= most)
+			scan->survivors[count++] = location;
+	}
+	scan->survivor_count = count;
+	return true;
 }
 
 static bool
@@ -1114,16 +1203,7 @@ scan_bounds(Scan *scan, const RouteControl *control)
 	scan_first_plan(scan, now, kept);
 	if (scan->problem->location_count >= PRICE_LOCATIONS)
 		scan_more_prices(scan);
-	return true;
-}
-
-/* Can the location be part of a plan as cheap as the first one? */
-static bool
-scan_survives(const Scan *scan, int32_t i)
-{
-	return scan->room[i] > 0 && scan->bound + scan->slack[i]
-		+ late_price(scan->problem, location_days(scan->problem, i))
-		<= scan->best;
+	return scan_survivors(scan);
 }
 
 
@@ -1137,27 +1217,25 @@ static bool
 work_locations(Work *w, const Scan *scan)
 {
 	const RouteProblem *problem = scan->problem;
+	int32_t		count = scan->survivor_count;
 	Entry	   *order;
-	int32_t		count = 0;
 	int32_t		i;
 
-	for (i = 0; i < problem->location_count; i++)
-		if (scan_survives(scan, i))
-			count++;
 	order = TAKE(w->arena, Entry, count);
 	w->origin = TAKE(w->arena, int32_t, count);
 	w->days = TAKE(w->arena, int32_t, count);
 	w->tie = TAKE(w->arena, int64_t, count);
 	if (w->arena->failed)
 		return false;
-	w->m = 0;
-	for (i = 0; i < problem->location_count; i++)
-		if (scan_survives(scan, i))
-		{
-			order[w->m].cost = problem->rank == NULL ? 0 : problem->rank[i];
-			order[w->m].location = i;
-			w->m++;
-		}
+	w->m = count;
+	for (i = 0; i < count; i++)
+	{
+		int32_t		location = scan->survivors[i];
+
+		order[i].cost = problem->rank == NULL ? 0 : problem->rank[location];
+		order[i].location = location;
+		order[i].room = 0;
+	}
 	entry_sort(order, w->m);
 	for (i = 0; i < w->m; i++)
 	{
@@ -3753,12 +3831,7 @@ scan_decides(const Scan *scan)
 			return false;
 		used = scan->plan[i];
 	}
-	if (used < 0)
-		return true;
-	for (i = 0; i < problem->location_count; i++)
-		if (i != used && scan_survives(scan, i))
-			return false;
-	return true;
+	return used < 0 || scan->survivor_count == 1;
 }
 
 /* The answer when the first prices decide. */
