@@ -52,6 +52,9 @@
 #define ADJUST_ROUNDS		4
 #define IMPROVE_TRIALS		400
 
+/* In Scan.room: the location is one of those looked at. */
+#define MARKED				(-1)
+
 #define SCALED_MAX			((int64_t) 1 << 62)
 
 #define Min(a, b)			((a) < (b) ? (a) : (b))
@@ -845,14 +848,15 @@ static void
 scan_drop_entries(Scan *scan)
 {
 	int32_t		l;
+	int32_t		e;
 
-	memset(scan->room, 0,
-		   sizeof(int64_t) * (size_t) scan->problem->location_count);
+	for (l = 0; l < scan->problem->line_count; l++)
+		for (e = 0; e < scan->lines[l].entry_count; e++)
+			scan->room[scan->lines[l].entries[e].location] = 0;
 	for (l = 0; l < scan->problem->line_count; l++)
 	{
 		Line	   *line = &scan->lines[l];
 		Entry	   *kept = line->entries;
-		int32_t		e;
 
 		for (e = 0; e < line->entry_count; e++)
 		{
@@ -875,20 +879,24 @@ static void
 scan_raise_prices(Scan *scan)
 {
 	int64_t    *part = scan->gain;
-	int32_t		i;
 	int32_t		l;
+	int32_t		e;
 
-	for (i = 0; i < scan->problem->location_count; i++)
-		if (scan->room[i] > 0)
+	/* the entries left name few locations, so go by them */
+	for (l = 0; l < scan->problem->line_count; l++)
+		for (e = 0; e < scan->lines[l].entry_count; e++)
+		{
+			int32_t		i = scan->lines[l].entries[e].location;
+
 			part[i] = scan->room[i] == 1 ? scan->slack[i]
 				: scan->slack[i] / scan->room[i];
+		}
 	for (l = 0; l < scan->problem->line_count; l++)
 	{
 		const Line *line = &scan->lines[l];
 		int64_t		old = scan->price[l];
 		int64_t		price = line->must ? scan->ceiling / line->demand
 			: line->penalty;
-		int32_t		e;
 
 		for (e = 0; e < line->entry_count; e++)
 		{
@@ -3810,33 +3818,112 @@ work_finish(Work *w, const Scan *scan, int64_t dual_bound,
 }
 
 /*
- * Do the first prices already prove the first plan?  With more than one
- * package, or a rival as cheap, ties are left to the search.
+ * Cheapest and second cheapest cost of the line among locations that are
+ * marked, with leaving it out as one of them.  Returns where the cheapest is,
+ * -1 for leaving it out.
+ */
+static int32_t
+scan_two_cheapest(const Scan *scan, const Line *line, int64_t *first,
+				  int64_t *second)
+{
+	int32_t		location = -1;
+	int32_t		e;
+
+	*first = line->must ? SCALED_MAX : line->penalty;
+	*second = SCALED_MAX;
+	for (e = 0; e < line->entry_count; e++)
+	{
+		const Entry *entry = &line->entries[e];
+
+		if (scan->room[entry->location] != MARKED || entry->cost >= *second)
+			continue;
+		if (entry->cost < *first)
+		{
+			*second = *first;
+			*first = entry->cost;
+			location = entry->location;
+		}
+		else
+			*second = entry->cost;
+	}
+	return location;
+}
+
+/*
+ * When the first plan uses all locations that are left, it is the only best
+ * one if the lines of each location would lose more than its package by going
+ * to their second cheapest place.  Prices between cheapest and second then
+ * pay each package once, which is the proof; they go to duals.
  */
 static bool
-scan_decides(const Scan *scan)
+scan_prices_close(Scan *scan, int64_t *duals)
 {
 	const RouteProblem *problem = scan->problem;
-	int32_t		used = -1;
+	int64_t    *unpaid = scan->gain;
 	int32_t		i;
+	int32_t		l;
 
-	if (!scan->have_plan || scan->bound < scan->best ||
-		problem->late_table != NULL)
-		return false;
-	for (i = 0; i < problem->line_count; i++)
+	for (i = 0; i < scan->survivor_count; i++)
 	{
-		if (scan->plan[i] < 0)
-			continue;
-		if (used >= 0 && used != scan->plan[i])
-			return false;
-		used = scan->plan[i];
+		unpaid[scan->survivors[i]] = scan->package[scan->survivors[i]];
+		scan->room[scan->survivors[i]] = MARKED;
 	}
-	return used < 0 || scan->survivor_count == 1;
+	for (l = 0; l < problem->line_count; l++)
+	{
+		const Line *line = &scan->lines[l];
+		int64_t		first;
+		int64_t		second;
+		int32_t		location = scan_two_cheapest(scan, line, &first, &second);
+		int64_t		paid;
+
+		/* equal costs leave a choice, which is the search's to make */
+		if (line->demand > 1 || location != scan->plan[l] || first == second)
+			return false;
+		duals[l] = first;
+		if (location < 0)
+			continue;
+		paid = Min(second - first, unpaid[location] + 1);
+		unpaid[location] -= paid;
+		duals[l] += paid;
+		/* one more than the package shows that nothing is as cheap */
+		if (unpaid[location] < 0 && paid > 0)
+		{
+			duals[l]--;
+			unpaid[location] = -1;
+		}
+	}
+	for (i = 0; i < scan->survivor_count; i++)
+		if (unpaid[scan->survivors[i]] != -1)
+			return false;
+	return true;
+}
+
+/*
+ * Is the first plan already proven?  Either the first prices reach its cost
+ * and it is one package without a rival, or the prices above do it.
+ */
+static bool
+scan_decides(Scan *scan, int64_t **duals)
+{
+	const RouteProblem *problem = scan->problem;
+
+	if (!scan->have_plan || problem->late_table != NULL ||
+		scan->survivor_count > problem->line_count)
+		return false;
+	if (scan->bound == scan->best && scan->survivor_count <= 1)
+	{
+		*duals = scan->price;
+		return true;
+	}
+	if (scan->stepped)
+		return false;
+	*duals = TAKE(scan->arena, int64_t, problem->line_count);
+	return *duals != NULL && scan_prices_close(scan, *duals);
 }
 
 /* The answer when the first prices decide. */
 static RouteStatus
-scan_finish(const Scan *scan, RouteResult *result)
+scan_finish(const Scan *scan, int64_t *duals, RouteResult *result)
 {
 	const RouteProblem *problem = scan->problem;
 	Arena	   *arena = scan->arena;
@@ -3860,7 +3947,7 @@ scan_finish(const Scan *scan, RouteResult *result)
 		count++;
 	}
 	result->first_prices = scan->price;
-	result->duals = scan->price;
+	result->duals = duals;
 	result->dual_scale = 1;
 	result->tie_rule = ROUTE_TIE_PACKAGES_RANK;
 	result_price(problem, arena, shares, count, result);
@@ -3878,6 +3965,7 @@ solve_in_arena(const RouteProblem *problem, const RouteControl *control,
 	Scan		scan;
 	Work		w;
 	RouteStatus status;
+	int64_t    *duals;
 	int64_t		dual_bound;
 
 	scan.problem = problem;
@@ -3893,8 +3981,8 @@ solve_in_arena(const RouteProblem *problem, const RouteControl *control,
 		return ROUTE_INFEASIBLE;
 	if (!scan_bounds(&scan, control))
 		return ROUTE_OUT_OF_MEMORY;
-	if (scan_decides(&scan))
-		return scan_finish(&scan, result);
+	if (scan_decides(&scan, &duals))
+		return scan_finish(&scan, duals, result);
 	if (!work_build(&w, &scan, control))
 		return ROUTE_OUT_OF_MEMORY;
 	dual_bound = work_solve(&w, &scan, result);

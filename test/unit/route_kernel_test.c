@@ -1255,9 +1255,9 @@ test_memory_and_nothing_there(void)
 
 	arena_used = 0;
 	three_locations(&in);
-	control.memory_max = 1024;
+	control.memory_max = 256;
 	CHECK(route_solve(&in.problem, &control, &result) == ROUTE_OUT_OF_MEMORY);
-	CHECK(result.memory_used <= 1024);
+	CHECK(result.memory_used <= 256);
 	CHECK(route_runner_up(&in.problem, &control, &result, &result)
 		  == ROUTE_OUT_OF_MEMORY);
 	control.memory_max = 0;
