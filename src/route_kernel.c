@@ -37,11 +37,15 @@
 
 /* Longest path of the search; deeper nodes are left unproven. */
 #define DEPTH_MAX			1000
+#define SLOPES_MAX			500000
 
 /* Packages kept for the cover, and the words of its memory. */
 #define COLUMNS_FEW			256
 #define COLUMNS_MAX			16384
 #define COLUMN_LINES_MAX	64
+#ifndef COLUMN_LINES_USED		/* a test sends everything to the search */
+#define COLUMN_LINES_USED	COLUMN_LINES_MAX
+#endif
 #define COLUMN_WORK_MAX		2000000
 #define MEMO_BITS			13
 
@@ -198,6 +202,7 @@ typedef struct Work
 	int64_t    *dual_kept;		/* for undoing a trial */
 	int64_t    *slack_kept;
 	int64_t    *dual_stack;		/* by depth */
+	int64_t    *slope_stack;	/* by depth, with tariff tables only */
 	int32_t		depth_max;
 	bool	   *blocked;
 	int64_t		level_cost;		/* late_table at this level, scaled */
@@ -1295,6 +1300,13 @@ work_scale(Work *w, const Scan *scan)
 	w->amount = scan->ceiling * w->scale;
 }
 
+/* Depth costs a slope per location there, so it is bounded by both. */
+static int32_t
+stepped_depth_max(int32_t m)
+{
+	return Max(DEPTH_MAX / 10, Min(DEPTH_MAX, SLOPES_MAX / Max(m, 1)));
+}
+
 static bool
 work_allocate(Work *w)
 {
@@ -1303,7 +1315,7 @@ work_allocate(Work *w)
 	int32_t		m = w->m;
 	size_t		cells = (size_t) n * m;
 
-	w->depth_max = w->stepped ? DEPTH_MAX : Min(DEPTH_MAX, m + 1);
+	w->depth_max = w->stepped ? stepped_depth_max(m) : Min(DEPTH_MAX, m + 1);
 	w->tariff = TAKE(arena, const RouteTariff *, m);
 	w->fixed = TAKE(arena, int64_t, m);
 	w->cost = TAKE(arena, int64_t, cells);
@@ -1325,6 +1337,8 @@ work_allocate(Work *w)
 	w->dual_kept = TAKE(arena, int64_t, n);
 	w->slack_kept = TAKE(arena, int64_t, m);
 	w->dual_stack = TAKE(arena, int64_t, (size_t) n * (w->depth_max + 1));
+	w->slope_stack = TAKE(arena, int64_t, w->stepped
+						  ? (size_t) m * (w->depth_max + 1) : 0);
 	w->blocked = TAKE(arena, bool, n);
 	w->in_set = TAKE(arena, bool, m);
 	w->load = TAKE(arena, int64_t, m);
@@ -1371,6 +1385,9 @@ work_entries(Work *w, const Scan *scan)
 			: line->penalty * w->scale;
 		w->rest[l] = line->demand;
 	}
+	/* the search may name a cell twice: units fixed, and units added */
+	if (w->stepped)
+		cells *= 2;
 	w->trial = TAKE(w->arena, RouteShare, cells);
 	w->plan = TAKE(w->arena, RouteShare, cells);
 	return !w->arena->failed;
@@ -2962,7 +2979,10 @@ static void
 explore(Work *w, int32_t depth, int64_t parent_bound)
 {
 	size_t		dual_size = sizeof(int64_t) * (size_t) w->n;
+	size_t		slope_size = sizeof(int64_t) * (size_t) w->m;
 	int64_t    *duals = w->dual_stack + (size_t) w->n * depth;
+	int64_t    *slopes = w->slope_stack
+		+ (w->stepped ? (size_t) w->m * depth : 0);
 	Branch		branch;
 	int64_t		bound;
 	int32_t		mark;
@@ -2976,8 +2996,9 @@ explore(Work *w, int32_t depth, int64_t parent_bound)
 		w->open_bound = Min(w->open_bound, parent_bound);
 		return;
 	}
+	/* w->bound stays that of the prices at hand, which slacks belong to */
 	node_bound(w);
-	bound = w->bound = Max(w->bound, parent_bound);
+	bound = Max(w->bound, parent_bound);
 	if (bound >= w->best)
 		return;
 	(void) close_by_slack(w);
@@ -2988,6 +3009,8 @@ explore(Work *w, int32_t depth, int64_t parent_bound)
 	if (branch.kind == BRANCH_NONE)
 		return;					/* everything decided: the plan was exact */
 	memcpy(duals, w->dual, dual_size);
+	if (w->stepped)
+		memcpy(slopes, w->slope, slope_size);
 	mark = w->trail_count;
 	for (side = 0; side < 2; side++)
 	{
@@ -2995,6 +3018,8 @@ explore(Work *w, int32_t depth, int64_t parent_bound)
 			explore(w, depth + 1, bound);
 		trail_undo(w, mark);
 		memcpy(w->dual, duals, dual_size);
+		if (w->stepped)
+			memcpy(w->slope, slopes, slope_size);
 		if (bound >= w->best)
 			return;
 		if (w->stopped)
@@ -3136,7 +3161,7 @@ level_solve(Work *w, int32_t days, Cover **cover, int64_t *duals,
 		w->open_bound = Min(w->open_bound, w->bound);
 		return;
 	}
-	if (w->all_whole && w->n <= COLUMN_LINES_MAX)
+	if (w->all_whole && w->n <= COLUMN_LINES_USED)
 	{
 		if (*cover == NULL)
 			*cover = cover_create(w);
@@ -5287,9 +5312,10 @@ route_memory_bound(int32_t line_count, int32_t location_count)
 	size_t		m = (size_t) location_count;
 	size_t		levels = Min(m, (size_t) ROUTE_LATE_DAYS_MAX) + 1;
 
-	return n * m * 176
+	return n * m * 208
 		+ n * (sizeof(Line) + 128 + 8 * (levels + DEPTH_MAX + 1))
-		+ m * 256 + 4 * DEPTH_MAX * sizeof(Change)
+		+ m * (256 + 8 * ((size_t) stepped_depth_max(location_count) + 1))
+		+ 4 * DEPTH_MAX * sizeof(Change)
 		+ (COLUMNS_FEW + COLUMNS_MAX) * sizeof(Column)
 		+ (sizeof(Memo) << MEMO_BITS) + sizeof(Cover) + 16 * CHUNK_SIZE;
 }
