@@ -3,7 +3,8 @@
 CREATE PROCEDURE oms.init_grants() LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $init$
 DECLARE
-    app       text[] := ARRAY['place_order', 'preview_order', 'get_order', 'find_order', 'order_timeline', 'cancel_order',
+    app       text[] := ARRAY['place_order', 'preview_order', 'get_order', 'find_order', 'order_timeline', 'explain_route',
+                              'cancel_order',
                               'confirm_order', 'available', 'add_payment', 'record_payment_event', 'order_balance',
                               'state_diagram', 'version', 'current_time'];
     warehouse text[] := ARRAY['receive_stock', 'adjust_stock', 'count_stock', 'available', 'get_order', 'find_order',
@@ -40,7 +41,7 @@ BEGIN
         IF granted.name = ANY (warehouse) THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO oms_warehouse', granted.signature);
         END IF;
-        IF granted.name IN ('audit', 'state_diagram', 'version', 'current_time') THEN
+        IF granted.name IN ('audit', 'explain_route', 'check_network', 'state_diagram', 'version', 'current_time') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO oms_analyst', granted.signature);
         END IF;
     END LOOP;
@@ -48,6 +49,7 @@ BEGIN
 
     -- Configuration is edited in tables; everything else is written by functions only.
     GRANT SELECT, INSERT, UPDATE, DELETE ON oms.channels, oms.locations, oms.channel_locations, oms.items,
+        oms.carriers, oms.carrier_services, oms.shipping_zones, oms.shipping_rates,
         oms.state_machines, oms.transitions, oms.role_scopes TO oms_admin;
     GRANT USAGE ON ALL SEQUENCES IN SCHEMA oms TO oms_admin;
     GRANT SELECT ON ALL TABLES IN SCHEMA oms TO oms_admin;

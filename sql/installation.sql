@@ -73,7 +73,7 @@ BEGIN
         RAISE NOTICE 'oms is already initialised with version %', installed;
         RETURN;
     END IF;
-    FOREACH noun IN ARRAY ARRAY['installation', 'machine', 'event', 'channel', 'location', 'item', 'stock',
+    FOREACH noun IN ARRAY ARRAY['installation', 'machine', 'event', 'channel', 'location', 'carrier', 'routing', 'item', 'stock',
                                 'order', 'fulfillment', 'payment', 'audit'] LOOP
         EXECUTE pg_catalog.format('CALL oms.init_%s()', noun);
     END LOOP;

@@ -25,6 +25,8 @@ BEGIN
         time_zone          text NOT NULL DEFAULT 'UTC',
         address            jsonb,
         external_ref       text,
+        cost_per_order     numeric NOT NULL DEFAULT 0 CHECK (cost_per_order >= 0),
+        cost_per_unit      numeric NOT NULL DEFAULT 0 CHECK (cost_per_unit >= 0),
         attributes         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
         PRIMARY KEY (location_id, tenant_id),
         UNIQUE (tenant_id, code),
@@ -33,6 +35,8 @@ BEGIN
     ALTER SEQUENCE oms.locations_location_id_seq OWNED BY oms.locations.location_id;
     COMMENT ON TABLE oms.locations IS 'warehouses, stores and suppliers';
     COMMENT ON COLUMN oms.locations.rank IS 'ties go to the lower number';
+    COMMENT ON COLUMN oms.locations.cost_per_order IS 'what a package costs there before it is carried, in the currency of the routing policy';
+    COMMENT ON COLUMN oms.locations.cost_per_unit IS 'what handling a unit costs there, in the currency of the routing policy';
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.locations
         FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
 

@@ -113,8 +113,15 @@
 	" bool_or(cancelled > 0) AS changed FROM {order_lines} WHERE tenant_id = $1 GROUP BY order_id) l USING (order_id)" \
 	" WHERE o.tenant_id = $1 AND NOT l.changed AND o.item_total <> l.items"
 
+/* The recorded plan is what the router finds, and is what was promised first. */
+#define ROUTING_PARTS \
+	" UNION ALL SELECT 'routing.replay', d.order_id::text, 'the recorded plan', 'another plan'" \
+	" FROM {routing_decisions} d WHERE d.tenant_id = $1 AND NOT oms.route_replays(d.record)" \
+	" UNION ALL SELECT 'orphan.routing_decision', d.order_id::text, 'an order', 'none' FROM {routing_decisions} d" \
+	" WHERE d.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = d.order_id AND o.tenant_id = $1)"
+
 static OmsPlan audit_plan = {
-	.sql = "SELECT * FROM (" STOCK_PARTS LINE_PARTS ORPHAN_PARTS STATUS_PARTS
+	.sql = "SELECT * FROM (" STOCK_PARTS LINE_PARTS ORPHAN_PARTS STATUS_PARTS ROUTING_PARTS
 	") a(\"check\", object, expected, found) ORDER BY 1, 2",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)

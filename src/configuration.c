@@ -35,7 +35,8 @@ static OmsPlan channels_plan = {
 };
 
 static OmsPlan locations_plan = {
-	.sql = "SELECT location_id, latitude, longitude, rank, active, ships, pickup, code"
+	.sql = "SELECT location_id, latitude, longitude, rank, active, ships, pickup, code, postal_code,"
+	" least(round(cost_per_order * 1000), 1e12)::bigint, least(round(cost_per_unit * 1000), 1e12)::bigint"
 	" FROM {locations} WHERE tenant_id = $1",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
@@ -88,6 +89,9 @@ collect_location(TupleTableSlot *slot, void *state)
 	location->ships = oms_slot_bool(slot, 6);
 	location->pickup = oms_slot_bool(slot, 7);
 	location->code = oms_slot_text(slot, 8);
+	location->postal_code = oms_slot_text(slot, 9);
+	location->cost_per_order = oms_slot_int64(slot, 10);
+	location->cost_per_unit = oms_slot_int64(slot, 11);
 	strlcpy(code, location->code, sizeof(code));
 	by_id = hash_search(cache.configuration.locations_by_id, &location->location_id, HASH_ENTER, NULL);
 	by_id->location = location;

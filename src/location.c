@@ -29,6 +29,8 @@ typedef struct LocationDocument
 	char	   *external_ref;
 	double		latitude;
 	double		longitude;
+	Numeric		cost_per_order;
+	Numeric		cost_per_unit;
 	Jsonb	   *address;
 	Jsonb	   *attributes;
 	DocArray	channels;
@@ -64,6 +66,8 @@ static const DocField location_fields[] = {
 	{"external_ref", DOC_CODE, offsetof(LocationDocument, external_ref)},
 	{"latitude", DOC_DOUBLE, offsetof(LocationDocument, latitude), .least = -90, .most = 90},
 	{"longitude", DOC_DOUBLE, offsetof(LocationDocument, longitude), .least = -180, .most = 180},
+	{"cost_per_order", DOC_MONEY, offsetof(LocationDocument, cost_per_order)},
+	{"cost_per_unit", DOC_MONEY, offsetof(LocationDocument, cost_per_unit)},
 	{"rank", DOC_INT, offsetof(LocationDocument, rank), .least = 0, .most = 1000000},
 	{"active", DOC_BOOL, offsetof(LocationDocument, active)},
 	{"ships", DOC_BOOL, offsetof(LocationDocument, ships)},
@@ -78,7 +82,7 @@ static const DocShape location_shape = DOC_SHAPE_OF(LocationDocument, location_f
 #define LOCATION_ROWS \
 	" FROM jsonb_to_recordset($2) u(code text, name text, kind text, country text, postal_code text," \
 	" time_zone text, external_ref text, latitude float8, longitude float8, rank int, active boolean," \
-	" ships boolean, pickup boolean, address jsonb, attributes jsonb, channels jsonb)"
+	" cost_per_order numeric, cost_per_unit numeric, ships boolean, pickup boolean, address jsonb, attributes jsonb, channels jsonb)"
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {locations} (tenant_id, code)"
@@ -93,6 +97,8 @@ static OmsPlan update_plan = {
 	" time_zone = coalesce(u.time_zone, l.time_zone), external_ref = coalesce(u.external_ref, l.external_ref),"
 	" latitude = coalesce(u.latitude, l.latitude), longitude = coalesce(u.longitude, l.longitude),"
 	" rank = coalesce(u.rank, l.rank), active = coalesce(u.active, l.active),"
+	" cost_per_order = coalesce(u.cost_per_order, l.cost_per_order),"
+	" cost_per_unit = coalesce(u.cost_per_unit, l.cost_per_unit),"
 	" ships = coalesce(u.ships, l.ships), pickup = coalesce(u.pickup, l.pickup),"
 	" address = coalesce(u.address, l.address), attributes = coalesce(u.attributes, l.attributes)"
 	LOCATION_ROWS " WHERE l.tenant_id = $1 AND l.code = u.code",

@@ -14,11 +14,14 @@ typedef struct Location
 	int64		location_id;
 	double		latitude;		/* NAN where unknown */
 	double		longitude;
+	int64		cost_per_order; /* thousandths of the currency unit */
+	int64		cost_per_unit;
 	int32		rank;
 	bool		active;
 	bool		ships;
 	bool		pickup;
 	const char *code;
+	const char *postal_code;	/* NULL where unknown */
 } Location;
 
 extern Location *oms_location_find(const char *code);

@@ -36,6 +36,7 @@
 #include "payment.h"
 #include "relation.h"
 #include "route.h"
+#include "routing.h"
 #include "stock.h"
 
 /* Plans made anew because the counters had changed before they were locked. */
@@ -238,6 +239,7 @@ typedef struct Placement
 	RoutePart  *parts;			/* the plan, by demand and candidate */
 	int			part_count;
 	int32	   *missing;		/* per demand: units that nobody can promise */
+	RoutingPlan *routing;		/* NULL where no policy decided */
 
 	int64		order_id;		/* 0 in a preview */
 	const char *status;
@@ -857,6 +859,76 @@ serve_pinned(Placement *placement, Sourcing *sourcing)
 	}
 }
 
+/*
+ * Weight of all units of a demand.  A line's attribute weight_grams, for goods
+ * that are weighed, replaces the weight of its item.
+ */
+static int64
+demand_weight(Placement *placement, int demand)
+{
+	int64		weight = 0;
+
+	for (int i = 0; i < placement->line_count; i++)
+	{
+		PlacedLine *line = &placement->lines[i];
+		Jsonb	   *attributes = line->document->attributes;
+		JsonbValue	found;
+
+		if (line->demand != demand)
+			continue;
+		if (attributes && getKeyJsonValueFromContainer(&attributes->root, "weight_grams", 12, &found) &&
+			found.type == jbvNumeric)
+			weight += Max(0, numeric_int4_opt_error(found.val.numeric, NULL));
+		else
+			weight += (int64) line->item->weight_grams * line->document->quantity;
+	}
+	return weight;
+}
+
+/* Routes by the channel's policy; false where the built-in rule must decide. */
+static bool
+serve_by_policy(Placement *placement, Sourcing *sourcing, const int *demand_of_line, int line_count)
+{
+	Size		cells = (Size) line_count * placement->candidate_count;
+	RoutingLine *lines = palloc(sizeof(RoutingLine) * line_count);
+	int32	   *units = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(int32) * 2 * cells, MCXT_ALLOC_HUGE);
+	AddressDocument *address = placement->address;
+	RoutingRequest request = {
+		.channel = placement->channel,.service = placement->document->service,
+		.destination = {.latitude = NAN,.longitude = NAN},
+		.line_count = line_count,.lines = lines,.location_count = placement->candidate_count,
+		.locations = placement->candidates,.free = units,.backorder = units + cells
+	};
+
+	if (address)
+		request.destination = (Destination) {address->country, address->postal_code, address->latitude,
+		address->longitude};
+	for (int i = 0; i < line_count; i++)
+	{
+		Demand	   *demand = &placement->demands[demand_of_line[i]];
+
+		lines[i] = (RoutingLine) {demand->item->item_id, demand_weight(placement, demand_of_line[i]),
+		demand->quantity, placement->backorder && demand->item->backorder};
+	}
+	for (Size i = 0; i < cells; i++)
+	{
+		units[i] = sourcing->stock[i].free;
+		units[cells + i] = sourcing->stock[i].backorder;
+	}
+	placement->routing = oms_routing_plan(&request);
+	if (placement->routing == NULL)
+		return false;
+	for (int i = 0; i < placement->routing->part_count; i++)
+	{
+		RoutingPart *part = &placement->routing->parts[i];
+
+		add_part(placement, demand_of_line[part->line], part->location, part->quantity, part->backordered);
+	}
+	for (int i = 0; i < line_count; i++)
+		placement->missing[demand_of_line[i]] = placement->routing->missing[i];
+	return true;
+}
+
 /* Routes the demands that may be served from anywhere. */
 static void
 serve_free(Placement *placement, Sourcing *sourcing)
@@ -883,6 +955,9 @@ serve_free(Placement *placement, Sourcing *sourcing)
 		lines[problem.line_count++] = (RouteLine) {demand->quantity, placement->backorder && demand->item->backorder, -1};
 	}
 	if (problem.line_count == 0)
+		return;
+	if (candidates > 1 && oms_routing_applies(placement->channel) &&
+		serve_by_policy(placement, sourcing, demand_of_line, problem.line_count))
 		return;
 	for (int i = 0; i < candidates; i++)
 	{
@@ -956,6 +1031,12 @@ refuse_plan(Placement *placement)
 {
 	if (placement->candidate_count == 0)
 		refuse_no_location(placement);
+	if (placement->routing && placement->routing->refusal)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_NO_LOCATION),
+				 errmsg("no plan meets the rules of the routing policy"),
+				 errdetail("%s", placement->routing->refusal),
+				 errhint("Rules listed in \"relax\" of the policy give way.")));
 	refuse_shortage(placement);
 }
 
@@ -969,6 +1050,7 @@ plan_sources(Placement *placement)
 	int64		missing = 0;
 
 	placement->part_count = 0;
+	placement->routing = NULL;
 	if (placement->demand_count == 0)
 		return true;
 	for (int i = 0; i < placement->demand_count; i++)
@@ -1554,6 +1636,8 @@ write_order(Placement *placement)
 		insert_delivery(placement);
 	insert_adjustments(placement);
 	insert_promises(placement);
+	if (placement->routing)
+		oms_routing_record(placement->routing, placement->order_id);
 	return true;
 }
 

@@ -1,0 +1,484 @@
+/*
+ * network.c
+ *	  Carriers, zones, rates and routing policies as one backend knows them.
+ *
+ * Services, rate cards, distance bands and active policies are small and read
+ * whole.  Zone charts by prefix have one row per origin and destination, so
+ * only what orders ask for is read: the rate cards of a location towards a
+ * destination are kept until the configuration changes or too many are there.
+ */
+#include "oms.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#include "call.h"
+#include "configuration.h"
+#include "network.h"
+#include "relation.h"
+
+#define LANES_MAX			20000
+#define PREFIX_BYTES_MAX	20
+
+/* A location and where a parcel goes from there. */
+typedef struct LaneKey
+{
+	int64		location_id;
+	char		destination[PREFIX_BYTES_MAX + 4];	/* country and postal code */
+} LaneKey;
+
+typedef struct Lane
+{
+	LaneKey		key;
+	const RateCard **cards;		/* by service; NULL: no zone, or no rate */
+} Lane;
+
+static struct
+{
+	MemoryContext context;
+	uint64		generation;
+	int32		tenant;
+	MemoryContext lane_context; /* a child: the lanes and their cards */
+	HTAB	   *lanes;
+	Network		network;
+}			cache;
+
+static OmsPlan services_plan = {
+	.sql = "SELECT s.code, s.level, s.currency, s.zone_chart, least(round(s.surcharge * 1000), 1e12)::bigint"
+	" FROM {carrier_services} s JOIN {carriers} c ON c.tenant_id = $1 AND c.code = s.carrier"
+	" WHERE s.tenant_id = $1 AND s.active AND c.active ORDER BY s.code COLLATE \"C\"",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
+static OmsPlan rates_plan = {
+	.sql = "SELECT service, zone, from_grams, to_grams, least(round(amount * 1000), 1e12)::bigint,"
+	" least(round(per_kilogram * 1000000), 1e12)::bigint, least(round(minimum * 1000), 1e12)::bigint"
+	" FROM {shipping_rates} WHERE tenant_id = $1 ORDER BY service COLLATE \"C\", zone COLLATE \"C\", to_grams",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
+static OmsPlan bands_plan = {
+	.sql = "SELECT chart, zone, distance_from, distance_to FROM {shipping_zones}"
+	" WHERE tenant_id = $1 AND distance_to IS NOT NULL",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
+static OmsPlan has_pairs_plan = {
+	.sql = "SELECT EXISTS (SELECT FROM {shipping_zones} WHERE tenant_id = $1 AND distance_to IS NULL)",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
+static OmsPlan policies_plan = {
+	.sql = "SELECT policy_id, channel_id, definition FROM {routing_policies} WHERE tenant_id = $1 AND status = 'active'",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
+static OmsPlan pairs_plan = {
+	.sql = "SELECT chart, zone, origin_location, origin_prefix, destination_prefix, destination_country <> ''"
+	" FROM {shipping_zones} WHERE tenant_id = $1 AND destination_prefix = ANY ($2)"
+	" AND destination_country = ANY (ARRAY['', $3]) AND distance_to IS NULL"
+	" AND (origin_prefix = ANY ($4) OR origin_location = ANY ($5))",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, TEXTARRAYOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID)
+};
+
+/* Makes room for one more element of an array that grows. */
+static void *
+grow(void *items, int count, int *capacity, Size size)
+{
+	if (count < *capacity)
+		return items;
+	*capacity = Max(16, *capacity * 2);
+	return items ? repalloc_huge(items, size * *capacity)
+		: MemoryContextAllocExtended(CurrentMemoryContext, size * *capacity, MCXT_ALLOC_HUGE);
+}
+
+static int
+chart_index(const char *chart, bool add)
+{
+	Network    *network = &cache.network;
+
+	for (int i = 0; i < network->chart_count; i++)
+		if (strcmp(network->charts[i], chart) == 0)
+			return i;
+	if (!add)
+		return -1;
+	network->charts = grow(network->charts, network->chart_count, &network->chart_capacity, sizeof(char *));
+	network->charts[network->chart_count] = chart;
+	return network->chart_count++;
+}
+
+static void
+collect_service(TupleTableSlot *slot, void *state)
+{
+	Network    *network = &cache.network;
+	CarrierService *service;
+
+	network->services = grow(network->services, network->service_count, &network->service_capacity,
+							 sizeof(CarrierService));
+	service = &network->services[network->service_count++];
+	memset(service, 0, sizeof(*service));
+	service->code = oms_slot_text(slot, 1);
+	service->level = oms_slot_text(slot, 2);
+	service->currency = oms_slot_text(slot, 3);
+	service->chart = chart_index(oms_slot_text(slot, 4), true);
+	service->surcharge = oms_slot_int64(slot, 5);
+}
+
+/* Rows come by service, like the services: state counts along them. */
+static void
+collect_rate(TupleTableSlot *slot, void *state)
+{
+	Network    *network = &cache.network;
+	int		   *position = state;
+	char	   *code = oms_slot_text(slot, 1);
+	char	   *zone = oms_slot_text(slot, 2);
+	CarrierService *service;
+	RateCard   *card;
+
+	while (*position < network->service_count && strcmp(network->services[*position].code, code) < 0)
+		(*position)++;
+	if (*position == network->service_count || strcmp(network->services[*position].code, code) != 0)
+		return;					/* switched off */
+	service = &network->services[*position];
+	if (service->card_count == 0 || strcmp(service->cards[service->card_count - 1].zone, zone) != 0)
+	{
+		service->cards = grow(service->cards, service->card_count, &service->card_capacity, sizeof(RateCard));
+		service->cards[service->card_count++] = (RateCard) {.zone = zone};
+	}
+	card = &service->cards[service->card_count - 1];
+	card->bands = grow(card->bands, card->band_count, &card->band_capacity, sizeof(RateBand));
+	card->bands[card->band_count++] = (RateBand)
+	{
+		oms_slot_int64(slot, 3), oms_slot_int64(slot, 4), oms_slot_int64(slot, 5), oms_slot_int64(slot, 6),
+			oms_slot_int64(slot, 7)
+	};
+}
+
+static void
+collect_band(TupleTableSlot *slot, void *state)
+{
+	Network    *network = &cache.network;
+	bool		isnull;
+	DistanceBand *band;
+
+	network->bands = grow(network->bands, network->band_count, &network->band_capacity, sizeof(DistanceBand));
+	band = &network->bands[network->band_count++];
+	band->chart = chart_index(oms_slot_text(slot, 1), true);
+	band->zone = oms_slot_text(slot, 2);
+	band->from = DatumGetFloat8(oms_slot_datum(slot, 3, &isnull));
+	band->to = DatumGetFloat8(oms_slot_datum(slot, 4, &isnull));
+}
+
+static void
+collect_has_pairs(TupleTableSlot *slot, void *state)
+{
+	cache.network.has_pairs = oms_slot_bool(slot, 1);
+}
+
+static void
+collect_policy(TupleTableSlot *slot, void *state)
+{
+	bool		isnull;
+	Jsonb	   *definition = DatumGetJsonbPCopy(oms_slot_datum(slot, 3, &isnull));
+	RoutingPolicy *policy = oms_routing_policy_read(definition);
+
+	policy->policy_id = oms_slot_int64(slot, 1);
+	policy->channel_id = oms_slot_int64(slot, 2);
+	cache.network.policies = lappend(cache.network.policies, policy);
+}
+
+static void
+make_lanes(void)
+{
+	HASHCTL		control = {.keysize = sizeof(LaneKey),.entrysize = sizeof(Lane)};
+
+	cache.lane_context = control.hcxt = AllocSetContextCreate(cache.context, "oms lanes", ALLOCSET_DEFAULT_SIZES);
+	cache.lanes = hash_create("oms lanes", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+static void
+load(void)
+{
+	Datum		values[1] = {Int32GetDatum(oms_call->tenant)};
+	int			position = 0;
+
+	memset(&cache.network, 0, sizeof(cache.network));
+	(void) oms_execute_latest(&policies_plan, values, collect_policy, NULL);
+	(void) oms_execute_latest(&services_plan, values, collect_service, NULL);
+	(void) oms_execute_latest(&rates_plan, values, collect_rate, &position);
+	(void) oms_execute_latest(&bands_plan, values, collect_band, NULL);
+	(void) oms_execute_latest(&has_pairs_plan, values, collect_has_pairs, NULL);
+	make_lanes();
+}
+
+/* The network of the call's tenant. */
+Network *
+oms_network(void)
+{
+	uint64		generation = oms_configuration_generation();
+	MemoryContext old;
+
+	if (likely(cache.generation == generation && cache.tenant == oms_call->tenant))
+		return &cache.network;
+	if (cache.context == NULL)
+		cache.context = AllocSetContextCreate(TopMemoryContext, "oms network", ALLOCSET_DEFAULT_SIZES);
+	cache.generation = 0;
+	MemoryContextReset(cache.context);
+	old = MemoryContextSwitchTo(cache.context);
+	load();
+	MemoryContextSwitchTo(old);
+	cache.tenant = oms_call->tenant;
+	cache.generation = generation;
+	return &cache.network;
+}
+
+/* The active policy of a channel; NULL where orders go to the nearest. */
+const RoutingPolicy *
+oms_routing_policy(const Channel *channel)
+{
+	const RoutingPolicy *found = NULL;
+	ListCell   *cell;
+
+	foreach(cell, oms_network()->policies)
+	{
+		const RoutingPolicy *policy = lfirst(cell);
+
+		if (policy->channel_id == channel->channel_id || (policy->channel_id == 0 && found == NULL))
+			found = policy;
+	}
+	return found && !found->nearest ? found : NULL;
+}
+
+static const RateCard *
+card_of_zone(const CarrierService *service, const char *zone)
+{
+	int			low = 0;
+	int			high = service->card_count - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+		int			order = strcmp(service->cards[middle].zone, zone);
+
+		if (order == 0)
+			return &service->cards[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	return NULL;
+}
+
+/* ---- Lanes ---- */
+
+typedef struct LaneSearch
+{
+	Location  **locations;		/* those without a lane yet */
+	int			count;
+	Lane	  **lanes;
+	int		   *scores;			/* [lane * chart_count + chart] of the best row so far */
+	char	  **zones;
+} LaneSearch;
+
+static bool
+begins_with(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* A row that names the location wins, then the longer destination, then the longer origin. */
+static void
+consider_pair(TupleTableSlot *slot, void *state)
+{
+	LaneSearch *search = state;
+	int			chart = chart_index(oms_slot_text(slot, 1), false);
+	char	   *zone = oms_slot_text(slot, 2);
+	char	   *origin_location = oms_slot_text(slot, 3);
+	char	   *origin_prefix = oms_slot_text(slot, 4);
+	int			score = 1 + (int) strlen(oms_slot_text(slot, 5)) * 100 + (oms_slot_bool(slot, 6) ? 50 : 0) +
+		(int) strlen(origin_prefix);
+
+	if (chart < 0)
+		return;
+	if (origin_location[0] != '\0')
+		score += 1000000;
+	for (int i = 0; i < search->count; i++)
+	{
+		int			cell = i * cache.network.chart_count + chart;
+		const char *postal_code = search->locations[i]->postal_code;
+
+		if (search->scores[cell] >= score)
+			continue;
+		if (origin_location[0] != '\0' && strcmp(search->locations[i]->code, origin_location) != 0)
+			continue;
+		if (!begins_with(postal_code ? postal_code : "", origin_prefix))
+			continue;
+		search->scores[cell] = score;
+		search->zones[cell] = zone;
+	}
+}
+
+/* Appends every beginning of a code, the empty one and the whole one included. */
+static int
+add_prefixes(char **prefixes, const char *code)
+{
+	int			length = code ? Min(strlen(code), PREFIX_BYTES_MAX) : 0;
+
+	for (int i = 0; i <= length; i++)
+		prefixes[i] = pnstrdup(code ? code : "", i);
+	return length + 1;
+}
+
+/* Reads the zones of lanes that are not known yet, in one statement. */
+static void
+read_lanes(LaneSearch *search, const Destination *destination)
+{
+	Network    *network = &cache.network;
+	int			cells = search->count * Max(1, network->chart_count);
+	char	  **prefixes = palloc(sizeof(char *) * (PREFIX_BYTES_MAX + 1) * (search->count + 1));
+	char	  **codes = palloc(sizeof(char *) * search->count);
+	int			count = 0;
+	Datum		values[5];
+
+	search->scores = palloc0(sizeof(int) * cells);
+	search->zones = palloc0(sizeof(char *) * cells);
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = oms_array_text(prefixes, add_prefixes(prefixes, destination->postal_code));
+	values[2] = CStringGetTextDatum(destination->country ? destination->country : "");
+	for (int i = 0; i < search->count; i++)
+	{
+		count += add_prefixes(prefixes + count, search->locations[i]->postal_code);
+		codes[i] = unconstify(char *, search->locations[i]->code);
+	}
+	values[3] = oms_array_text(prefixes, count);
+	values[4] = oms_array_text(codes, search->count);
+	(void) oms_execute_latest(&pairs_plan, values, consider_pair, search);
+	for (int i = 0; i < search->count; i++)
+		for (int service = 0; service < network->service_count; service++)
+		{
+			char	   *zone = search->zones[i * network->chart_count + network->services[service].chart];
+
+			search->lanes[i]->cards[service] = zone ? card_of_zone(&network->services[service], zone) : NULL;
+		}
+}
+
+/*
+ * Fills in the cards of each location by prefix or name.  A lane enters the
+ * cache only with its cards: an error in between must not leave an empty one.
+ */
+static void
+find_lanes(Location *const *locations, int count, const Destination *destination, const RateCard **cards)
+{
+	int			services = cache.network.service_count;
+	LaneSearch	search = {0};
+	LaneKey		key = {0};
+
+	snprintf(key.destination, sizeof(key.destination), "%.2s %s", destination->country ? destination->country : "",
+			 destination->postal_code ? destination->postal_code : "");
+	search.locations = palloc(sizeof(Location *) * count);
+	search.lanes = palloc(sizeof(Lane *) * count);
+	for (int i = 0; i < count; i++)
+	{
+		Lane	   *lane;
+
+		key.location_id = locations[i]->location_id;
+		lane = hash_search(cache.lanes, &key, HASH_FIND, NULL);
+		if (lane)
+		{
+			memcpy(cards + (Size) i * services, lane->cards, sizeof(RateCard *) * services);
+			continue;
+		}
+		lane = palloc(sizeof(Lane));
+		lane->key = key;
+		lane->cards = cards + (Size) i * services;
+		search.locations[search.count] = locations[i];
+		search.lanes[search.count++] = lane;
+	}
+	if (search.count == 0)
+		return;
+	read_lanes(&search, destination);
+	if (hash_get_num_entries(cache.lanes) + search.count > LANES_MAX)
+	{
+		MemoryContextDelete(cache.lane_context);
+		make_lanes();
+	}
+	for (int i = 0; i < search.count; i++)
+	{
+		const RateCard **kept = MemoryContextAlloc(cache.lane_context, sizeof(RateCard *) * services);
+		Lane	   *lane = hash_search(cache.lanes, &search.lanes[i]->key, HASH_ENTER, NULL);
+
+		memcpy(kept, search.lanes[i]->cards, sizeof(RateCard *) * services);
+		lane->cards = kept;
+	}
+}
+
+/* The cards that go by distance, where no prefix gave one. */
+static void
+find_bands(const Location *location, const Destination *destination, const RateCard **cards)
+{
+	Network    *network = &cache.network;
+	double		distance = oms_location_distance(location, destination->latitude, destination->longitude);
+
+	for (int i = 0; i < network->band_count; i++)
+	{
+		DistanceBand *band = &network->bands[i];
+
+		if (!(distance >= band->from && distance < band->to))
+			continue;
+		for (int service = 0; service < network->service_count; service++)
+			if (cards[service] == NULL && network->services[service].chart == band->chart)
+				cards[service] = card_of_zone(&network->services[service], band->zone);
+	}
+}
+
+/* [location * service_count + service]: the card that prices a parcel; NULL where there is none. */
+const RateCard **
+oms_network_cards(Network *network, Location *const *locations, int count, const Destination *destination)
+{
+	const RateCard **cards = MemoryContextAllocExtended(CurrentMemoryContext,
+														sizeof(RateCard *) * Max(1, (Size) count * network->service_count),
+														MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+	if (network->service_count > 0 && network->has_pairs)
+		find_lanes(locations, count, destination, cards);
+	for (int i = 0; i < count && network->band_count > 0; i++)
+		find_bands(locations[i], destination, cards + (Size) i * network->service_count);
+	return cards;
+}
+
+/* Price of a parcel in thousandths; -1 where no band has its weight. */
+int64
+oms_rate(const CarrierService *service, const RateCard *card, int64 grams)
+{
+	int			low = 0;
+	int			high = card->band_count - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+		const RateBand *band = &card->bands[middle];
+
+		if (grams < band->from_grams)
+			high = middle - 1;
+		else if (grams > band->to_grams)
+			low = middle + 1;
+		else
+		{
+			int128		linear = (int128) band->per_kilogram * grams;
+			int64		price = band->amount + (int64) ((linear + 500000) / 1000000);
+
+			return Max(price, band->minimum) + service->surcharge;
+		}
+	}
+	return -1;
+}

@@ -1,0 +1,118 @@
+/*
+ * network.h
+ *	  Carriers, zones, rates and routing policies as one backend knows them.
+ */
+#ifndef OMS_NETWORK_H
+#define OMS_NETWORK_H
+
+#include "oms.h"
+
+#include "channel.h"
+#include "location.h"
+
+typedef struct RateBand
+{
+	int64		from_grams;
+	int64		to_grams;
+	int64		amount;			/* thousandths of the currency unit */
+	int64		per_kilogram;	/* millionths */
+	int64		minimum;		/* thousandths */
+} RateBand;
+
+typedef struct RateCard
+{
+	const char *zone;
+	int			band_count;
+	int			band_capacity;
+	RateBand   *bands;			/* rising */
+} RateCard;
+
+typedef struct CarrierService
+{
+	const char *code;
+	const char *level;			/* NULL: none */
+	const char *currency;
+	int			chart;			/* index */
+	int64		surcharge;		/* thousandths */
+	int			card_count;
+	int			card_capacity;
+	RateCard   *cards;			/* by zone */
+} CarrierService;
+
+typedef struct DistanceBand
+{
+	int			chart;
+	double		from;
+	double		to;
+	const char *zone;
+} DistanceBand;
+
+/* Rules that may be given up, in the order that a policy declares. */
+typedef enum RoutingRule
+{
+	RULE_MAX_KILOMETRES,
+	RULE_MAX_FULFILLMENTS,
+	RULE_WHOLE_LINES,
+	RULE_COUNT
+} RoutingRule;
+
+typedef struct RankingTerm
+{
+	int32		kind;			/* RouteTermKind */
+	int64		tolerance;
+} RankingTerm;
+
+#define RANKING_TERMS_MAX 8
+
+typedef struct RoutingPolicy
+{
+	int64		policy_id;
+	int64		channel_id;		/* 0: every channel without its own */
+	bool		nearest;		/* the built-in rule, no costs */
+	bool		whole_lines;
+	const char *currency;		/* NULL: any */
+	double		shipping_weight;
+	double		order_weight;
+	double		unit_weight;
+	int64		cost_per_kilometre; /* thousandths */
+	double		max_kilometres; /* NAN: no limit */
+	int32		max_fulfillments;	/* 0: no limit */
+	int64		search_nodes;
+	int			term_count;
+	RankingTerm terms[RANKING_TERMS_MAX];
+	int			relax_count;
+	RoutingRule relax[RULE_COUNT];
+} RoutingPolicy;
+
+typedef struct Network
+{
+	int			service_count;
+	int			service_capacity;
+	CarrierService *services;
+	int			chart_count;
+	int			chart_capacity;
+	const char **charts;
+	int			band_count;
+	int			band_capacity;
+	DistanceBand *bands;
+	bool		has_pairs;		/* some chart goes by prefixes or locations */
+	List	   *policies;		/* active ones */
+} Network;
+
+/* Where a parcel goes. */
+typedef struct Destination
+{
+	const char *country;		/* NULL where unknown */
+	const char *postal_code;
+	double		latitude;		/* NAN where unknown */
+	double		longitude;
+} Destination;
+
+extern Network *oms_network(void);
+extern const RoutingPolicy *oms_routing_policy(const Channel *channel);
+extern RoutingPolicy *oms_routing_policy_read(Jsonb *definition);
+extern const RateCard **oms_network_cards(Network *network, Location *const *locations, int count,
+										   const Destination *destination);
+extern int64 oms_rate(const CarrierService *service, const RateCard *card, int64 grams);
+
+#endif							/* OMS_NETWORK_H */

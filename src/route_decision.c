@@ -1,0 +1,365 @@
+/*
+ * route_decision.c
+ *	  A routing problem with its solution: solving it, and its compact record.
+ *
+ * A record holds the whole problem, so a replay needs nothing else.  Numbers
+ * are written in as many groups of seven bits as they need; one routine walks
+ * the parts for writing and for reading.
+ */
+#include "oms.h"
+
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "call.h"
+#include "location.h"
+#include "relation.h"
+#include "route_decision.h"
+#include "routing.h"
+
+#define RECORD_LAYOUT 1
+
+PG_FUNCTION_INFO_V1(oms_route_replays);
+
+/* ---- Solving ---- */
+
+static void *
+allocate(void *context, size_t size)
+{
+	return MemoryContextAllocExtended(context, size, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+}
+
+static bool
+should_stop(void *context)
+{
+	CHECK_FOR_INTERRUPTS();
+	return false;
+}
+
+static void
+fill_problem(const RoutingDecision *decision, RouteProblem *problem)
+{
+	int			lines = decision->line_count;
+	int			locations = decision->location_count;
+	Size		cells = (Size) lines * locations;
+	int64	   *unit_costs = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(int64) * Max(1, cells), MCXT_ALLOC_HUGE);
+	bool	   *must_serve = palloc(sizeof(bool) * Max(1, lines));
+
+	for (int i = 0; i < lines; i++)
+	{
+		must_serve[i] = true;
+		for (int j = 0; j < locations; j++)
+			unit_costs[(Size) i * locations + j] = decision->unit_costs[j] * decision->factors[i];
+	}
+	*problem = (RouteProblem)
+	{
+		.line_count = lines,.location_count = locations,.quantity = decision->units,.must_serve = must_serve,
+			.weight_grams = decision->weights,.stock = decision->stock,.unit_cost = unit_costs,
+			.fixed_cost = decision->fixed_costs,.rank = decision->ranks,.tariffs = decision->tariffs,
+			.tariff_of = decision->tariff_count > 0 ? decision->tariff_of : NULL,
+			.tariff_count = decision->tariff_count,.packages_max = (int32) decision->packages_max
+	};
+}
+
+/*
+ * Solves the problem of a decision, or with a winner finds the best plan from
+ * other locations.  What result points to lives in the current memory context.
+ */
+RouteStatus
+oms_decision_solve(RoutingDecision *decision, const RouteResult *winner, RouteResult *result)
+{
+	RouteProblem problem;
+	RouteControl control = {
+		.alloc = allocate,.alloc_context = CurrentMemoryContext,.should_stop = should_stop,
+		.nodes_max = decision->nodes_max
+	};
+
+	fill_problem(decision, &problem);
+	if (winner)
+		return route_runner_up(&problem, &control, winner, result);
+	if (decision->term_count > 0)
+		return route_solve_lexicographic(&problem, &control, decision->terms, decision->term_count,
+										 decision->distances, result);
+	return route_solve(&problem, &control, result);
+}
+
+/* ---- The record ---- */
+
+typedef struct Codec
+{
+	bool		writing;
+	bool		broken;			/* what is read is no record */
+	StringInfoData buffer;		/* written, or read up to cursor */
+} Codec;
+
+static void
+code(Codec *codec, int64 *number)
+{
+	uint64		bits = ((uint64) *number << 1) ^ (uint64) (*number >> 63);
+	int			shift = 0;
+
+	if (codec->writing)
+	{
+		for (; bits >= 0x80; bits >>= 7)
+			appendStringInfoCharMacro(&codec->buffer, (char) (bits | 0x80));
+		appendStringInfoCharMacro(&codec->buffer, (char) bits);
+		return;
+	}
+	bits = 0;
+	while (codec->buffer.cursor < codec->buffer.len && shift < 64)
+	{
+		unsigned char byte = codec->buffer.data[codec->buffer.cursor++];
+
+		bits |= (uint64) (byte & 0x7f) << shift;
+		shift += 7;
+		if (byte < 0x80)
+		{
+			*number = (int64) (bits >> 1) ^ -(int64) (bits & 1);
+			return;
+		}
+	}
+	codec->broken = true;
+	*number = 0;
+}
+
+static void
+code_int32(Codec *codec, int32 *number)
+{
+	int64		wide = *number;
+
+	code(codec, &wide);
+	if (wide < PG_INT32_MIN || wide > PG_INT32_MAX)
+		codec->broken = true;
+	*number = codec->broken && !codec->writing ? 0 : (int32) wide;
+}
+
+/* A count whose elements take a byte each at least. */
+static void
+code_count(Codec *codec, int *count)
+{
+	code_int32(codec, count);
+	if (!codec->writing && (*count < 0 || *count > codec->buffer.len - codec->buffer.cursor))
+	{
+		codec->broken = true;
+		*count = 0;
+	}
+}
+
+static void *
+room(Codec *codec, void *items, Size count, Size size)
+{
+	if (codec->writing)
+		return items;
+	return MemoryContextAllocExtended(CurrentMemoryContext, Max(1, count) * size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+}
+
+static void
+code_int64s(Codec *codec, int64 **items, int count)
+{
+	*items = room(codec, *items, count, sizeof(int64));
+	for (int i = 0; i < count; i++)
+		code(codec, &(*items)[i]);
+}
+
+static void
+code_int32s(Codec *codec, int32 **items, Size count)
+{
+	*items = room(codec, *items, count, sizeof(int32));
+	for (Size i = 0; i < count && !codec->broken; i++)
+		code_int32(codec, &(*items)[i]);
+}
+
+static void
+code_text(Codec *codec, char **text)
+{
+	int			length = codec->writing ? strlen(*text) : 0;
+
+	code_count(codec, &length);
+	if (codec->writing)
+	{
+		appendBinaryStringInfo(&codec->buffer, *text, length);
+		return;
+	}
+	*text = pnstrdup(codec->buffer.data + codec->buffer.cursor, length);
+	codec->buffer.cursor += length;
+}
+
+static void
+code_tariff(Codec *codec, RouteTariff *tariff)
+{
+	int64	   *limits = unconstify(int64 *, tariff->limit_grams);
+	int64	   *costs = unconstify(int64 *, tariff->cost);
+
+	code_count(codec, &tariff->step_count);
+	code_int64s(codec, &limits, tariff->step_count);
+	code_int64s(codec, &costs, tariff->step_count);
+	tariff->limit_grams = limits;
+	tariff->cost = costs;
+}
+
+static void
+code_problem(Codec *codec, RoutingDecision *decision)
+{
+	code(codec, &decision->policy_id);
+	code(codec, &decision->nodes_max);
+	code(codec, &decision->packages_max);
+	code(codec, &decision->relaxed);
+	code_count(codec, &decision->term_count);
+	if (decision->term_count > RANKING_TERMS_MAX)
+	{
+		codec->broken = true;
+		return;
+	}
+	for (int i = 0; i < decision->term_count; i++)
+	{
+		int32		kind = decision->terms[i].kind;
+
+		code_int32(codec, &kind);
+		decision->terms[i].kind = kind;
+		code(codec, &decision->terms[i].tolerance);
+	}
+	code_count(codec, &decision->line_count);
+	code_int64s(codec, &decision->item_ids, decision->line_count);
+	code_int32s(codec, &decision->units, decision->line_count);
+	code_int32s(codec, &decision->factors, decision->line_count);
+	code_int64s(codec, &decision->weights, decision->line_count);
+	code_count(codec, &decision->location_count);
+	code_int64s(codec, &decision->location_ids, decision->location_count);
+	code_int64s(codec, &decision->fixed_costs, decision->location_count);
+	code_int64s(codec, &decision->unit_costs, decision->location_count);
+	code_int64s(codec, &decision->distances, decision->location_count);
+	code_int32s(codec, &decision->ranks, decision->location_count);
+	code_int32s(codec, &decision->tariff_of, decision->location_count);
+	if (!codec->writing && (Size) decision->line_count * decision->location_count > codec->buffer.len - codec->buffer.cursor)
+	{
+		codec->broken = true;
+		return;
+	}
+	code_int32s(codec, &decision->stock, (Size) decision->line_count * decision->location_count);
+	code_count(codec, &decision->tariff_count);
+	decision->tariffs = room(codec, decision->tariffs, decision->tariff_count, sizeof(RouteTariff));
+	for (int i = 0; i < decision->tariff_count; i++)
+		code_tariff(codec, &decision->tariffs[i]);
+}
+
+static void
+code_plan(Codec *codec, RoutingDecision *decision)
+{
+	code_count(codec, &decision->exclusion_count);
+	decision->exclusions = room(codec, decision->exclusions, decision->exclusion_count, sizeof(RoutingExclusion));
+	for (int i = 0; i < decision->exclusion_count; i++)
+	{
+		code(codec, &decision->exclusions[i].location_id);
+		code(codec, &decision->exclusions[i].reason);
+		code(codec, &decision->exclusions[i].detail);
+	}
+	code(codec, &decision->proven);
+	code(codec, &decision->cost);
+	code(codec, &decision->lower_bound);
+	code_count(codec, &decision->share_count);
+	decision->shares = room(codec, decision->shares, decision->share_count, sizeof(RouteShare));
+	for (int i = 0; i < decision->share_count; i++)
+	{
+		code_int32(codec, &decision->shares[i].line);
+		code_int32(codec, &decision->shares[i].location);
+		code_int32(codec, &decision->shares[i].units);
+	}
+	code_count(codec, &decision->package_count);
+	decision->packages = room(codec, decision->packages, decision->package_count, sizeof(RoutePackage));
+	decision->services = room(codec, decision->services, decision->package_count, sizeof(char *));
+	for (int i = 0; i < decision->package_count; i++)
+	{
+		RoutePackage *package = &decision->packages[i];
+
+		code_int32(codec, &package->location);
+		code(codec, &package->units);
+		code(codec, &package->weight_grams);
+		code(codec, &package->fixed_cost);
+		code(codec, &package->tariff_cost);
+		code(codec, &package->unit_cost);
+		code_text(codec, &decision->services[i]);
+		if (package->location < 0 || package->location >= decision->location_count)
+			codec->broken = true;
+	}
+}
+
+static void
+code_decision(Codec *codec, RoutingDecision *decision)
+{
+	int64		layout = RECORD_LAYOUT;
+
+	code(codec, &layout);
+	if (layout != RECORD_LAYOUT)
+		codec->broken = true;
+	if (!codec->broken)
+		code_problem(codec, decision);
+	if (!codec->broken)
+		code_plan(codec, decision);
+}
+
+bytea *
+oms_decision_write(RoutingDecision *decision)
+{
+	Codec		codec = {.writing = true};
+	bytea	   *record;
+
+	initStringInfo(&codec.buffer);
+	code_decision(&codec, decision);
+	record = palloc(VARHDRSZ + codec.buffer.len);
+	SET_VARSIZE(record, VARHDRSZ + codec.buffer.len);
+	memcpy(VARDATA(record), codec.buffer.data, codec.buffer.len);
+	return record;
+}
+
+/* NULL where the bytes are no record. */
+RoutingDecision *
+oms_decision_read(bytea *record)
+{
+	Codec		codec = {.writing = false};
+	RoutingDecision *decision = palloc0(sizeof(RoutingDecision));
+
+	codec.buffer.data = VARDATA_ANY(record);
+	codec.buffer.len = VARSIZE_ANY_EXHDR(record);
+	code_decision(&codec, decision);
+	return codec.broken || codec.buffer.cursor != codec.buffer.len ? NULL : decision;
+}
+
+static bool
+is_same_plan(const RoutingDecision *decision, const RouteResult *result)
+{
+	if (result->cost != decision->cost || result->lower_bound != decision->lower_bound ||
+		result->proven != (decision->proven != 0) || result->share_count != decision->share_count ||
+		result->package_count != decision->package_count)
+		return false;
+	for (int i = 0; i < decision->share_count; i++)
+		if (result->shares[i].line != decision->shares[i].line ||
+			result->shares[i].location != decision->shares[i].location ||
+			result->shares[i].units != decision->shares[i].units)
+			return false;
+	for (int i = 0; i < decision->package_count; i++)
+		if (result->packages[i].tariff_cost != decision->packages[i].tariff_cost ||
+			result->packages[i].fixed_cost != decision->packages[i].fixed_cost ||
+			result->packages[i].unit_cost != decision->packages[i].unit_cost ||
+			result->packages[i].weight_grams != decision->packages[i].weight_grams)
+			return false;
+	return true;
+}
+
+/*
+ * oms.route_replays(record bytea) -> boolean
+ *
+ * Whether solving the recorded problem again gives the recorded plan.
+ */
+Datum
+oms_route_replays(PG_FUNCTION_ARGS)
+{
+	RoutingDecision *decision = oms_decision_read(PG_GETARG_BYTEA_PP(0));
+	RouteResult result = {0};
+	RouteStatus status;
+
+	if (decision == NULL)
+		PG_RETURN_BOOL(false);
+	status = oms_decision_solve(decision, NULL, &result);
+	PG_RETURN_BOOL((status == ROUTE_OPTIMAL || status == ROUTE_FEASIBLE) && is_same_plan(decision, &result));
+}

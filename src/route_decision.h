@@ -1,0 +1,74 @@
+/*
+ * route_decision.h
+ *	  A routing problem with its solution, as it is solved and recorded.
+ */
+#ifndef OMS_ROUTE_DECISION_H
+#define OMS_ROUTE_DECISION_H
+
+#include "oms.h"
+
+#include "network.h"
+#include "route_kernel.h"
+
+/* Why a location is no candidate.  Numbers are recorded: only add at the end. */
+typedef enum ExclusionReason
+{
+	EXCLUDED_DISTANCE = 1,		/* detail: kilometres */
+	EXCLUDED_NO_PLACE,			/* its distance is not known */
+	EXCLUDED_NO_RATE			/* no service has a zone and a rate */
+} ExclusionReason;
+
+typedef struct RoutingExclusion
+{
+	int64		location_id;
+	int64		reason;
+	int64		detail;
+} RoutingExclusion;
+
+typedef struct RoutingDecision
+{
+	int64		policy_id;
+	int64		nodes_max;
+	int64		packages_max;
+	int64		relaxed;		/* bit by RoutingRule */
+	int			term_count;
+	RouteTerm	terms[RANKING_TERMS_MAX];
+
+	/* Whole lines are one unit for the kernel, of factor units. */
+	int			line_count;
+	int64	   *item_ids;
+	int32	   *units;
+	int32	   *factors;
+	int64	   *weights;		/* grams per unit of the kernel */
+
+	int			location_count;
+	int64	   *location_ids;
+	int64	   *fixed_costs;
+	int64	   *unit_costs;		/* per unit of the item */
+	int64	   *distances;		/* metres, -1: unknown */
+	int32	   *ranks;
+	int32	   *tariff_of;		/* -1: none */
+	int32	   *stock;			/* [line * location_count + location] */
+
+	int			tariff_count;
+	RouteTariff *tariffs;
+
+	int			exclusion_count;
+	RoutingExclusion *exclusions;
+
+	/* The plan. */
+	int64		proven;
+	int64		cost;
+	int64		lower_bound;
+	int			share_count;
+	RouteShare *shares;
+	int			package_count;
+	RoutePackage *packages;
+	char	  **services;		/* by package; empty: none */
+} RoutingDecision;
+
+extern RouteStatus oms_decision_solve(RoutingDecision *decision, const RouteResult *winner, RouteResult *result);
+extern bytea *oms_decision_write(RoutingDecision *decision);
+extern RoutingDecision *oms_decision_read(bytea *record);
+
+#endif							/* OMS_ROUTE_DECISION_H */

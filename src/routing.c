@@ -1,0 +1,807 @@
+/*
+ * routing.c
+ *	  Orders planned by a routing policy.
+ *
+ * From the request to the kernel: the policy's rules take candidates away,
+ * each with its reason; the rate cards of the services that may carry the
+ * order give every candidate a tariff by parcel weight; the kernel finds the
+ * cheapest plan.  Where no plan serves every unit, the rules that the policy
+ * declares soft are given up one after the other.
+ */
+#include "oms.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "utils/memutils.h"
+
+#include "call.h"
+#include "heap.h"
+#include "money.h"
+#include "network.h"
+#include "relation.h"
+#include "route_decision.h"
+#include "routing.h"
+
+/* Steps of all tariffs of one order together. */
+#define TARIFF_CELLS_MAX 1000000
+
+/* What is gathered for one order. */
+typedef struct Gathering
+{
+	const RoutingRequest *request;
+	const RoutingPolicy *policy;
+	Network    *network;
+	int64		relaxed;
+	RoutingDecision *decision;
+	int		   *line_of;		/* line of the request by line of the problem */
+	int		   *location_of;	/* the same of locations */
+	const RateCard **cards;		/* by location of the problem and service */
+	bool	   *usable;			/* by service */
+	int			usable_count;
+	int			step_count;
+	int64	   *steps;			/* parcel weights that can come up, rising */
+	bool		complete;		/* every unit can be served */
+} Gathering;
+
+bool
+oms_routing_applies(const Channel *channel)
+{
+	return oms_routing_policy(channel) != NULL;
+}
+
+static bool
+holds(const Gathering *gathering, RoutingRule rule)
+{
+	return (gathering->relaxed & (INT64CONST(1) << rule)) == 0;
+}
+
+static bool
+ranks_by_distance(const RoutingPolicy *policy)
+{
+	for (int i = 0; i < policy->term_count; i++)
+		if (policy->terms[i].kind == ROUTE_TERM_DISTANCE)
+			return true;
+	return false;
+}
+
+static void
+exclude(RoutingDecision *decision, const Location *location, ExclusionReason reason, int64 detail)
+{
+	decision->exclusions[decision->exclusion_count++] = (RoutingExclusion)
+	{
+		location->location_id, reason, detail
+	};
+}
+
+static bool
+has_stock(const RoutingRequest *request, int location)
+{
+	for (int line = 0; line < request->line_count; line++)
+		if (request->free[(Size) line * request->location_count + location] > 0)
+			return true;
+	return false;
+}
+
+static int64
+weighted(int64 amount, double weight)
+{
+	return weight == 1 ? amount : (int64) llround(amount * weight);
+}
+
+/* Candidates by place: those that have something and are near enough. */
+static void
+choose_locations(Gathering *gathering)
+{
+	const RoutingRequest *request = gathering->request;
+	const RoutingPolicy *policy = gathering->policy;
+	RoutingDecision *decision = gathering->decision;
+	bool		far_excluded = !isnan(policy->max_kilometres) && holds(gathering, RULE_MAX_KILOMETRES);
+	bool		needs_distance = far_excluded || policy->cost_per_kilometre > 0 || ranks_by_distance(policy);
+
+	for (int i = 0; i < request->location_count; i++)
+	{
+		Location   *location = request->locations[i];
+		double		distance;
+		int			position = decision->location_count;
+
+		if (!has_stock(request, i))
+			continue;
+		distance = oms_location_distance(location, request->destination.latitude, request->destination.longitude);
+		if (needs_distance && isinf(distance))
+			exclude(decision, location, EXCLUDED_NO_PLACE, 0);
+		else if (far_excluded && distance > policy->max_kilometres)
+			exclude(decision, location, EXCLUDED_DISTANCE, (int64) distance);
+		else
+		{
+			decision->location_ids[position] = location->location_id;
+			decision->distances[position] = isinf(distance) ? -1 : (int64) llround(distance * 1000);
+			decision->fixed_costs[position] = weighted(location->cost_per_order, policy->order_weight) +
+				(isinf(distance) ? 0 : (int64) llround(distance * policy->cost_per_kilometre));
+			decision->unit_costs[position] = weighted(location->cost_per_unit, policy->unit_weight);
+			decision->ranks[position] = location->rank;
+			decision->tariff_of[position] = -1;
+			gathering->location_of[position] = i;
+			decision->location_count++;
+		}
+	}
+}
+
+/*
+ * The lines that can be served: whole where the policy wants it, else as many
+ * units as the candidates have.
+ */
+static void
+choose_lines(Gathering *gathering)
+{
+	const RoutingRequest *request = gathering->request;
+	RoutingDecision *decision = gathering->decision;
+	int			locations = decision->location_count;
+	bool		whole = gathering->policy->whole_lines && holds(gathering, RULE_WHOLE_LINES);
+
+	gathering->complete = true;
+	decision->line_count = 0;
+	for (int i = 0; i < request->line_count; i++)
+	{
+		const RoutingLine *line = &request->lines[i];
+		int32	   *stock = decision->stock + (Size) decision->line_count * locations;
+		int			position = decision->line_count;
+		int64		served = 0;
+
+		for (int j = 0; j < locations; j++)
+		{
+			int32		free = request->free[(Size) i * request->location_count + gathering->location_of[j]];
+
+			stock[j] = whole ? free >= line->quantity : Min(free, line->quantity);
+			served += whole ? (int64) stock[j] * line->quantity : stock[j];
+		}
+		gathering->complete &= served >= line->quantity;
+		if (served == 0)
+			continue;
+		gathering->line_of[position] = i;
+		decision->item_ids[position] = line->item_id;
+		decision->units[position] = whole ? 1 : (int32) Min(served, line->quantity);
+		decision->factors[position] = whole ? line->quantity : 1;
+		decision->weights[position] = whole ? line->weight_grams
+			: (line->weight_grams + line->quantity - 1) / line->quantity;
+		decision->line_count++;
+	}
+}
+
+/* ---- Tariffs ---- */
+
+static int
+compare_int64(const void *left, const void *right)
+{
+	int64		a = *(const int64 *) left;
+	int64		b = *(const int64 *) right;
+
+	return a < b ? -1 : a > b;
+}
+
+static int
+sort_unique(int64 *values, int count)
+{
+	int			kept = 0;
+
+	qsort(values, count, sizeof(int64), compare_int64);
+	for (int i = 0; i < count; i++)
+		if (kept == 0 || values[kept - 1] != values[i])
+			values[kept++] = values[i];
+	return kept;
+}
+
+/*
+ * The weights that a parcel of the order can have.  Where there are too many,
+ * equal steps up to the whole weight: a parcel is then priced as the step
+ * above it.
+ */
+static void
+find_steps(Gathering *gathering)
+{
+	RoutingDecision *decision = gathering->decision;
+	int			most = Min(ROUTE_STEPS_MAX, Max(16, TARIFF_CELLS_MAX / Max(1, decision->location_count)));
+	int64	   *steps = palloc(sizeof(int64) * most);
+	int64		total = 0;
+	int			count = 1;
+	bool		exact = true;
+
+	steps[0] = 0;
+	for (int i = 0; i < decision->line_count; i++)
+		total += decision->weights[i] * decision->units[i];
+	for (int i = 0; i < decision->line_count && exact; i++)
+	{
+		int64		many = (int64) count * (decision->units[i] + 1);
+		int64	   *sums;
+		int			sum_count = 0;
+
+		if (decision->weights[i] == 0)
+			continue;
+		exact = many <= 8 * most;
+		if (!exact)
+			break;
+		sums = palloc(sizeof(int64) * many);
+		for (int j = 0; j < count; j++)
+			for (int units = 0; units <= decision->units[i]; units++)
+				sums[sum_count++] = steps[j] + decision->weights[i] * units;
+		sum_count = sort_unique(sums, sum_count);
+		exact = sum_count <= most;
+		if (exact)
+			memcpy(steps, sums, sizeof(int64) * (count = sum_count));
+	}
+	if (!exact)
+	{
+		for (int i = 0; i < most; i++)
+			steps[i] = total / most * i + total % most * i / most;
+		steps[most - 1] = total;
+		count = sort_unique(steps, most);
+	}
+
+	/* No parcel is empty: weight 0 counts only where nothing weighs anything. */
+	gathering->steps = count > 1 ? steps + 1 : steps;
+	gathering->step_count = count > 1 ? count - 1 : count;
+}
+
+/* The cheapest service for a parcel; -1 where none carries it. */
+static int64
+cheapest(Gathering *gathering, int location, int64 grams, int *service)
+{
+	Network    *network = gathering->network;
+	const RateCard **cards = gathering->cards + (Size) location * network->service_count;
+	int64		best = -1;
+
+	for (int i = 0; i < network->service_count; i++)
+	{
+		int64		price = gathering->usable[i] && cards[i] ? oms_rate(&network->services[i], cards[i], grams) : -1;
+
+		if (price >= 0 && (best < 0 || price < best))
+		{
+			best = price;
+			*service = i;
+		}
+	}
+	return best;
+}
+
+/*
+ * The tariff of a location; false where it can send nothing.  A parcel may be
+ * sent as a heavier one where that is cheaper, so prices never fall.
+ */
+static bool
+make_tariff(Gathering *gathering, int location, RouteTariff *tariff)
+{
+	int64	   *costs = palloc(sizeof(int64) * gathering->step_count);
+	int64		above = -1;
+	int			service;
+
+	tariff->step_count = 0;
+	for (int i = gathering->step_count - 1; i >= 0; i--)
+	{
+		int64		price = cheapest(gathering, location, gathering->steps[i], &service);
+
+		if (price >= 0)
+			price = weighted(price, gathering->policy->shipping_weight);
+		if (above < 0 || (price >= 0 && price < above))
+			above = price;
+		costs[i] = above;
+		if (above >= 0 && tariff->step_count == 0)
+			tariff->step_count = i + 1;
+	}
+	tariff->limit_grams = gathering->steps;
+	tariff->cost = costs;
+	return tariff->step_count > 0;
+}
+
+static void
+choose_services(Gathering *gathering)
+{
+	Network    *network = gathering->network;
+	const char *asked = gathering->request->service;
+
+	gathering->usable = palloc0(sizeof(bool) * Max(1, network->service_count));
+	gathering->usable_count = 0;
+	for (int i = 0; i < network->service_count; i++)
+	{
+		CarrierService *service = &network->services[i];
+
+		gathering->usable[i] = (asked == NULL || strcmp(service->code, asked) == 0 ||
+								(service->level && strcmp(service->level, asked) == 0)) &&
+			(gathering->policy->currency == NULL || strcmp(gathering->policy->currency, service->currency) == 0);
+		gathering->usable_count += gathering->usable[i];
+	}
+}
+
+/* Takes a location out of the problem. */
+static void
+drop_location(Gathering *gathering, int from, int to)
+{
+	RoutingDecision *decision = gathering->decision;
+
+	decision->location_ids[to] = decision->location_ids[from];
+	decision->distances[to] = decision->distances[from];
+	decision->fixed_costs[to] = decision->fixed_costs[from];
+	decision->unit_costs[to] = decision->unit_costs[from];
+	decision->ranks[to] = decision->ranks[from];
+	decision->tariff_of[to] = decision->tariff_of[from];
+	gathering->location_of[to] = gathering->location_of[from];
+	memmove(gathering->cards + (Size) to * gathering->network->service_count,
+			gathering->cards + (Size) from * gathering->network->service_count,
+			sizeof(RateCard *) * gathering->network->service_count);
+}
+
+/* A tariff for the same cards exists already: its index, or -1. */
+static int
+tariff_of_cards(Gathering *gathering, int location)
+{
+	Size		row = gathering->network->service_count;
+
+	for (int i = 0; i < location; i++)
+		if (memcmp(gathering->cards + i * row, gathering->cards + location * row, sizeof(RateCard *) * row) == 0)
+			return gathering->decision->tariff_of[i];
+	return -1;
+}
+
+/* Gives every candidate its tariff; those without one are excluded. */
+static void
+price_shipping(Gathering *gathering)
+{
+	RoutingDecision *decision = gathering->decision;
+	Location  **locations = palloc(sizeof(Location *) * Max(1, decision->location_count));
+	int			kept = 0;
+
+	decision->tariff_count = 0;
+	gathering->cards = NULL;
+	if (gathering->network->service_count == 0 || gathering->policy->shipping_weight == 0)
+		return;
+	choose_services(gathering);
+	for (int i = 0; i < decision->location_count; i++)
+		locations[i] = gathering->request->locations[gathering->location_of[i]];
+	gathering->cards = oms_network_cards(gathering->network, locations, decision->location_count,
+										 &gathering->request->destination);
+	find_steps(gathering);
+	decision->tariffs = palloc(sizeof(RouteTariff) * Max(1, decision->location_count));
+	for (int i = 0; i < decision->location_count; i++)
+	{
+		Location   *location = locations[i];
+
+		drop_location(gathering, i, kept);
+		decision->tariff_of[kept] = tariff_of_cards(gathering, kept);
+		if (decision->tariff_of[kept] < 0 &&
+			make_tariff(gathering, kept, &decision->tariffs[decision->tariff_count]))
+			decision->tariff_of[kept] = decision->tariff_count++;
+		if (decision->tariff_of[kept] >= 0)
+			kept++;
+		else
+			exclude(decision, location, EXCLUDED_NO_RATE, 0);
+	}
+	decision->location_count = kept;
+}
+
+/* ---- Gathering ---- */
+
+static RoutingDecision *
+make_decision(const RoutingRequest *request, const RoutingPolicy *policy, int64 relaxed)
+{
+	RoutingDecision *decision = palloc0(sizeof(RoutingDecision));
+	int			locations = Max(1, request->location_count);
+	int			lines = Max(1, request->line_count);
+
+	decision->policy_id = policy->policy_id;
+	decision->nodes_max = policy->search_nodes;
+	decision->relaxed = relaxed;
+	decision->packages_max = relaxed & (INT64CONST(1) << RULE_MAX_FULFILLMENTS) ? 0 : policy->max_fulfillments;
+	decision->term_count = policy->term_count;
+	for (int i = 0; i < policy->term_count; i++)
+		decision->terms[i] = (RouteTerm) {policy->terms[i].kind, policy->terms[i].tolerance};
+	decision->item_ids = palloc(sizeof(int64) * lines);
+	decision->units = palloc(sizeof(int32) * lines);
+	decision->factors = palloc(sizeof(int32) * lines);
+	decision->weights = palloc(sizeof(int64) * lines);
+	decision->location_ids = palloc(sizeof(int64) * locations);
+	decision->fixed_costs = palloc(sizeof(int64) * locations);
+	decision->unit_costs = palloc(sizeof(int64) * locations);
+	decision->distances = palloc(sizeof(int64) * locations);
+	decision->ranks = palloc(sizeof(int32) * locations);
+	decision->tariff_of = palloc(sizeof(int32) * locations);
+	decision->stock = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(int32) * lines * (Size) locations,
+												 MCXT_ALLOC_HUGE);
+	decision->exclusions = palloc(sizeof(RoutingExclusion) * locations);
+	return decision;
+}
+
+static void
+gather(Gathering *gathering, int64 relaxed)
+{
+	const RoutingRequest *request = gathering->request;
+
+	gathering->relaxed = relaxed;
+	gathering->decision = make_decision(request, gathering->policy, relaxed);
+	gathering->line_of = palloc(sizeof(int) * Max(1, request->line_count));
+	gathering->location_of = palloc(sizeof(int) * Max(1, request->location_count));
+	choose_locations(gathering);
+	choose_lines(gathering);
+	price_shipping(gathering);
+	choose_lines(gathering);
+}
+
+/* Keeps what the kernel found. */
+static void
+keep_result(Gathering *gathering, const RouteResult *result)
+{
+	RoutingDecision *decision = gathering->decision;
+
+	decision->proven = result->proven;
+	decision->cost = result->cost;
+	decision->lower_bound = result->lower_bound;
+	decision->share_count = result->share_count;
+	decision->shares = result->shares;
+	decision->package_count = result->package_count;
+	decision->packages = result->packages;
+	decision->services = palloc(sizeof(char *) * Max(1, result->package_count));
+	for (int i = 0; i < result->package_count; i++)
+	{
+		int			service = -1;
+
+		if (gathering->cards)
+			(void) cheapest(gathering, result->packages[i].location, result->packages[i].weight_grams, &service);
+		decision->services[i] = service >= 0 ? unconstify(char *, gathering->network->services[service].code) : "";
+	}
+}
+
+/*
+ * Gathers and solves, giving up soft rules in their order until every unit is
+ * served.  False where the last attempt has no plan.
+ */
+static bool
+solve_with_rules(Gathering *gathering)
+{
+	int64		relaxed = 0;
+
+	for (int attempt = 0;; attempt++)
+	{
+		bool		last = attempt == gathering->policy->relax_count;
+		RouteResult result = {0};
+		RouteStatus status;
+
+		gather(gathering, relaxed);
+		if (gathering->complete || last)
+		{
+			if (gathering->decision->line_count == 0)
+				return false;
+			status = oms_decision_solve(gathering->decision, NULL, &result);
+			if (status == ROUTE_OPTIMAL || status == ROUTE_FEASIBLE)
+			{
+				keep_result(gathering, &result);
+				return true;
+			}
+			if (last)
+				return false;
+		}
+		relaxed |= INT64CONST(1) << gathering->policy->relax[attempt];
+	}
+}
+
+/* ---- The plan ---- */
+
+static void
+add_part(RoutingPlan *plan, int line, int location, int32 quantity, bool backordered)
+{
+	plan->parts[plan->part_count++] = (RoutingPart) {line, location, quantity, backordered};
+	plan->missing[line] -= quantity;
+}
+
+/* Units that no candidate has: first from the locations of the plan. */
+static void
+add_backorders(const RoutingRequest *request, const bool *used, RoutingPlan *plan)
+{
+	for (int line = 0; line < request->line_count; line++)
+		for (int round = 0; round < 2 && request->lines[line].backorder; round++)
+			for (int j = 0; j < request->location_count && plan->missing[line] > 0; j++)
+			{
+				int32		units = Min(request->backorder[(Size) line * request->location_count + j],
+										plan->missing[line]);
+
+				if (used[j] == (round == 0) && units > 0)
+					add_part(plan, line, j, units, true);
+			}
+}
+
+static const char *
+exclusion_text(const RoutingExclusion *exclusion)
+{
+	switch ((ExclusionReason) exclusion->reason)
+	{
+		case EXCLUDED_DISTANCE:
+			return psprintf(INT64_FORMAT " km are too far", exclusion->detail);
+		case EXCLUDED_NO_PLACE:
+			return "the distance is not known";
+		case EXCLUDED_NO_RATE:
+			return "no service has a zone and a rate";
+	}
+	return "unknown reason";
+}
+
+/* Units of a line that all candidates together lack. */
+static int32
+units_short(const RoutingRequest *request, int line)
+{
+	int64		free = 0;
+
+	for (int j = 0; j < request->location_count; j++)
+		free += request->free[(Size) line * request->location_count + j];
+	return (int32) Max(0, request->lines[line].quantity - free);
+}
+
+/* Too little stock, whatever the rules: say how much is there. */
+static void
+report_shortage(const RoutingRequest *request, RoutingPlan *plan)
+{
+	for (int i = 0; i < request->line_count; i++)
+		plan->missing[i] = units_short(request, i);
+}
+
+/* Why stock that exists cannot be used; NULL where there is too little of it. */
+static const char *
+find_refusal(const Gathering *gathering, const RoutingPlan *plan)
+{
+	const RoutingRequest *request = gathering->request;
+	StringInfoData text;
+
+	for (int i = 0; i < request->line_count; i++)
+		if (units_short(request, i) > 0)
+			return NULL;
+	initStringInfo(&text);
+	for (int i = 0; i < gathering->decision->exclusion_count; i++)
+	{
+		RoutingExclusion *exclusion = &gathering->decision->exclusions[i];
+		Location   *location = oms_location_by_id(exclusion->location_id);
+
+		appendStringInfo(&text, "%s%s: %s", i > 0 ? "\n" : "", location ? location->code : "a location",
+						 exclusion_text(exclusion));
+	}
+	if (text.len == 0)
+		appendStringInfoString(&text, "The candidates have the units, but not within the split limits.");
+	return text.data;
+}
+
+/*
+ * Plans the units of a request; NULL where the kernel's limits do not allow
+ * it, so that the built-in rule must decide.
+ */
+RoutingPlan *
+oms_routing_plan(const RoutingRequest *request)
+{
+	Gathering	gathering = {.request = request,.policy = oms_routing_policy(request->channel),.network = oms_network()};
+	RoutingPlan *plan = palloc0(sizeof(RoutingPlan));
+	bool	   *used = palloc0(sizeof(bool) * Max(1, request->location_count));
+	Size		cells = (Size) request->line_count * request->location_count;
+	Size		most = 1;
+	int64		missing = 0;
+
+	if (gathering.policy == NULL || request->line_count > ROUTE_LINES_MAX)
+		return NULL;
+	for (int i = 0; i < request->line_count; i++)
+		if (request->lines[i].quantity > ROUTE_QUANTITY_MAX)
+			return NULL;
+	for (Size i = 0; i < cells; i++)
+		most += (request->free[i] > 0) + (request->backorder[i] > 0);
+	plan->parts = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(RoutingPart) * most, MCXT_ALLOC_HUGE);
+	plan->missing = palloc(sizeof(int32) * Max(1, request->line_count));
+	for (int i = 0; i < request->line_count; i++)
+		plan->missing[i] = request->lines[i].quantity;
+	if (solve_with_rules(&gathering))
+	{
+		RoutingDecision *decision = plan->decision = gathering.decision;
+
+		for (int i = 0; i < decision->share_count; i++)
+		{
+			RouteShare *share = &decision->shares[i];
+			int			location = gathering.location_of[share->location];
+
+			used[location] = true;
+			add_part(plan, gathering.line_of[share->line], location, share->units * decision->factors[share->line],
+					 false);
+		}
+	}
+	add_backorders(request, used, plan);
+	for (int i = 0; i < request->line_count; i++)
+		missing += plan->missing[i];
+	if (missing > 0 && (plan->refusal = find_refusal(&gathering, plan)) == NULL)
+		report_shortage(request, plan);
+	return plan;
+}
+
+/* ---- The record ---- */
+
+static OmsPlan insert_plan = {
+	.sql = "INSERT INTO {routing_decisions} (order_id, policy_id, at, tenant_id, cost, record)"
+	" VALUES ($1, $2, $3, $4, $5, $6)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT8OID, INT8OID, TIMESTAMPTZOID, INT4OID, NUMERICOID, BYTEAOID)
+};
+
+static OmsHeap decision_heap = {
+	.relation = "routing_decisions",
+	.column_count = 6,
+	.columns = {"order_id", "policy_id", "at", "tenant_id", "cost", "record"}
+};
+
+/* Nothing is recorded where there was nothing to decide. */
+void
+oms_routing_record(const RoutingPlan *plan, int64 order_id)
+{
+	RoutingDecision *decision = plan->decision;
+	Datum		values[6];
+
+	if (decision == NULL || decision->location_count + decision->exclusion_count < 2)
+		return;
+	values[0] = Int64GetDatum(order_id);
+	values[1] = Int64GetDatum(decision->policy_id);
+	values[2] = TimestampTzGetDatum(oms_call->now);
+	values[3] = Int32GetDatum(oms_call->tenant);
+	values[4] = NumericGetDatum(int64_div_fast_to_numeric(decision->cost, 3));
+	values[5] = PointerGetDatum(oms_decision_write(decision));
+	if (oms_heap_is_plain(&decision_heap))
+		oms_heap_insert_one(&decision_heap, values, "      ");
+	else
+		(void) oms_execute(&insert_plan, values, NULL);
+}
+
+/* ---- Explaining ---- */
+
+static OmsPlan read_plan = {
+	.sql = "SELECT d.record, p.code || ' version ' || p.version FROM {routing_decisions} d"
+	" LEFT JOIN {routing_policies} p ON p.policy_id = d.policy_id AND p.tenant_id = $1"
+	" WHERE d.order_id = $2 AND d.tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan order_exists_plan = {
+	.sql = "SELECT FROM {orders} WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+typedef struct Explanation
+{
+	ReturnSetInfo *target;
+	RoutingDecision *decision;
+	char	   *policy;
+	int64		row_count;
+} Explanation;
+
+static void
+read_decision(TupleTableSlot *slot, void *state)
+{
+	Explanation *explanation = state;
+	bool		isnull;
+
+	explanation->decision = oms_decision_read(DatumGetByteaPCopy(oms_slot_datum(slot, 1, &isnull)));
+	explanation->policy = oms_slot_text(slot, 2);
+}
+
+static void
+explain(Explanation *explanation, const char *kind, int64 location_id, const char *term, int64 amount, const char *detail)
+{
+	Location   *location = location_id ? oms_location_by_id(location_id) : NULL;
+	Datum		values[6];
+	bool		nulls[6] = {0};
+
+	values[0] = Int64GetDatum(++explanation->row_count);
+	values[1] = CStringGetTextDatum(kind);
+	nulls[2] = location == NULL;
+	values[2] = location ? CStringGetTextDatum(location->code) : (Datum) 0;
+	values[3] = CStringGetTextDatum(term);
+	nulls[4] = amount == PG_INT64_MIN;
+	values[4] = nulls[4] ? (Datum) 0 : NumericGetDatum(int64_div_fast_to_numeric(amount, 3));
+	nulls[5] = detail == NULL;
+	values[5] = detail ? CStringGetTextDatum(detail) : (Datum) 0;
+	tuplestore_putvalues(explanation->target->setResult, explanation->target->setDesc, values, nulls);
+}
+
+static void
+explain_packages(Explanation *explanation, const char *kind, const RoutePackage *packages, int count, char **services)
+{
+	for (int i = 0; i < count; i++)
+	{
+		int64		location = explanation->decision->location_ids[packages[i].location];
+
+		explain(explanation, kind, location, "order", packages[i].fixed_cost, NULL);
+		explain(explanation, kind, location, "units", packages[i].unit_cost,
+				psprintf(INT64_FORMAT " grams", packages[i].weight_grams));
+		if (explanation->decision->tariff_count > 0)
+			explain(explanation, kind, location, "shipping", packages[i].tariff_cost,
+					services && services[i][0] ? services[i] : NULL);
+	}
+}
+
+static bool
+is_used(const RoutePackage *packages, int count, int location)
+{
+	for (int i = 0; i < count; i++)
+		if (packages[i].location == location)
+			return true;
+	return false;
+}
+
+/* The other plan, and what would have to be cheaper for it. */
+static void
+explain_runner_up(Explanation *explanation)
+{
+	RoutingDecision *decision = explanation->decision;
+	RouteResult winner = {0};
+	RouteResult runner_up = {0};
+	RouteStatus status;
+	int64		gap;
+
+	if (decision->term_count > 0)
+		return;					/* a ranking has no single amount to lower */
+	(void) oms_decision_solve(decision, NULL, &winner);
+	status = oms_decision_solve(decision, &winner, &runner_up);
+	if (status != ROUTE_OPTIMAL && status != ROUTE_FEASIBLE)
+		return;
+	gap = runner_up.cost - winner.cost;
+	explain(explanation, "runner-up", 0, "cost", runner_up.cost, NULL);
+	explain_packages(explanation, "runner-up", runner_up.packages, runner_up.package_count, NULL);
+	for (int i = 0; i < runner_up.package_count; i++)
+		if (!is_used(winner.packages, winner.package_count, runner_up.packages[i].location))
+			explain(explanation, "change", decision->location_ids[runner_up.packages[i].location],
+					"package", gap + 1, "cheaper by this, the runner-up would have won");
+}
+
+static void
+explain_decision(Explanation *explanation)
+{
+	static const char *const rules[RULE_COUNT] = {
+		[RULE_MAX_KILOMETRES] = "max_kilometres",[RULE_MAX_FULFILLMENTS] = "max_fulfillments",
+		[RULE_WHOLE_LINES] = "whole_lines"
+	};
+	RoutingDecision *decision = explanation->decision;
+
+	explain(explanation, "policy", 0, "cost", decision->cost, explanation->policy);
+	if (decision->term_count == 0)
+		explain(explanation, "policy", 0, "lower bound", decision->lower_bound,
+				decision->proven ? "proven" : "search limit reached");
+	for (int i = 0; i < RULE_COUNT; i++)
+		if (decision->relaxed & (INT64CONST(1) << i))
+			explain(explanation, "relaxed", 0, rules[i], PG_INT64_MIN, NULL);
+	explain_packages(explanation, "plan", decision->packages, decision->package_count, decision->services);
+	for (int i = 0; i < decision->location_count; i++)
+		if (!is_used(decision->packages, decision->package_count, i))
+			explain(explanation, "candidate", decision->location_ids[i], "order", decision->fixed_costs[i],
+					decision->distances[i] < 0 ? NULL : psprintf(INT64_FORMAT " km", decision->distances[i] / 1000));
+	for (int i = 0; i < decision->exclusion_count; i++)
+		explain(explanation, "excluded", decision->exclusions[i].location_id, "rule", PG_INT64_MIN,
+				exclusion_text(&decision->exclusions[i]));
+	explain_runner_up(explanation);
+}
+
+/*
+ * oms.explain_route(order_id bigint) -> setof (position, kind, location, term, amount, detail)
+ */
+OMS_FUNCTION(oms_explain_route, CALL_READ)
+{
+	int64		order_id = oms_argument_id(fcinfo, 0, "order_id");
+	Explanation explanation = {.target = (ReturnSetInfo *) fcinfo->resultinfo};
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
+
+	if (oms_execute(&order_exists_plan, values, NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_UNKNOWN),
+				 errmsg("order " INT64_FORMAT " is not known", order_id),
+				 errhint("oms.find_order looks up an order by its reference.")));
+	InitMaterializedSRF(fcinfo, 0);
+	if (oms_execute_each(&read_plan, values, NULL, read_decision, &explanation) == 0)
+		explain(&explanation, "none", 0, "decision", PG_INT64_MIN,
+				"one location only, a place given by the document, or no active policy: the nearest served it");
+	else if (explanation.decision == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("the routing decision of order " INT64_FORMAT " cannot be read", order_id)));
+	else
+		explain_decision(&explanation);
+	*isnull = true;
+	return (Datum) 0;
+}

@@ -1,0 +1,58 @@
+/*
+ * routing.h
+ *	  Orders planned by a routing policy: gathering the problem, solving it,
+ *	  recording the decision.  Where no policy is active, route.h decides.
+ */
+#ifndef OMS_ROUTING_H
+#define OMS_ROUTING_H
+
+#include "oms.h"
+
+#include "channel.h"
+#include "location.h"
+#include "network.h"
+
+/* Units of one item that may come from any candidate. */
+typedef struct RoutingLine
+{
+	int64		item_id;
+	int64		weight_grams;	/* of all units */
+	int32		quantity;
+	bool		backorder;
+} RoutingLine;
+
+typedef struct RoutingRequest
+{
+	const Channel *channel;
+	const char *service;		/* service or level; NULL: any */
+	Destination destination;
+	int			line_count;
+	const RoutingLine *lines;
+	int			location_count;
+	Location  **locations;
+	const int32 *free;			/* [line * location_count + location] */
+	const int32 *backorder;		/* units that may be promised beyond */
+} RoutingRequest;
+
+typedef struct RoutingPart
+{
+	int			line;
+	int			location;
+	int32		quantity;
+	bool		backordered;
+} RoutingPart;
+
+typedef struct RoutingPlan
+{
+	int			part_count;
+	RoutingPart *parts;
+	int32	   *missing;		/* by line */
+	const char *refusal;		/* why the hard rules leave no plan; NULL: they do */
+	struct RoutingDecision *decision;
+} RoutingPlan;
+
+extern bool oms_routing_applies(const Channel *channel);
+extern RoutingPlan *oms_routing_plan(const RoutingRequest *request);
+extern void oms_routing_record(const RoutingPlan *plan, int64 order_id);
+
+#endif							/* OMS_ROUTING_H */

@@ -1,0 +1,270 @@
+/*
+ * routing_policy.c
+ *	  Routing policies: reading, saving and activating them.
+ */
+#include "oms.h"
+
+#include "catalog/pg_type.h"
+#include "utils/fmgrprotos.h"
+
+#include "call.h"
+#include "channel.h"
+#include "document.h"
+#include "event.h"
+#include "money.h"
+#include "network.h"
+#include "relation.h"
+#include "route_kernel.h"
+
+#define SEARCH_NODES_DEFAULT 20000
+
+typedef struct RankingDocument
+{
+	char	   *term;
+	int32		tolerance;
+} RankingDocument;
+
+typedef struct RelaxDocument
+{
+	char	   *rule;
+} RelaxDocument;
+
+typedef struct PolicyDocument
+{
+	char	   *objective;
+	char	   *currency;
+	double		shipping_weight;
+	double		order_weight;
+	double		unit_weight;
+	double		max_kilometres;
+	Numeric		cost_per_kilometre;
+	DocArray	ranking;
+	DocArray	relax;
+	int32		max_fulfillments;
+	int32		search_nodes;
+	int8		whole_lines;
+} PolicyDocument;
+
+static const char *const objectives[] = {"nearest", "cost", "ranking", NULL};
+static const char *const term_names[] = {"cost", "fulfillments", "distance", "rank", NULL};
+static const RouteTermKind term_kinds[] = {ROUTE_TERM_COST, ROUTE_TERM_PACKAGES, ROUTE_TERM_DISTANCE, ROUTE_TERM_RANK};
+static const char *const rule_names[] = {"max_kilometres", "max_fulfillments", "whole_lines", NULL};
+
+static const DocField ranking_fields[] = {
+	{"term", DOC_TEXT, offsetof(RankingDocument, term), .required = true,.choices = term_names},
+	{"tolerance", DOC_INT, offsetof(RankingDocument, tolerance), .least = 0,.most = OMS_QUANTITY_MAX},
+};
+
+static const DocShape ranking_shape = DOC_SHAPE_OF(RankingDocument, ranking_fields, "a term of a ranking");
+
+static const DocField relax_fields[] = {
+	{"rule", DOC_TEXT, offsetof(RelaxDocument, rule), .required = true,.choices = rule_names},
+};
+
+static const DocShape relax_shape = DOC_SHAPE_OF(RelaxDocument, relax_fields, "a soft rule");
+
+static const DocField policy_fields[] = {
+	{"objective", DOC_TEXT, offsetof(PolicyDocument, objective), .required = true,.choices = objectives},
+	{"currency", DOC_TEXT, offsetof(PolicyDocument, currency)},
+	{"shipping_weight", DOC_DOUBLE, offsetof(PolicyDocument, shipping_weight), .least = 0,.most = 1000},
+	{"order_weight", DOC_DOUBLE, offsetof(PolicyDocument, order_weight), .least = 0,.most = 1000},
+	{"unit_weight", DOC_DOUBLE, offsetof(PolicyDocument, unit_weight), .least = 0,.most = 1000},
+	{"cost_per_kilometre", DOC_MONEY, offsetof(PolicyDocument, cost_per_kilometre)},
+	{"max_kilometres", DOC_DOUBLE, offsetof(PolicyDocument, max_kilometres), .least = 0,.most = 50000},
+	{"max_fulfillments", DOC_INT, offsetof(PolicyDocument, max_fulfillments), .least = 1,.most = 1000},
+	{"whole_lines", DOC_BOOL, offsetof(PolicyDocument, whole_lines)},
+	{"search_nodes", DOC_INT, offsetof(PolicyDocument, search_nodes), .least = 1,.most = 100000000},
+	{"ranking", DOC_ARRAY, offsetof(PolicyDocument, ranking), .most = RANKING_TERMS_MAX,.shape = &ranking_shape},
+	{"relax", DOC_ARRAY, offsetof(PolicyDocument, relax), .most = RULE_COUNT,.shape = &relax_shape},
+};
+
+static const DocShape policy_shape = DOC_SHAPE_OF(PolicyDocument, policy_fields, "a routing policy");
+
+static int
+index_of(const char *const *names, const char *name)
+{
+	int			index = 0;
+
+	while (names[index] && strcmp(names[index], name) != 0)
+		index++;
+	return index;
+}
+
+static double
+or_one(double weight)
+{
+	return isnan(weight) ? 1 : weight;
+}
+
+static RoutingPolicy *
+policy_of_document(PolicyDocument *document)
+{
+	RoutingPolicy *policy = palloc0(sizeof(RoutingPolicy));
+
+	policy->nearest = strcmp(document->objective, "nearest") == 0;
+	policy->whole_lines = document->whole_lines == 1;
+	policy->currency = document->currency;
+	policy->shipping_weight = or_one(document->shipping_weight);
+	policy->order_weight = or_one(document->order_weight);
+	policy->unit_weight = or_one(document->unit_weight);
+	policy->max_kilometres = document->max_kilometres;
+	policy->max_fulfillments = document->max_fulfillments == DOC_ABSENT ? 0 : document->max_fulfillments;
+	policy->search_nodes = document->search_nodes == DOC_ABSENT ? SEARCH_NODES_DEFAULT : document->search_nodes;
+	if (document->cost_per_kilometre)
+		policy->cost_per_kilometre =
+			DatumGetInt64(DirectFunctionCall1(numeric_int8,
+											  NumericGetDatum(oms_money_multiply(document->cost_per_kilometre, 1000))));
+	for (int i = 0; i < document->ranking.count; i++)
+	{
+		RankingDocument *term = (RankingDocument *) document->ranking.items + i;
+
+		policy->terms[i].kind = term_kinds[index_of(term_names, term->term)];
+		policy->terms[i].tolerance = term->tolerance == DOC_ABSENT ? 0 : term->tolerance;
+	}
+	policy->term_count = document->ranking.count;
+	for (int i = 0; i < document->relax.count; i++)
+		policy->relax[i] = index_of(rule_names, ((RelaxDocument *) document->relax.items)[i].rule);
+	policy->relax_count = document->relax.count;
+	return policy;
+}
+
+/* A definition that was checked when it was saved. */
+RoutingPolicy *
+oms_routing_policy_read(Jsonb *definition)
+{
+	FaultList	faults;
+	PolicyDocument *document;
+
+	oms_faults_init(&faults);
+	document = oms_document_read(definition, &policy_shape, &faults);
+	oms_faults_raise(&faults, "routing policy is not valid");
+	return policy_of_document(document);
+}
+
+static void *
+allocate(void *context, size_t size)
+{
+	return MemoryContextAllocExtended(context, size, MCXT_ALLOC_NO_OOM);
+}
+
+/* Whether the kernel has an exact method for a list of terms: a tiny problem tells. */
+static bool
+is_ranking_supported(const RoutingPolicy *policy)
+{
+	int32		one = 1;
+	int64		zero = 0;
+	RouteTerm	terms[RANKING_TERMS_MAX];
+	RouteProblem problem = {
+		.line_count = 1,.location_count = 1,.quantity = &one,.stock = &one,.unit_cost = &zero,.fixed_cost = &zero
+	};
+	RouteControl control = {.alloc = allocate,.alloc_context = CurrentMemoryContext};
+	RouteResult result = {0};
+
+	for (int i = 0; i < policy->term_count; i++)
+		terms[i] = (RouteTerm) {policy->terms[i].kind, policy->terms[i].tolerance};
+	return route_solve_lexicographic(&problem, &control, terms, policy->term_count, &zero, &result) == ROUTE_OPTIMAL;
+}
+
+static void
+check_policy(PolicyDocument *document, FaultList *faults)
+{
+	bool		ranked = strcmp(document->objective, "ranking") == 0;
+
+	if (document->currency && oms_currency_digits(document->currency) < 0)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use an ISO 4217 code such as EUR.", "definition.currency",
+				  "\"%s\" is not a currency", document->currency);
+	if (ranked != (document->ranking.count > 0))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Objective ranking and the list ranking go together.",
+				  "definition.ranking", ranked ? "is required" : "needs objective \"ranking\"");
+	oms_document_duplicates(&document->relax, &relax_shape, offsetof(RelaxDocument, rule), "definition.relax", "rule",
+							faults);
+	if (faults->count == 0 && ranked && !is_ranking_supported(policy_of_document(document)))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT,
+				  "A tolerance on cost, distance or rank may be followed by fulfillments only.",
+				  "definition.ranking", "has no exact method in this order of terms");
+}
+
+static OmsPlan insert_plan = {
+	.sql = "INSERT INTO {routing_policies} (tenant_id, code, version, status, definition, created_at)"
+	" SELECT $1, $2, coalesce(max(version), 0) + 1, 'draft', $3, $4 FROM {routing_policies}"
+	" WHERE tenant_id = $1 AND code = $2 RETURNING version",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID)
+};
+
+static OmsPlan archive_plan = {
+	.sql = "UPDATE {routing_policies} SET status = 'archived' WHERE tenant_id = $1 AND status = 'active'"
+	" AND channel_id IS NOT DISTINCT FROM $2",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan activate_plan = {
+	.sql = "UPDATE {routing_policies} SET status = 'active', channel_id = $2, activated_at = $5"
+	" WHERE tenant_id = $1 AND code = $3 AND version = $4 AND status = 'draft'",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, INT4OID, TIMESTAMPTZOID)
+};
+
+static void
+read_version(TupleTableSlot *slot, void *state)
+{
+	*(int32 *) state = oms_slot_int32(slot, 1);
+}
+
+/*
+ * oms.save_routing_policy(code text, definition jsonb, idempotency_key text) -> integer
+ */
+OMS_FUNCTION(oms_save_routing_policy, CALL_KEYED)
+{
+	char	   *code = oms_argument_required(fcinfo, 0, "code");
+	FaultList	faults;
+	PolicyDocument *document = NULL;
+	Datum		values[4];
+	int32		version = 0;
+
+	oms_faults_init(&faults);
+	if (PG_ARGISNULL(1))
+		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give an object with objective.", "definition", "is null");
+	else
+		document = oms_document_read(PG_GETARG_JSONB_P(1), &policy_shape, &faults);
+	if (faults.count == 0)
+		check_policy(document, &faults);
+	oms_faults_raise(&faults, "routing policy is not valid");
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = CStringGetTextDatum(code);
+	values[2] = PG_GETARG_DATUM(1);
+	values[3] = TimestampTzGetDatum(oms_call->now);
+	(void) oms_execute_each(&insert_plan, values, NULL, read_version, &version);
+	oms_event(&(Event) {.object_type = "routing_policy",.type = "routing_policy.saved",.reason = code,
+			.data = PG_GETARG_JSONB_P(1)});
+	PG_RETURN_INT32(version);
+}
+
+/*
+ * oms.activate_routing_policy(code text, version integer, channel text, idempotency_key text) -> void
+ */
+OMS_FUNCTION(oms_activate_routing_policy, CALL_KEYED)
+{
+	char	   *code = oms_argument_required(fcinfo, 0, "code");
+	char	   *channel = oms_argument_text(fcinfo, 2);
+	int32		version = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
+	Datum		values[5];
+	char		nulls[6] = "     ";
+
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(channel ? oms_channel_get(channel)->channel_id : 0);
+	nulls[1] = channel ? ' ' : 'n';
+	values[2] = CStringGetTextDatum(code);
+	values[3] = Int32GetDatum(version);
+	values[4] = TimestampTzGetDatum(oms_call->now);
+	(void) oms_execute(&archive_plan, values, nulls);
+	if (oms_execute(&activate_plan, values, nulls) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_UNKNOWN),
+				 errmsg("policy \"%s\" has no draft of version %d", code, version),
+				 errhint("oms.save_routing_policy makes a draft and returns its version.")));
+	oms_event(&(Event) {.object_type = "routing_policy",.type = "routing_policy.activated",
+			.reason = psprintf("%s version %d", code, version)});
+	PG_RETURN_VOID();
+}
