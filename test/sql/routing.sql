@@ -1,5 +1,8 @@
 -- Carriers, zones, rates, policies, the exact plan and its record.
-\set VERBOSITY default
+SET client_min_messages = error;
+CALL oms.init();
+SELECT oms.init_tenant(72);
+SET oms.tenant = 72;
 SELECT oms.upsert_locations('[
   {"code": "east", "latitude": 40.7, "longitude": -74.0, "postal_code": "10001", "country": "US", "cost_per_order": 2.00, "cost_per_unit": 0.10, "rank": 1},
   {"code": "middle", "latitude": 41.9, "longitude": -87.6, "postal_code": "60601", "country": "US", "cost_per_order": 1.00, "cost_per_unit": 0.10, "rank": 2},
@@ -82,7 +85,7 @@ SELECT pg_temp.parts(oms.place_order(pg_temp.order_of('p5', '{"sku": "LAMP", "qu
 SELECT term, amount, detail FROM oms.explain_route(oms.find_order('shop', 'p5')) WHERE kind = 'plan';
 -- More than one place has: split, the rest later.
 SELECT pg_temp.parts(oms.preview_order(pg_temp.order_of('p6', '{"sku": "RUG", "quantity": 4}', :'angeles')));
-UPDATE oms.stock SET backorder_limit = 5 WHERE item_id = (SELECT item_id FROM oms.items WHERE sku = 'RUG');
+UPDATE oms.stock SET backorder_limit = 5 WHERE tenant_id = 72 AND item_id = (SELECT item_id FROM oms.items WHERE tenant_id = 72 AND sku = 'RUG');
 SELECT pg_temp.parts(oms.place_order(pg_temp.order_of('p7', '{"sku": "RUG", "quantity": 6}', :'angeles')));
 -- A location of the document is no choice.
 SELECT pg_temp.parts(oms.place_order(pg_temp.order_of('p8', '{"sku": "LAMP", "quantity": 1, "location": "west"}', :'newyork')));
@@ -91,7 +94,7 @@ SELECT kind FROM oms.explain_route(oms.find_order('shop', 'p8'));
 -- Hard rules refuse, soft ones give way and the record says so.
 SELECT oms.save_routing_policy('near', '{"objective": "cost", "currency": "USD", "max_kilometres": 100, "max_fulfillments": 1}');
 SELECT oms.activate_routing_policy('near', 1, 'shop');
-SELECT code, version, status FROM oms.routing_policies ORDER BY 1, 2;
+SELECT code, version, status FROM oms.routing_policies WHERE tenant_id = 72 ORDER BY 1, 2;
 SELECT pg_temp.parts(oms.place_order(pg_temp.order_of('r1', '{"sku": "DESK", "quantity": 1}', :'newyork')));
 SELECT pg_temp.parts(oms.place_order(pg_temp.order_of('r1', '{"sku": "DESK", "quantity": 50}', :'newyork')));
 SELECT oms.save_routing_policy('near', '{"objective": "cost", "currency": "USD", "max_kilometres": 100, "max_fulfillments": 1,
@@ -109,7 +112,8 @@ SELECT kind, location, term, amount FROM oms.explain_route(oms.find_order('shop'
 SELECT * FROM oms.explain_route(999999999);
 
 -- Every record replays; a changed one is found.
-SELECT count(*) AS decisions, bool_and(oms.route_replays(record)) AS replays, max(length(record)) < 400 AS compact FROM oms.routing_decisions;
+SELECT count(*) AS decisions, bool_and(oms.route_replays(record)) AS replays, max(length(record)) < 400 AS compact
+FROM oms.routing_decisions WHERE tenant_id = 72;
 SELECT * FROM oms.audit();
 BEGIN;
 UPDATE oms.routing_decisions SET record = set_byte(record, length(record) - 18, 77) WHERE order_id = oms.find_order('shop', 'p1');
