@@ -70,6 +70,8 @@ DECLARE
 BEGIN
     IF to_regclass('oms.installation') IS NOT NULL THEN
         EXECUTE 'SELECT version FROM oms.installation' INTO installed;
+        -- After DROP and CREATE EXTENSION the functions are new: their grants are made again.
+        CALL oms.init_grants();
         RAISE NOTICE 'oms is already initialised with version %', installed;
         RETURN;
     END IF;

@@ -52,6 +52,8 @@ typedef struct KeyState
 	char	   *function;
 	int64		hash;
 	bool		found;
+	char	   *used_by;		/* function and arguments of the call that has it */
+	int64		used_with;
 	char	   *answer;
 } KeyState;
 
@@ -59,15 +61,10 @@ static void
 read_key_row(TupleTableSlot *slot, void *state)
 {
 	KeyState   *key = state;
-	char	   *function = oms_slot_text(slot, 1);
 
 	key->found = true;
-	if (strcmp(function, key->function) != 0 || oms_slot_int64(slot, 2) != key->hash)
-		ereport(ERROR,
-				(errcode(ERRCODE_OMS_IDEMPOTENCY),
-				 errmsg("idempotency key \"%s\" was used with other arguments", key->key),
-				 errdetail("It belongs to a call of %s.", function),
-				 errhint("Use a new key for a new request.")));
+	key->used_by = oms_slot_text(slot, 1);
+	key->used_with = oms_slot_int64(slot, 2);
 	key->answer = oms_slot_text(slot, 3);
 }
 
@@ -124,6 +121,12 @@ claim_key(FunctionCallInfo fcinfo, KeyState *key)
 				(errcode(ERRCODE_OMS_CONCURRENT),
 				 errmsg("idempotency key \"%s\" is being used by another transaction", key->key),
 				 errhint("Repeat the transaction.")));
+	if (strcmp(key->used_by, key->function) != 0 || key->used_with != key->hash)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_IDEMPOTENCY),
+				 errmsg("idempotency key \"%s\" was used with other arguments", key->key),
+				 errdetail("It belongs to a call of %s.", key->used_by),
+				 errhint("Use a new key for a new request.")));
 	return true;
 }
 

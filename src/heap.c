@@ -33,6 +33,7 @@
 #include "optimizer/optimizer.h"
 #include "nodes/makefuncs.h"
 #include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -78,8 +79,7 @@ definition_is_plain(Relation relation)
 	TupleConstr *constraints = RelationGetDescr(relation)->constr;
 
 	if (relation->rd_rel->relkind != RELKIND_RELATION || relation->rd_rel->relispartition ||
-		relation->rd_rel->relhasrules || relation->rd_rel->relforcerowsecurity ||
-		!OidIsValid(RelationGetPrimaryKeyIndex(relation)))
+		relation->rd_rel->relhasrules || relation->rd_rel->relforcerowsecurity)
 		return false;
 	if (constraints && constraints->has_generated_stored)
 		return false;
@@ -142,6 +142,31 @@ compile_defaults(OmsHeap *heap, Relation relation)
 	}
 }
 
+/* The unique index over exactly the key columns; invalid where there is none. */
+static Oid
+find_key_index(OmsHeap *heap, Relation relation)
+{
+	List	   *indexes = RelationGetIndexList(relation);
+	Oid			found = InvalidOid;
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+		Form_pg_index form = index->rd_index;
+		bool		matches = form->indisunique && form->indisvalid && form->indimmediate &&
+			form->indnkeyatts == heap->key_count && RelationGetIndexPredicate(index) == NIL;
+
+		for (int i = 0; i < heap->key_count && matches; i++)
+			matches = form->indkey.values[i] == heap->attributes[i];
+		if (matches)
+			found = lfirst_oid(cell);
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return found;
+}
+
 /* Fills what this backend keeps of a table. */
 static void
 describe(OmsHeap *heap)
@@ -159,13 +184,14 @@ describe(OmsHeap *heap)
 	/* Valid before it is filled: a change that arrives meanwhile must count. */
 	heap->valid = true;
 	heap->plain = definition_is_plain(relation);
-	heap->index = RelationGetPrimaryKeyIndex(relation);
 	for (int i = 0; i < heap->column_count; i++)
 	{
 		heap->attributes[i] = get_attnum(heap->relid, heap->columns[i]);
 		if (heap->attributes[i] == InvalidAttrNumber)
 			elog(ERROR, "table \"%s\" has no column \"%s\"", heap->relation, heap->columns[i]);
 	}
+	heap->index = heap->key_count > 0 ? find_key_index(heap, relation) : InvalidOid;
+	heap->plain &= heap->key_count == 0 || OidIsValid(heap->index);
 	old = MemoryContextSwitchTo(heap->context);
 	compile_checks(heap, relation);
 	compile_defaults(heap, relation);
@@ -202,6 +228,9 @@ begin_write(OmsHeapWork *work)
 	work->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(work->result, work->relation, 1, NULL, 0);
 	work->result->ri_ConstraintExprs = work->heap->checks;
+
+	/* Where queued triggers look for their table before they open it again. */
+	work->estate->es_opened_result_relations = lappend(work->estate->es_opened_result_relations, work->result);
 	ExecOpenIndices(work->result, false);
 	work->has_triggers = work->relation->trigdesc != NULL;
 	if (work->has_triggers)
@@ -270,9 +299,8 @@ fill_defaults(OmsHeapWork *work)
 	}
 }
 
-/* Inserts one row: values and nulls of the heap's columns. */
-void
-oms_heap_insert(OmsHeapWork *work, const Datum *values, const bool *nulls)
+static void
+fill_slot(OmsHeapWork *work, const Datum *values, const bool *nulls)
 {
 	ExecClearTuple(work->slot);
 	fill_defaults(work);
@@ -282,6 +310,13 @@ oms_heap_insert(OmsHeapWork *work, const Datum *values, const bool *nulls)
 		work->slot->tts_isnull[work->heap->attributes[i] - 1] = nulls != NULL && nulls[i];
 	}
 	ExecStoreVirtualTuple(work->slot);
+}
+
+/* Inserts one row: values and nulls of the heap's columns. */
+void
+oms_heap_insert(OmsHeapWork *work, const Datum *values, const bool *nulls)
+{
+	fill_slot(work, values, nulls);
 	ExecSimpleRelationInsert(work->result, work->estate, work->slot);
 	ResetPerTupleExprContext(work->estate);
 }
@@ -300,6 +335,78 @@ oms_heap_insert_one(OmsHeap *heap, const Datum *values, const char *nulls)
 	oms_heap_end(&work);
 }
 
+static void
+refuse_concurrent_update(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent update")));
+}
+
+/*
+ * What INSERT ... ON CONFLICT DO NOTHING does: wait for whoever inserts the same
+ * key, give way when he commits, and under REPEATABLE READ fail rather than
+ * give way to a row that the transaction cannot see.
+ */
+static bool
+insert_speculatively(OmsHeapWork *work)
+{
+	List	   *arbiter = list_make1_oid(work->heap->index);
+	bool		conflict;
+
+	do
+	{
+		ItemPointerData other;
+		uint32		token;
+
+		CHECK_FOR_INTERRUPTS();
+		conflict = false;
+		if (!ExecCheckIndexConstraints(work->result, work->slot, work->estate, &other, arbiter))
+		{
+			if (IsolationUsesXactSnapshot() &&
+				!table_tuple_fetch_row_version(work->relation, &other, work->snapshot, work->spare))
+				refuse_concurrent_update();
+			return false;
+		}
+		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
+		table_tuple_insert_speculative(work->relation, work->slot, GetCurrentCommandId(true), 0, NULL, token);
+		(void) ExecInsertIndexTuples(work->result, work->slot, work->estate, false, true, &conflict, arbiter);
+		table_tuple_complete_speculative(work->relation, work->slot, token, !conflict);
+		SpeculativeInsertionLockRelease(GetCurrentTransactionId());
+	} while (conflict);
+	return true;
+}
+
+/* Inserts a row unless its key exists; false where it does. */
+bool
+oms_heap_insert_new(OmsHeap *heap, const Datum *values, const char *nulls)
+{
+	OmsHeapWork work;
+	bool		is_null[OMS_HEAP_COLUMNS_MAX];
+	bool		inserted;
+
+	for (int i = 0; i < heap->column_count; i++)
+		is_null[i] = nulls[i] == 'n';
+	oms_heap_begin(&work, heap, true);
+	ExecCloseIndices(work.result);
+	ExecOpenIndices(work.result, true);
+	work.spare = table_slot_create(work.relation, NULL);
+	fill_slot(&work, values, is_null);
+	inserted = !(work.has_triggers && work.relation->trigdesc->trig_insert_before_row) ||
+		ExecBRInsertTriggers(work.estate, work.result, work.slot);
+	if (inserted)
+	{
+		if (RelationGetDescr(work.relation)->constr)
+			ExecConstraints(work.result, work.slot, work.estate);
+		inserted = insert_speculatively(&work);
+	}
+	if (inserted)
+		ExecARInsertTriggers(work.estate, work.result, work.slot, NIL, NULL);
+	ExecDropSingleTupleTableSlot(work.spare);
+	oms_heap_end(&work);
+	return inserted;
+}
+
 static IndexScanDesc
 begin_scan(OmsHeapWork *work, Relation index, const Datum *keys, int key_count)
 {
@@ -313,13 +420,14 @@ begin_scan(OmsHeapWork *work, Relation index, const Datum *keys, int key_count)
 		RegProcedure equal = get_opcode(get_opfamily_member(index->rd_opfamily[i], type, type,
 															BTEqualStrategyNumber));
 
-		ScanKeyInit(&scan_keys[i], i + 1, BTEqualStrategyNumber, equal, keys[i]);
+		ScanKeyEntryInitialize(&scan_keys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
+							   index->rd_indcollation[i], equal, keys[i]);
 	}
 	index_rescan(scan, scan_keys, key_count, NULL, 0);
 	return scan;
 }
 
-/* Calls back for each visible row whose primary key begins with the keys. */
+/* Calls back for each visible row whose key begins with the given values. */
 void
 oms_heap_scan(OmsHeapWork *work, const Datum *keys, int key_count,
 			  void (*callback) (TupleTableSlot *slot, void *state), void *state)
@@ -337,16 +445,8 @@ oms_heap_scan(OmsHeapWork *work, const Datum *keys, int key_count,
 	index_close(index, AccessShareLock);
 }
 
-static void
-refuse_concurrent_update(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("could not serialize access due to concurrent update")));
-}
-
 /*
- * Locks the row with the given primary key FOR NO KEY UPDATE and returns its
+ * Locks the row with the given key FOR NO KEY UPDATE and returns its
  * newest version; NULL where there is none.  Waits as SELECT ... FOR NO KEY
  * UPDATE would, and fails as it would when the isolation level forbids to see
  * what another transaction made of the row.

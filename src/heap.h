@@ -16,13 +16,14 @@
 typedef struct OmsHeap
 {
 	const char *relation;
+	int			key_count;		/* the first columns are the key of a unique index */
 	int			column_count;
 	const char *columns[OMS_HEAP_COLUMNS_MAX];	/* those that the code sets or reads */
 
 	bool		valid;			/* the rest is filled and still true */
 	bool		plain;			/* direct access gives what a statement would */
 	Oid			relid;
-	Oid			index;			/* primary key */
+	Oid			index;			/* over the key columns */
 	AttrNumber	attributes[OMS_HEAP_COLUMNS_MAX];
 	ExprState **checks;			/* CHECK constraints, ready to run */
 	int			default_count;
@@ -39,6 +40,7 @@ typedef struct OmsHeapWork
 	EState	   *estate;
 	ResultRelInfo *result;
 	TupleTableSlot *slot;
+	TupleTableSlot *spare;		/* for looking at somebody else's row */
 	bool		has_triggers;
 	Snapshot	snapshot;
 } OmsHeapWork;
@@ -49,6 +51,7 @@ extern void oms_heap_begin(OmsHeapWork *work, OmsHeap *heap, bool for_write);
 extern void oms_heap_end(OmsHeapWork *work);
 extern void oms_heap_insert(OmsHeapWork *work, const Datum *values, const bool *nulls);
 extern void oms_heap_insert_one(OmsHeap *heap, const Datum *values, const char *nulls);
+extern bool oms_heap_insert_new(OmsHeap *heap, const Datum *values, const char *nulls);
 extern void oms_heap_scan(OmsHeapWork *work, const Datum *keys, int key_count,
 						  void (*callback) (TupleTableSlot *slot, void *state), void *state);
 extern HeapTuple oms_heap_lock(OmsHeapWork *work, const Datum *keys, int key_count);

@@ -10,6 +10,7 @@
 #include "call.h"
 #include "document.h"
 #include "event.h"
+#include "heap.h"
 #include "item.h"
 #include "relation.h"
 
@@ -160,7 +161,50 @@ collect_item(TupleTableSlot *slot, void *state)
 	entry->item.sku = sku;
 }
 
-/* Reads the items of all given SKUs in one statement; NULL elements are skipped. */
+/* The same by direct access; the key's columns stand first. */
+static OmsHeap item_heap = {
+	.relation = "items",
+	.key_count = 2,
+	.column_count = 8,
+	.columns = {"tenant_id", "sku", "item_id", "kind", "active", "backorder", "weight_grams", "price"}
+};
+
+static void
+collect_item_directly(TupleTableSlot *slot, void *state)
+{
+	AttrNumber *column = item_heap.attributes;
+	char	   *sku = oms_slot_text(slot, column[1]);
+	ItemEntry  *entry = entry_of(state, sku);
+
+	entry->sku = sku;
+	entry->item.item_id = oms_slot_int64(slot, column[2]);
+	entry->item.kind = kind_named(oms_slot_text(slot, column[3]));
+	entry->item.active = oms_slot_bool(slot, column[4]);
+	entry->item.backorder = oms_slot_bool(slot, column[5]);
+	entry->item.weight_grams = oms_slot_int32(slot, column[6]);
+	entry->item.price = oms_slot_numeric(slot, column[7]);
+	entry->item.sku = sku;
+}
+
+static void
+read_directly(ItemSet *items, char *const *skus, int count)
+{
+	OmsHeapWork work;
+
+	oms_heap_begin(&work, &item_heap, false);
+	for (int i = 0; i < count; i++)
+	{
+		Datum		keys[2] = {Int32GetDatum(oms_call->tenant), (Datum) 0};
+
+		if (skus[i] == NULL || entry_of(items, skus[i])->sku != NULL)
+			continue;
+		keys[1] = CStringGetTextDatum(skus[i]);
+		oms_heap_scan(&work, keys, 2, collect_item_directly, items);
+	}
+	oms_heap_end(&work);
+}
+
+/* Reads the items of all given SKUs; NULL elements are skipped. */
 ItemSet *
 oms_items_read(char *const *skus, int count)
 {
@@ -172,6 +216,11 @@ oms_items_read(char *const *skus, int count)
 		size *= 2;
 	items->mask = size - 1;
 	items->entries = palloc0(sizeof(ItemEntry) * size);
+	if (oms_heap_is_plain(&item_heap))
+	{
+		read_directly(items, skus, count);
+		return items;
+	}
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = oms_array_text(skus, count);
 	(void) oms_execute_each(&read_plan, values, NULL, collect_item, items);

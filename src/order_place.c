@@ -266,13 +266,13 @@ static OmsPlan first_answer_plan = {
 };
 
 static OmsPlan insert_order_plan = {
-	.sql = "INSERT INTO {orders} (order_id, channel_id, placed_at, document_hash, tenant_id, status, payment_status,"
-	" fulfillment_status, currency, external_ref, item_total, discount_total, shipping_total, fee_total, tax_total,"
+	.sql = "INSERT INTO {orders} (tenant_id, channel_id, external_ref, order_id, placed_at, document_hash, status,"
+	" payment_status, fulfillment_status, currency, item_total, discount_total, shipping_total, fee_total, tax_total,"
 	" total, customer_ref, customer, bill_to, attributes, notes)"
 	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)"
 	" ON CONFLICT (tenant_id, channel_id, external_ref) DO NOTHING",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT8OID, INT8OID, TIMESTAMPTZOID, INT8OID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, INT8OID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 				 NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, TEXTOID, JSONBOID, JSONBOID,
 				 JSONBOID, TEXTOID)
 };
@@ -1219,7 +1219,7 @@ take_units(Placement *placement)
 		int32		firm = row->on_hand_delta;
 
 		row->on_hand_delta = 0;
-		if (!row->found || (int64) row->on_hand - row->reserved - row->safety < firm ||
+		if (!row->found || (firm > 0 && (int64) row->on_hand - row->reserved - row->safety < firm) ||
 			(int64) row->on_hand + row->backorder_limit - row->reserved < row->reserved_delta)
 			return false;
 	}
@@ -1289,6 +1289,16 @@ customer_document(const CustomerDocument *customer)
 	return oms_write_finish(&writer);
 }
 
+/* The key stands first; the rest in the order of insert_order_plan. */
+static OmsHeap order_heap = {
+	.relation = "orders",
+	.key_count = 3,
+	.column_count = 21,
+	.columns = {"tenant_id", "channel_id", "external_ref", "order_id", "placed_at", "document_hash", "status",
+		"payment_status", "fulfillment_status", "currency", "item_total", "discount_total", "shipping_total",
+	"fee_total", "tax_total", "total", "customer_ref", "customer", "bill_to", "attributes", "notes"}
+};
+
 /* Writes the order's row; false where the reference exists already. */
 static bool
 insert_order(Placement *placement)
@@ -1299,16 +1309,16 @@ insert_order(Placement *placement)
 
 	memset(nulls, ' ', 21);
 	nulls[21] = '\0';
-	values[0] = Int64GetDatum(placement->order_id);
+	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(placement->channel->channel_id);
-	values[2] = TimestampTzGetDatum(oms_call->now);
-	values[3] = Int64GetDatum(placement->hash);
-	values[4] = Int32GetDatum(oms_call->tenant);
-	values[5] = CStringGetTextDatum(placement->status);
-	values[6] = CStringGetTextDatum(placement->payment_status);
-	values[7] = CStringGetTextDatum(placement->fulfillment_status);
-	values[8] = CStringGetTextDatum(placement->currency);
-	values[9] = CStringGetTextDatum(document->external_ref);
+	values[2] = CStringGetTextDatum(document->external_ref);
+	values[3] = Int64GetDatum(placement->order_id);
+	values[4] = TimestampTzGetDatum(oms_call->now);
+	values[5] = Int64GetDatum(placement->hash);
+	values[6] = CStringGetTextDatum(placement->status);
+	values[7] = CStringGetTextDatum(placement->payment_status);
+	values[8] = CStringGetTextDatum(placement->fulfillment_status);
+	values[9] = CStringGetTextDatum(placement->currency);
 	values[10] = NumericGetDatum(placement->item_total);
 	values[11] = NumericGetDatum(placement->discount_total);
 	values[12] = NumericGetDatum(placement->shipping_total);
@@ -1320,6 +1330,8 @@ insert_order(Placement *placement)
 	values[18] = jsonb_or_null(document->bill_to, &nulls[18]);
 	values[19] = jsonb_or_null(document->attributes, &nulls[19]);
 	values[20] = text_or_null(document->notes, &nulls[20]);
+	if (oms_heap_is_plain(&order_heap))
+		return oms_heap_insert_new(&order_heap, values, nulls);
 	return oms_execute(&insert_order_plan, values, nulls) == 1;
 }
 

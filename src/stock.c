@@ -94,6 +94,7 @@ enum
 
 static OmsHeap stock_heap = {
 	.relation = "stock",
+	.key_count = 3,
 	.column_count = 7,
 	.columns = {"tenant_id", "item_id", "location_id", "on_hand", "reserved", "safety", "backorder_limit"}
 };
