@@ -582,7 +582,8 @@ oms_routing_plan(const RoutingRequest *request)
 	if (gathering.policy == NULL || request->line_count > ROUTE_LINES_MAX)
 		return NULL;
 	for (int i = 0; i < request->line_count; i++)
-		if (request->lines[i].quantity > ROUTE_QUANTITY_MAX)
+		if (request->lines[i].quantity > ROUTE_QUANTITY_MAX &&
+			!(gathering.policy->whole_lines && gathering.policy->relax_count == 0))
 			return NULL;
 	for (Size i = 0; i < cells; i++)
 		most += (request->free[i] > 0) + (request->backorder[i] > 0);
