@@ -483,6 +483,17 @@ oms_document_read(Jsonb *document, const DocShape *shape, FaultList *faults)
 	return target;
 }
 
+/* The same for an object that is kept as it came, in the named field. */
+void *
+oms_document_read_field(Jsonb *object, const DocShape *shape, const char *field, FaultList *faults)
+{
+	char	   *target = palloc0(shape->size);
+	Place		place = {.name = field};
+
+	read_object(&object->root, shape, target, &place, faults);
+	return target;
+}
+
 /* Reads an array of objects; place is the argument's name, for messages. */
 DocArray
 oms_document_read_array(Jsonb *document, const DocShape *shape, int64 most,

@@ -63,6 +63,7 @@ typedef struct DocShape
 	{.name = what, .size = sizeof(struct_type), .fields = field_list, .field_count = lengthof(field_list)}
 
 extern void *oms_document_read(Jsonb *document, const DocShape *shape, FaultList *faults);
+extern void *oms_document_read_field(Jsonb *object, const DocShape *shape, const char *field, FaultList *faults);
 extern DocArray oms_document_read_array(Jsonb *document, const DocShape *shape, int64 most,
 										const char *place, FaultList *faults);
 extern void oms_document_duplicates(DocArray *rows, const DocShape *shape, size_t code_offset,

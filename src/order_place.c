@@ -616,9 +616,9 @@ read_document(Placement *placement, FaultList *faults)
 	OrderDocument *document = placement->document;
 
 	if (document->ship_to)
-		placement->address = oms_document_read(document->ship_to, &address_shape, faults);
+		placement->address = oms_document_read_field(document->ship_to, &address_shape, "ship_to", faults);
 	if (document->bill_to)
-		(void) oms_document_read(document->bill_to, &address_shape, faults);
+		(void) oms_document_read_field(document->bill_to, &address_shape, "bill_to", faults);
 	if (faults->count > 0)
 		return;
 	resolve_header(placement, faults);
@@ -661,11 +661,12 @@ read_answer(TupleTableSlot *slot, void *state)
 }
 
 /*
- * The first answer to the same document; NULL where the reference is new, and
- * an error where it belongs to a different document.
+ * The first answer to the same document; NULL where the reference is new.  A
+ * reference that belongs to a different document is an error, unless the
+ * document has faults of its own to report.
  */
 static Jsonb *
-answer_of_existing(Placement *placement)
+answer_of_existing(Placement *placement, bool has_faults)
 {
 	const char *code = placement->document->channel ? placement->document->channel : "default";
 	Channel    *channel = oms_channel_find(code);
@@ -680,6 +681,8 @@ answer_of_existing(Placement *placement)
 	values[2] = CStringGetTextDatum(placement->document->external_ref);
 	(void) oms_execute_each(&existing_plan, values, NULL, read_existing, &existing);
 	if (existing.order_id == 0)
+		return NULL;
+	if (existing.hash != placement->hash && has_faults)
 		return NULL;
 	if (existing.hash != placement->hash)
 		ereport(ERROR,
@@ -1680,7 +1683,7 @@ OMS_FUNCTION(oms_place_order, CALL_KEYED)
 		possible = plan_sources(placement);
 
 	/* A document that was placed once is answered even if it could not be today. */
-	if (!possible && (result = answer_of_existing(placement)) != NULL)
+	if (!possible && (result = answer_of_existing(placement, faults.count > 0)) != NULL)
 		PG_RETURN_JSONB_P(result);
 	oms_faults_raise(&faults, "order is not valid");
 	if (!possible)
@@ -1691,7 +1694,7 @@ OMS_FUNCTION(oms_place_order, CALL_KEYED)
 	if (!write_order(placement))
 	{
 		oms_call->events->count = placed_event;
-		result = answer_of_existing(placement);
+		result = answer_of_existing(placement, false);
 		if (result == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_OMS_CONCURRENT),

@@ -53,7 +53,7 @@ SELECT doc, try_order(doc) AS outcome FROM unnest(ARRAY[
 ]) doc;
 
 -- Limits: at them and one above.
-SELECT n, left(try_order(jsonb_build_object('external_ref', 'many', 'lines',
+SELECT n, left(try_order(jsonb_build_object('external_ref', 'many' || n, 'lines',
        (SELECT jsonb_agg(jsonb_build_object('sku', 'GOOD', 'quantity', 1)) FROM generate_series(1, n)))::text), 120)
 FROM unnest(ARRAY[5000, 5001]) n;
 SELECT n, left(try_order(format('{"external_ref":"%s","lines":[{"sku":"GOOD","quantity":1}]}', repeat('x', n))), 120)
