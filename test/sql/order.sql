@@ -61,8 +61,9 @@ SELECT oms.place_order('{"channel":"web","external_ref":"k1","lines":[{"sku":"CU
 SELECT oms.place_order('{"channel":"web","external_ref":"k2","lines":[{"sku":"CUP","quantity":1}]}', 'key');
 
 -- A preview is the answer without ids, and writes nothing.
-SELECT oms.preview_order('{"channel":"web","external_ref":"p1","lines":[{"sku":"CUP","quantity":4}]}') - 'status'::text
-     = oms.place_order('{"channel":"web","external_ref":"p1","lines":[{"sku":"CUP","quantity":4}]}') #- '{order_id}'::text[] #- '{fulfillments,0,fulfillment_id}'::text[] - 'status'::text AS equal;
+SELECT oms.preview_order(d) - '{status}'::text[]
+     = (oms.place_order(d) - '{status,order_id}'::text[]) #- '{fulfillments,0,fulfillment_id}' AS equal
+FROM (SELECT '{"channel":"web","external_ref":"p1","lines":[{"sku":"CUP","quantity":4}]}'::jsonb) t(d);
 
 -- Cancelling by quantity, by line and whole; what shipped stays.
 SELECT oms.find_order('web', 'r4') AS r4 \gset
