@@ -232,6 +232,9 @@ begin_write(OmsHeapWork *work)
 	/* Where queued triggers look for their table before they open it again. */
 	work->estate->es_opened_result_relations = lappend(work->estate->es_opened_result_relations, work->result);
 	ExecOpenIndices(work->result, false);
+
+	/* Triggers that fire at the end look here first; else they open the table once more. */
+	work->estate->es_opened_result_relations = lappend(NIL, work->result);
 	work->has_triggers = work->relation->trigdesc != NULL;
 	if (work->has_triggers)
 		AfterTriggerBeginQuery();
