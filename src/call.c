@@ -184,22 +184,34 @@ run_body(FunctionCallInfo fcinfo, OmsCallMode mode, OmsBody body, bool *isnull)
 }
 
 /*
+ * Ends the attempts (oms_attempt_begin) that an error left open.  A caller who
+ * catches the error rolls back one subtransaction, and that must be its own.
+ */
+static void
+undo_attempts(int level)
+{
+	while (GetCurrentTransactionNestLevel() > level)
+		RollbackAndReleaseCurrentSubTransaction();
+}
+
+/*
  * Errors that mean "somebody else was faster" become OM011, which says what to
  * do; everything else goes on as it is.
  */
 static void
-rethrow_concurrency(MemoryContext context)
+rethrow(MemoryContext context, int level)
 {
 	ErrorData  *error;
-	int			code = geterrcode();
 
-	if (code != ERRCODE_T_R_SERIALIZATION_FAILURE &&
-		code != ERRCODE_T_R_DEADLOCK_DETECTED &&
-		code != ERRCODE_LOCK_NOT_AVAILABLE)
-		PG_RE_THROW();
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	FlushErrorState();
+	undo_attempts(level);
+	MemoryContextSwitchTo(context);
+	if (error->sqlerrcode != ERRCODE_T_R_SERIALIZATION_FAILURE &&
+		error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED &&
+		error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+		ReThrowError(error);
 	ereport(ERROR,
 			(errcode(ERRCODE_OMS_CONCURRENT),
 			 errmsg("another transaction changed the same rows"),
@@ -227,6 +239,7 @@ oms_call_run(FunctionCallInfo fcinfo, OmsCallMode mode, OmsBody body)
 	volatile bool outer_in_call = oms_in_call;
 	volatile int outer_lock_timeout = LockTimeout;
 	MemoryContext context = CurrentMemoryContext;
+	int			level = GetCurrentTransactionNestLevel();
 	OmsCall		call = {0};
 	EventList	events;
 	int			security_context;
@@ -262,7 +275,7 @@ oms_call_run(FunctionCallInfo fcinfo, OmsCallMode mode, OmsBody body)
 		oms_read_only = outer_read_only;
 		oms_in_call = outer_in_call;
 		LockTimeout = outer_lock_timeout;
-		rethrow_concurrency(context);
+		rethrow(context, level);
 	}
 	PG_END_TRY();
 
