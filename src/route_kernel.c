@@ -6,8 +6,9 @@
  * problem with bounded arcs: opening a location costs a package, serving a
  * line from it costs units.  The steps, each cutting what the next one sees:
  *
- *	1. scan		cheapest cost of each line, a first plan, and every location
- *				dropped that cannot be part of a plan as cheap as that one
+ *	1. scan		a first plan and first prices per line, and every location
+ *				dropped that by these prices is in no plan as cheap as that
+ *				one; small orders often end here
  *	2. dual		prices per line by dual ascent (Erlenkotter 1978, "A dual-based
  *				procedure for uncapacitated facility location", Operations
  *				Research 26), which give a lower bound and, per location, the
@@ -118,7 +119,10 @@ typedef struct Scan
 	int64_t    *room;			/* by location: demand it could serve */
 	int64_t    *slack;			/* by location: package less prices */
 	int64_t    *gain;			/* by location: saved by opening it */
-	int64_t    *package;		/* by location: its lightest package */
+	int64_t    *package;		/* by location: fixed part of a package */
+	int64_t    *slope;			/* by location: its part per gram, or NULL */
+	int32_t    *step_low;		/* by location: steps in play, or NULL */
+	int32_t    *step_high;
 	int32_t    *survivors;		/* what the prices do not exclude */
 	int32_t		survivor_count;
 } Scan;
@@ -690,7 +694,7 @@ line_begin(Scan *scan, int32_t l)
 	scan->any_must |= line->must;
 }
 
-/* Price of the lightest package of every location. */
+/* What a package costs at every location before its tariff. */
 static void
 scan_packages(Scan *scan)
 {
@@ -702,13 +706,113 @@ scan_packages(Scan *scan)
 	if (problem->late_cost != NULL)
 		for (i = 0; i < m; i++)
 			scan->package[i] += problem->late_cost[i];
-	for (i = 0; scan->stepped && i < m; i++)
+}
+
+/*
+ * Steps that packages of the location can reach: from its lightest piece to
+ * all that it has.
+ */
+static void
+scan_steps(Scan *scan, int64_t *lightest, int64_t *heaviest)
+{
+	const RouteProblem *problem = scan->problem;
+	int32_t		i;
+	int32_t		l;
+
+	for (i = 0; i < problem->location_count; i++)
+	{
+		lightest[i] = INT64_MAX;
+		heaviest[i] = 0;
+	}
+	for (l = 0; l < problem->line_count; l++)
+	{
+		const Line *line = &scan->lines[l];
+		int32_t		e;
+
+		for (e = 0; e < line->entry_count; e++)
+		{
+			i = line->entries[e].location;
+			lightest[i] = Min(lightest[i], line->weight);
+			heaviest[i] += line->weight * line->entries[e].room;
+		}
+	}
+	for (i = 0; i < problem->location_count; i++)
 	{
 		const RouteTariff *tariff = location_tariff(problem, i);
 
-		if (tariff != NULL)
-			scan->package[i] += tariff->cost[0];
+		scan->step_low[i] = scan->step_high[i] = 0;
+		if (tariff == NULL || lightest[i] == INT64_MAX)
+			continue;
+		scan->step_low[i] = tariff_step(tariff, lightest[i]);
+		scan->step_high[i] = Min(tariff_step(tariff, heaviest[i]),
+								 tariff->step_count - 1);
 	}
+}
+
+/*
+ * The line through the last step in play that lies below the others: it is
+ * the best one for a package of all that the location has.  The slope is
+ * taken down to whole numbers, so the fixed part is found afterwards.
+ */
+static int64_t
+scan_slope(const RouteTariff *tariff, int32_t low, int32_t high)
+{
+	double		limit = (double) tariff->limit_grams[high];
+	double		cost = (double) tariff->cost[high];
+	double		slope = 0;
+	int32_t		k;
+
+	for (k = low; k < high; k++)
+		slope = Max(slope, (cost - (double) tariff->cost[k])
+					/ (limit - (double) tariff->limit_grams[k]));
+	for (k = low; k <= high; k++)
+		if (slope * (double) tariff->limit_grams[k] > (double) tariff->cost[k])
+			slope = (double) tariff->cost[k] / (double) tariff->limit_grams[k];
+	return (int64_t) slope;
+}
+
+/* Replace tariffs by lines below them: a fixed part, and a part by weight. */
+static void
+scan_linearise(Scan *scan)
+{
+	const RouteProblem *problem = scan->problem;
+	int32_t		i;
+	int32_t		l;
+
+	for (i = 0; i < problem->location_count; i++)
+	{
+		const RouteTariff *tariff = location_tariff(problem, i);
+		int64_t		least = INT64_MAX;
+		int32_t		k;
+
+		scan->slope[i] = 0;
+		if (tariff == NULL)
+			continue;
+		scan->slope[i] = scan_slope(tariff, scan->step_low[i],
+									scan->step_high[i]);
+		for (k = scan->step_low[i]; k <= scan->step_high[i]; k++)
+			least = Min(least, tariff->cost[k]
+						- scan->slope[i] * tariff->limit_grams[k]);
+		scan->package[i] += Max(least, 0);
+	}
+	for (l = 0; l < problem->line_count; l++)
+	{
+		Line	   *line = &scan->lines[l];
+		int32_t		e;
+
+		for (e = 0; e < line->entry_count; e++)
+			line->entries[e].cost += line->weight
+				* scan->slope[line->entries[e].location];
+	}
+}
+
+/* The entry's cost without the part that stands for the tariff. */
+static int64_t
+entry_cost(const Scan *scan, const Line *line, const Entry *entry)
+{
+	return scan->stepped
+		? entry->cost - line->weight * scan->slope[entry->location]
+		: entry->cost;
 }
 
 /* Price of a package of this weight, which the caller knows to fit. */
@@ -721,9 +825,9 @@ package_price(const Scan *scan, int32_t location, int64_t weight)
 	{
 		const RouteTariff *tariff = location_tariff(scan->problem, location);
 
+		price = location_fixed(scan->problem, location);
 		if (tariff != NULL)
-			price += tariff->cost[tariff_step(tariff, weight)]
-				- tariff->cost[0];
+			price += tariff->cost[tariff_step(tariff, weight)];
 	}
 	return price;
 }
@@ -743,7 +847,7 @@ line_cheapest(const Scan *scan, Line *line)
 
 		if (entry->room < line->demand)
 			continue;
-		alone = entry->cost * line->demand
+		alone = entry_cost(scan, line, entry) * line->demand
 			+ package_price(scan, entry->location, line->weight * line->demand);
 		if (alone < full ||
 			(alone == full &&
@@ -1128,10 +1232,13 @@ scan_problem(Scan *scan)
 	scan->slack = TAKE(arena, int64_t, m);
 	scan->gain = TAKE(arena, int64_t, m);
 	scan->package = TAKE(arena, int64_t, m);
+	scan->stepped = problem->tariff_of != NULL && problem->tariff_count > 0;
+	scan->slope = scan->stepped ? TAKE(arena, int64_t, m) : NULL;
+	scan->step_low = scan->stepped ? TAKE(arena, int32_t, m) : NULL;
+	scan->step_high = scan->stepped ? TAKE(arena, int32_t, m) : NULL;
 	entries = TAKE(arena, Entry, (size_t) n * m + 1);
 	if (arena->failed)
 		return ROUTE_OUT_OF_MEMORY;
-	scan->stepped = problem->tariff_of != NULL && problem->tariff_count > 0;
 	scan->any_must = false;
 	scan->have_plan = false;
 	for (l = 0; l < n; l++)
@@ -1157,6 +1264,11 @@ scan_problem(Scan *scan)
 	}
 	scan_packages(scan);
 	scan->ceiling = scan_ceiling(scan);
+	if (scan->stepped)
+	{
+		scan_steps(scan, scan->slack, scan->gain);
+		scan_linearise(scan);
+	}
 	if (scan->ceiling > SCALED_MAX / (4 * n + 8))
 	{
 		scan->bad_input = "sum of amounts";
@@ -1373,7 +1485,8 @@ work_entries(Work *w, const Scan *scan)
 			i = index[line->entries[e].location];
 			if (i < 0)
 				continue;
-			w->cost[row + i] = line->entries[e].cost * w->scale;
+			w->cost[row + i] = entry_cost(scan, line, &line->entries[e])
+				* w->scale;
 			w->room[row + i] = line->entries[e].room;
 			count++;
 		}
@@ -1454,9 +1567,8 @@ work_build(Work *w, const Scan *scan, const RouteControl *control)
 		w->fixed[i] = location_fixed(w->problem, w->origin[i]) * w->scale
 			+ w->tie[i];
 		w->linear_fixed[i] = w->fixed[i];
-		w->step_low[i] = 0;
-		w->step_high[i] = w->tariff[i] == NULL ? 0
-			: w->tariff[i]->step_count - 1;
+		w->step_low[i] = scan->stepped ? scan->step_low[w->origin[i]] : 0;
+		w->step_high[i] = scan->stepped ? scan->step_high[w->origin[i]] : 0;
 	}
 	if (!work_entries(w, scan))
 		return false;
@@ -1527,19 +1639,19 @@ slope_begin(Work *w, int32_t i)
 
 	for (l = 0; l < w->n; l++)
 		weight += w->lines[l].weight * w->room[(size_t) l * w->m + i];
-	weight = Min(weight, tariff->limit_grams[tariff->step_count - 1]);
+	weight = Min(weight, tariff->limit_grams[w->step_high[i]]);
 	/* keep the fixed part from falling below zero */
-	for (k = 0; k < tariff->step_count; k++)
+	for (k = w->step_low[i]; k <= w->step_high[i]; k++)
 		if (tariff->limit_grams[k] > 0)
 			least = Min(least, option_fixed(w, i, k) / tariff->limit_grams[k]);
-	for (k = 0; k <= tariff->step_count; k++)
+	for (k = w->step_low[i]; k <= w->step_high[i] + 1; k++)
 	{
 		int64_t		slope = least;
 		int64_t		value;
 
-		if (k == 0)
+		if (k == w->step_low[i])
 			slope = 0;
-		else if (k < tariff->step_count)
+		else if (k <= w->step_high[i])
 			slope = (tariff->cost[k] - tariff->cost[k - 1]) * w->scale /
 				(tariff->limit_grams[k] - tariff->limit_grams[k - 1]);
 		if (slope > least)
@@ -3424,7 +3536,10 @@ typedef struct Certificate
 	int64_t    *slack;			/* by location */
 	bool	   *excluded;		/* by location: no part of a plan this cheap */
 	Entry	   *order;
+	int32_t		step_low;		/* steps that the location can reach */
+	int32_t		step_high;
 	bool		pack;			/* few whole lines: pack exactly */
+	bool		every_plan;		/* also plans that waste money on a line */
 } Certificate;
 
 /* Units of the line that one package from the location can take. */
@@ -3473,26 +3588,56 @@ certificate_item(const Certificate *c, int32_t l, int32_t i, Item *item)
 }
 
 /*
- * Would any plan worth having use the location?  Not when it can send nothing
- * that is at most as dear as leaving it out.
+ * Can a plan worth having serve the line there?  Not when that is dearer than
+ * leaving it out.
  */
 static bool
-certificate_useful(const Certificate *c, int32_t i)
+certificate_worth(const Certificate *c, int32_t l, int32_t i)
 {
 	const RouteProblem *problem = c->problem;
+	size_t		cell = (size_t) l * problem->location_count + i;
+
+	return problem->stock[cell] > 0 &&
+		(line_must(problem, l) || c->every_plan ||
+		 problem->unit_cost[cell] <= line_penalty(problem, l)) &&
+		certificate_units(problem, l, i) > 0;
+}
+
+/*
+ * Would any plan worth having use the location?  If so, find the steps that
+ * its packages can reach: from the lightest piece to everything together.
+ */
+static bool
+certificate_useful(Certificate *c, int32_t i)
+{
+	const RouteProblem *problem = c->problem;
+	const RouteTariff *tariff = location_tariff(problem, i);
+	int64_t		lightest = INT64_MAX;
+	int64_t		heaviest = 0;
 	int32_t		l;
 
 	for (l = 0; l < problem->line_count; l++)
 	{
-		size_t		cell = (size_t) l * problem->location_count + i;
+		int64_t		weight = line_weight(problem, l);
 
-		if (problem->stock[cell] > 0 &&
-			(line_must(problem, l) ||
-			 problem->unit_cost[cell] <= line_penalty(problem, l)) &&
-			certificate_units(problem, l, i) > 0)
-			return true;
+		if (!certificate_worth(c, l, i))
+			continue;
+		heaviest += weight * certificate_units(problem, l, i);
+		if (line_whole(problem, l))
+			weight *= problem->quantity[l];
+		if (weight < lightest)
+			lightest = weight;
 	}
-	return false;
+	if (lightest == INT64_MAX)
+		return false;
+	if (tariff == NULL)
+		return true;
+	for (c->step_low = 0; tariff->limit_grams[c->step_low] < lightest;)
+		c->step_low++;
+	for (c->step_high = c->step_low; c->step_high < tariff->step_count - 1 &&
+		 tariff->limit_grams[c->step_high] < heaviest;)
+		c->step_high++;
+	return true;
 }
 
 /* Least of package cost minus profits over all sets of items, exactly. */
@@ -3515,7 +3660,7 @@ certificate_pack(const Certificate *c, const RouteTariff *tariff, int32_t count)
 				weight += c->items[k].weight;
 				profit += c->items[k].profit;
 			}
-		step = tariff_step(tariff, weight);
+		step = Max(tariff_step(tariff, weight), c->step_low);
 		if (step < tariff->step_count)
 			least = Min(least, tariff->cost[step] * c->scale
 						- profit);
@@ -3531,7 +3676,7 @@ certificate_at_slope(const Certificate *c, const RouteTariff *tariff,
 	int64_t		least = INT64_MAX;
 	int32_t		k;
 
-	for (k = 0; k < tariff->step_count; k++)
+	for (k = c->step_low; k <= c->step_high; k++)
 		least = Min(least, tariff->cost[k] * c->scale
 					- slope * tariff->limit_grams[k]);
 	for (k = 0; k < count; k++)
@@ -3580,8 +3725,11 @@ certificate_slack(Certificate *c)
 		int32_t		count = 0;
 		int32_t		l;
 
-		if (c->excluded[i])
+		if (c->excluded[i] || !certificate_useful(c, i))
+		{
+			c->excluded[i] = true;
 			continue;
+		}
 		for (l = 0; l < problem->line_count; l++)
 		{
 			Item	   *item = &c->items[count];
@@ -3686,6 +3834,7 @@ certificate_begin(Certificate *c, const RouteProblem *problem, Arena *arena,
 	c->excluded = TAKE_ZEROED(arena, bool, problem->location_count);
 	c->order = TAKE(arena, Entry, problem->location_count);
 	c->pack = true;
+	c->every_plan = false;
 	for (l = 0; l < problem->line_count; l++)
 		if (!result->dual_whole[l])
 			c->pack = false;
@@ -3705,8 +3854,6 @@ certificate_exclude(Certificate *c)
 
 	c->duals = c->result->first_prices;
 	c->scale = 1;
-	for (i = 0; i < problem->location_count; i++)
-		c->excluded[i] = !certificate_useful(c, i);
 	if (!certificate_prices_valid(c))
 		return;
 	certificate_slack(c);
@@ -4275,6 +4422,7 @@ rival_bounds(Rival *rival, const RouteResult *winner)
 		return true;
 	if (!certificate_begin(&c, problem, rival->box.arena, winner))
 		return false;
+	c.every_plan = true;
 	for (round = 0; round < 2; round++)
 	{
 		int64_t		sum = 0;
@@ -4286,11 +4434,13 @@ rival_bounds(Rival *rival, const RouteResult *winner)
 			sum += c.duals[i] * (winner->dual_whole[i] ? 1
 								 : problem->quantity[i]);
 		for (i = 0; i < problem->location_count; i++)
-			sum += Min(c.slack[i], 0);
+			if (!c.excluded[i])
+				sum += Min(c.slack[i], 0);
 		for (i = 0; i < problem->location_count; i++)
-			rival->at_least[i] = Max(rival->at_least[i],
-									 -floor_div(-(sum + Max(c.slack[i], 0)),
-												c.scale));
+			if (!c.excluded[i])
+				rival->at_least[i] = Max(rival->at_least[i],
+										 -floor_div(-(sum + Max(c.slack[i], 0)),
+													c.scale));
 	}
 	return true;
 }
@@ -5312,7 +5462,7 @@ route_memory_bound(int32_t line_count, int32_t location_count)
 	size_t		m = (size_t) location_count;
 	size_t		levels = Min(m, (size_t) ROUTE_LATE_DAYS_MAX) + 1;
 
-	return n * m * 208
+	return n * m * 272
 		+ n * (sizeof(Line) + 128 + 8 * (levels + DEPTH_MAX + 1))
 		+ m * (256 + 8 * ((size_t) stepped_depth_max(location_count) + 1))
 		+ 4 * DEPTH_MAX * sizeof(Change)
