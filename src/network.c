@@ -69,8 +69,9 @@ static OmsPlan bands_plan = {
 	OMS_ARGTYPES(INT4OID)
 };
 
-static OmsPlan has_pairs_plan = {
-	.sql = "SELECT EXISTS (SELECT FROM {shipping_zones} WHERE tenant_id = $1 AND distance_to IS NULL)",
+static OmsPlan prefix_length_plan = {
+	.sql = "SELECT coalesce(max(octet_length(destination_prefix)), -1) FROM {shipping_zones}"
+	" WHERE tenant_id = $1 AND distance_to IS NULL",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
 };
@@ -81,13 +82,13 @@ static OmsPlan policies_plan = {
 	OMS_ARGTYPES(INT4OID)
 };
 
+/* OFFSET 0 keeps the planner from reading the whole chart while it looks small. */
 static OmsPlan pairs_plan = {
-	.sql = "SELECT chart, zone, origin_location, origin_prefix, destination_prefix, destination_country <> ''"
-	" FROM {shipping_zones} WHERE tenant_id = $1 AND destination_prefix = ANY ($2)"
-	" AND destination_country = ANY (ARRAY['', $3]) AND distance_to IS NULL"
-	" AND (origin_prefix = ANY ($4) OR origin_location = ANY ($5))",
-	.kind = PLAN_FREE,
-	OMS_ARGTYPES(INT4OID, TEXTARRAYOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID)
+	.sql = "SELECT z.* FROM unnest($2) p(prefix) CROSS JOIN LATERAL (SELECT z.chart, z.zone, z.origin_location,"
+	" z.origin_prefix, z.destination_prefix, z.destination_country <> '' FROM {shipping_zones} z WHERE z.tenant_id = $1"
+	" AND z.destination_prefix = p.prefix AND z.destination_country IN ('', $3) AND z.distance_to IS NULL OFFSET 0) z",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, TEXTARRAYOID, TEXTOID)
 };
 
 /* Makes room for one more element of an array that grows. */
@@ -179,9 +180,9 @@ collect_band(TupleTableSlot *slot, void *state)
 }
 
 static void
-collect_has_pairs(TupleTableSlot *slot, void *state)
+collect_prefix_length(TupleTableSlot *slot, void *state)
 {
-	cache.network.has_pairs = oms_slot_bool(slot, 1);
+	cache.network.prefix_length = oms_slot_int32(slot, 1);
 }
 
 static void
@@ -216,7 +217,7 @@ load(void)
 	(void) oms_execute_latest(&services_plan, values, collect_service, NULL);
 	(void) oms_execute_latest(&rates_plan, values, collect_rate, &position);
 	(void) oms_execute_latest(&bands_plan, values, collect_band, NULL);
-	(void) oms_execute_latest(&has_pairs_plan, values, collect_has_pairs, NULL);
+	(void) oms_execute_latest(&prefix_length_plan, values, collect_prefix_length, NULL);
 	make_lanes();
 }
 
@@ -328,11 +329,11 @@ consider_pair(TupleTableSlot *slot, void *state)
 	}
 }
 
-/* Appends every beginning of a code, the empty one and the whole one included. */
+/* Every beginning of a code, from the empty one to the longest in use. */
 static int
-add_prefixes(char **prefixes, const char *code)
+list_prefixes(char **prefixes, const char *code)
 {
-	int			length = code ? Min(strlen(code), PREFIX_BYTES_MAX) : 0;
+	int			length = code ? Min(strlen(code), Min(cache.network.prefix_length, PREFIX_BYTES_MAX)) : 0;
 
 	for (int i = 0; i <= length; i++)
 		prefixes[i] = pnstrdup(code ? code : "", i);
@@ -345,23 +346,14 @@ read_lanes(LaneSearch *search, const Destination *destination)
 {
 	Network    *network = &cache.network;
 	int			cells = search->count * Max(1, network->chart_count);
-	char	  **prefixes = palloc(sizeof(char *) * (PREFIX_BYTES_MAX + 1) * (search->count + 1));
-	char	  **codes = palloc(sizeof(char *) * search->count);
-	int			count = 0;
-	Datum		values[5];
+	char	   *prefixes[PREFIX_BYTES_MAX + 1];
+	Datum		values[3];
 
 	search->scores = palloc0(sizeof(int) * cells);
 	search->zones = palloc0(sizeof(char *) * cells);
 	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = oms_array_text(prefixes, add_prefixes(prefixes, destination->postal_code));
+	values[1] = oms_array_text(prefixes, list_prefixes(prefixes, destination->postal_code));
 	values[2] = CStringGetTextDatum(destination->country ? destination->country : "");
-	for (int i = 0; i < search->count; i++)
-	{
-		count += add_prefixes(prefixes + count, search->locations[i]->postal_code);
-		codes[i] = unconstify(char *, search->locations[i]->code);
-	}
-	values[3] = oms_array_text(prefixes, count);
-	values[4] = oms_array_text(codes, search->count);
 	(void) oms_execute_latest(&pairs_plan, values, consider_pair, search);
 	for (int i = 0; i < search->count; i++)
 		for (int service = 0; service < network->service_count; service++)
@@ -383,7 +375,9 @@ find_lanes(Location *const *locations, int count, const Destination *destination
 	LaneSearch	search = {0};
 	LaneKey		key = {0};
 
-	snprintf(key.destination, sizeof(key.destination), "%.2s %s", destination->country ? destination->country : "",
+	/* What no chart looks at would only make more lanes of the same cards. */
+	snprintf(key.destination, sizeof(key.destination), "%.2s %.*s", destination->country ? destination->country : "",
+			 Min(cache.network.prefix_length, PREFIX_BYTES_MAX),
 			 destination->postal_code ? destination->postal_code : "");
 	search.locations = palloc(sizeof(Location *) * count);
 	search.lanes = palloc(sizeof(Lane *) * count);
@@ -449,7 +443,7 @@ oms_network_cards(Network *network, Location *const *locations, int count, const
 														sizeof(RateCard *) * Max(1, (Size) count * network->service_count),
 														MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 
-	if (network->service_count > 0 && network->has_pairs)
+	if (network->service_count > 0 && network->prefix_length >= 0)
 		find_lanes(locations, count, destination, cards);
 	for (int i = 0; i < count && network->band_count > 0; i++)
 		find_bands(locations[i], destination, cards + (Size) i * network->service_count);

@@ -95,7 +95,7 @@ typedef struct Network
 	int			band_count;
 	int			band_capacity;
 	DistanceBand *bands;
-	bool		has_pairs;		/* some chart goes by prefixes or locations */
+	int			prefix_length;	/* of the longest destination prefix; -1: no chart goes by prefix or location */
 	List	   *policies;		/* active ones */
 } Network;
 

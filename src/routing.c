@@ -27,6 +27,9 @@
 /* Steps of all tariffs of one order together. */
 #define TARIFF_CELLS_MAX 1000000
 
+/* Excluded locations that an error names. */
+#define REFUSAL_REASONS_MAX 20
+
 /* What is gathered for one order. */
 typedef struct Gathering
 {
@@ -557,6 +560,11 @@ find_refusal(const Gathering *gathering, const RoutingPlan *plan)
 		RoutingExclusion *exclusion = &gathering->decision->exclusions[i];
 		Location   *location = oms_location_by_id(exclusion->location_id);
 
+		if (i == REFUSAL_REASONS_MAX)
+		{
+			appendStringInfo(&text, "\nand %d more", gathering->decision->exclusion_count - i);
+			break;
+		}
 		appendStringInfo(&text, "%s%s: %s", i > 0 ? "\n" : "", location ? location->code : "a location",
 						 exclusion_text(exclusion));
 	}
