@@ -17,6 +17,11 @@ CREATE FUNCTION oms.explain_route(order_id bigint)
     AS 'MODULE_PATHNAME', 'oms_explain_route';
 COMMENT ON FUNCTION oms.explain_route(bigint) IS 'why an order was routed as it was: policy, plan with its cost terms, candidates, exclusions, runner-up and the change that would have made it win';
 
+CREATE FUNCTION oms.route_map(order_id bigint) RETURNS text
+    LANGUAGE c STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_route_map';
+COMMENT ON FUNCTION oms.route_map(bigint) IS 'a self-contained SVG: where the order goes, the locations that serve it and the others that exist';
+
 CREATE FUNCTION oms.route_replays(record bytea) RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'oms_route_replays';

@@ -27,6 +27,9 @@
 /* Steps of all tariffs of one order together. */
 #define TARIFF_CELLS_MAX 1000000
 
+/* A heavier line counts as this heavy: no rate card goes so far. */
+#define LINE_GRAMS_MAX (INT64CONST(1) << 38)
+
 /* Excluded locations that an error names. */
 #define REFUSAL_REASONS_MAX 20
 
@@ -46,6 +49,7 @@ typedef struct Gathering
 	int			step_count;
 	int64	   *steps;			/* parcel weights that can come up, rising */
 	bool		complete;		/* every unit can be served */
+	bool		too_large;		/* beyond the kernel's limits */
 } Gathering;
 
 bool
@@ -148,6 +152,7 @@ choose_lines(Gathering *gathering)
 	for (int i = 0; i < request->line_count; i++)
 	{
 		const RoutingLine *line = &request->lines[i];
+		int64		weight = Min(line->weight_grams, LINE_GRAMS_MAX);
 		int32	   *stock = decision->stock + (Size) decision->line_count * locations;
 		int			position = decision->line_count;
 		int64		served = 0;
@@ -166,8 +171,7 @@ choose_lines(Gathering *gathering)
 		decision->item_ids[position] = line->item_id;
 		decision->units[position] = whole ? 1 : (int32) Min(served, line->quantity);
 		decision->factors[position] = whole ? line->quantity : 1;
-		decision->weights[position] = whole ? line->weight_grams
-			: (line->weight_grams + line->quantity - 1) / line->quantity;
+		decision->weights[position] = whole ? weight : (weight + line->quantity - 1) / line->quantity;
 		decision->line_count++;
 	}
 }
@@ -478,7 +482,8 @@ solve_with_rules(Gathering *gathering)
 				keep_result(gathering, &result);
 				return true;
 			}
-			if (last)
+			gathering->too_large = status != ROUTE_INFEASIBLE;
+			if (last || gathering->too_large)
 				return false;
 		}
 		relaxed |= INT64CONST(1) << gathering->policy->relax[attempt];
@@ -613,6 +618,8 @@ oms_routing_plan(const RoutingRequest *request)
 					 false);
 		}
 	}
+	else if (gathering.too_large)
+		return NULL;
 	add_backorders(request, used, plan);
 	for (int i = 0; i < request->line_count; i++)
 		missing += plan->missing[i];

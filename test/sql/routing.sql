@@ -111,6 +111,16 @@ SELECT pg_temp.parts(oms.place_order(pg_temp.order_of('k1', '{"sku": "LAMP", "qu
 SELECT kind, location, term, amount FROM oms.explain_route(oms.find_order('shop', 'k1'));
 SELECT * FROM oms.explain_route(999999999);
 
+-- The map is well-formed and has the shipments, the destination and the other locations; a code is escaped.
+SELECT xml_is_well_formed_document(m) AS well_formed, (length(m) - length(replace(m, '<line', ''))) / 5 AS lines,
+       (length(m) - length(replace(m, '<circle', ''))) / 7 AS points, m LIKE '%>east: 2 later<%' AS later
+FROM oms.route_map(oms.find_order('shop', 'p7')) m;
+UPDATE oms.locations SET code = 'ea<st & "co"' WHERE tenant_id = 72 AND code = 'east';
+SELECT xml_is_well_formed_document(m) AS well_formed, m LIKE '%ea&lt;st &amp; "co": 2<%' AS escaped
+FROM oms.route_map(oms.find_order('shop', 'p7')) m;
+UPDATE oms.locations SET code = 'east' WHERE tenant_id = 72 AND code LIKE 'ea<%';
+SELECT oms.route_map(999999999);
+
 -- Every record replays; a changed one is found.
 SELECT count(*) AS decisions, bool_and(oms.route_replays(record)) AS replays, max(length(record)) < 400 AS compact
 FROM oms.routing_decisions WHERE tenant_id = 72;
