@@ -21,9 +21,16 @@
 	"a.order_id, a.fulfillment_id, a.item_id, a.location_id, a.line_no, a.promised, a.picked, a.shipped," \
 	" a.cancelled, f.backordered, f.status"
 
+/*
+ * OFFSET 0 keeps the look-up below the promises, whatever the planner knows of
+ * the tables: a plan made while they are nearly empty lives for long.
+ */
+#define FULFILLMENT_OF_ALLOCATION \
+	" CROSS JOIN LATERAL (SELECT x.backordered, x.status FROM {fulfillments} x" \
+	" WHERE x.fulfillment_id = a.fulfillment_id AND x.tenant_id = $1 OFFSET 0) f"
+
 static OmsPlan of_order_plan = {
-	.sql = "SELECT " ALLOCATION_COLUMNS " FROM {allocations} a JOIN {fulfillments} f"
-	" ON f.fulfillment_id = a.fulfillment_id AND f.tenant_id = $1"
+	.sql = "SELECT " ALLOCATION_COLUMNS " FROM {allocations} a" FULFILLMENT_OF_ALLOCATION
 	" WHERE a.order_id = $2 AND a.tenant_id = $1 ORDER BY a.line_no, a.fulfillment_id",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
@@ -31,8 +38,7 @@ static OmsPlan of_order_plan = {
 
 /* Newest orders first; the caller stops when it has enough. */
 static OmsPlan of_stock_plan = {
-	.sql = "SELECT " ALLOCATION_COLUMNS " FROM {allocations} a JOIN {fulfillments} f"
-	" ON f.fulfillment_id = a.fulfillment_id AND f.tenant_id = $1"
+	.sql = "SELECT " ALLOCATION_COLUMNS " FROM {allocations} a" FULFILLMENT_OF_ALLOCATION
 	" WHERE a.item_id = $2 AND a.location_id = $3 AND a.tenant_id = $1"
 	" AND a.promised > a.shipped + a.cancelled"
 	" ORDER BY a.order_id DESC, a.line_no DESC, a.fulfillment_id DESC",
@@ -55,7 +61,7 @@ static OmsPlan write_plan = {
 	" FROM unnest($2::bigint[], $3::bigint[], $4::int[], $5::int[], $6::int[], $7::int[])"
 	" u(order_id, fulfillment_id, line_no, picked, shipped, cancelled)"
 	" WHERE a.order_id = u.order_id AND a.line_no = u.line_no AND a.fulfillment_id = u.fulfillment_id"
-	" AND a.tenant_id = $1",
+	" AND a.tenant_id = $1 AND a.order_id = ANY ($2)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID)
 };

@@ -41,9 +41,9 @@ static OmsPlan find_plan = {
 };
 
 static OmsPlan lines_plan = {
-	.sql = "SELECT l.line_no, l.item_id, i.kind = 'stocked', l.ordered, l.allocated, l.backordered, l.released,"
-	" l.shipped, l.delivered, l.cancelled FROM {order_lines} l"
-	" JOIN {items} i ON i.item_id = l.item_id AND i.tenant_id = $1"
+	.sql = "SELECT l.line_no, l.item_id,"
+	" (SELECT i.kind = 'stocked' FROM {items} i WHERE i.item_id = l.item_id AND i.tenant_id = $1),"
+	" l.ordered, l.allocated, l.backordered, l.released, l.shipped, l.delivered, l.cancelled FROM {order_lines} l"
 	" WHERE l.order_id = $2 AND l.tenant_id = $1 ORDER BY l.line_no",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
@@ -128,7 +128,7 @@ static OmsPlan document_plan = {
 	" 'released', l.released, 'shipped', l.shipped, 'delivered', l.delivered, 'cancelled', l.cancelled,"
 	" 'return_requested', l.return_requested, 'returned', l.returned, 'replaced', l.replaced,"
 	" 'written_off', l.written_off) ORDER BY l.line_no) FROM {order_lines} l"
-	" JOIN {items} i ON i.item_id = l.item_id AND i.tenant_id = $1"
+	" CROSS JOIN LATERAL (SELECT x.sku, x.name FROM {items} x WHERE x.item_id = l.item_id AND x.tenant_id = $1 OFFSET 0) i"
 	" WHERE l.order_id = o.order_id AND l.tenant_id = $1),"
 	" 'adjustments', (SELECT jsonb_agg(jsonb_build_object('line_no', j.line_no, 'type', j.type, 'code', j.code,"
 	" 'amount', j.amount, 'included', j.included) ORDER BY j.adjustment_no) FROM {order_adjustments} j"
@@ -136,7 +136,8 @@ static OmsPlan document_plan = {
 	" 'deliveries', (SELECT jsonb_agg(jsonb_build_object('delivery_no', d.delivery_no, 'method', d.method,"
 	" 'service', d.service, 'pickup_location', p.code, 'requested_at', d.requested_at, 'promised_at', d.promised_at,"
 	" 'ship_to', d.address) ORDER BY d.delivery_no) FROM {order_deliveries} d"
-	" LEFT JOIN {locations} p ON p.location_id = d.pickup_location_id AND p.tenant_id = $1"
+	" LEFT JOIN LATERAL (SELECT x.code FROM {locations} x WHERE x.location_id = d.pickup_location_id"
+	" AND x.tenant_id = $1 OFFSET 0) p ON true"
 	" WHERE d.order_id = o.order_id AND d.tenant_id = $1),"
 	" 'fulfillments', (SELECT jsonb_agg(jsonb_build_object('fulfillment_id', f.fulfillment_id, 'location', l.code,"
 	" 'status', f.status, 'backordered', f.backordered, 'delivery_no', f.delivery_no, 'promised_at', f.promised_at,"
@@ -146,7 +147,8 @@ static OmsPlan document_plan = {
 	" 'picked', a.picked, 'shipped', a.shipped) ORDER BY a.line_no) FROM {allocations} a"
 	" WHERE a.order_id = o.order_id AND a.fulfillment_id = f.fulfillment_id AND a.tenant_id = $1)"
 	") ORDER BY f.fulfillment_id) FROM {fulfillments} f"
-	" LEFT JOIN {locations} l ON l.location_id = f.location_id AND l.tenant_id = $1"
+	" LEFT JOIN LATERAL (SELECT x.code FROM {locations} x WHERE x.location_id = f.location_id AND x.tenant_id = $1"
+	" OFFSET 0) l ON true"
 	" WHERE f.order_id = o.order_id AND f.tenant_id = $1),"
 	" 'payments', (SELECT jsonb_agg(jsonb_build_object('payment_id', p.payment_id, 'method', p.method,"
 	" 'status', p.status, 'currency', p.currency, 'external_ref', p.external_ref,"
