@@ -222,6 +222,7 @@ typedef struct Work
 	RouteShare *trial;
 	int32_t		trial_count;
 	int32_t		trial_packages;
+	int64_t		trial_missing;	/* units of must-serve lines not served */
 	RouteShare *plan;
 	int32_t		plan_count;
 	bool		have_plan;
@@ -2088,6 +2089,7 @@ trial_build(Work *w)
 	w->stamp_now++;
 	w->trial_count = 0;
 	w->trial_packages = 0;
+	w->trial_missing = 0;
 	if (w->taken_count > 0)
 		for (l = 0; l < w->n; l++)
 			for (i = 0; i < w->m; i++)
@@ -2121,11 +2123,12 @@ trial_build(Work *w)
 			sum += w->cost[(size_t) l * w->m + entry->location] * units;
 			left -= units;
 		}
-		if (left > 0 && w->lines[l].must)
-			return INT64_MAX;
-		sum += w->cap[l] * left;
+		if (w->lines[l].must)
+			w->trial_missing += left;
+		else
+			sum += w->cap[l] * left;
 	}
-	return sum + trial_packages_cost(w);
+	return w->trial_missing > 0 ? INT64_MAX : sum + trial_packages_cost(w);
 }
 
 static bool
@@ -2254,6 +2257,68 @@ plan_from_prices(Work *w, bool thorough)
 			w->state[i] == STATE_OPEN;
 	if (thorough || !w->have_plan)
 		plan_drop(w, cost);
+}
+
+/*
+ * Put one location into the set, for drop or in addition to it (-1), so that
+ * most units of must-serve lines are served.  False when none helps.
+ */
+static bool
+cover_add(Work *w, int32_t drop, int64_t *missing)
+{
+	int32_t		chosen = -1;
+	int32_t		i;
+
+	if (drop >= 0)
+		w->in_set[drop] = false;
+	for (i = 0; i < w->m; i++)
+	{
+		if (w->in_set[i] || w->state[i] == STATE_CLOSED || i == drop)
+			continue;
+		w->in_set[i] = true;
+		(void) trial_keep(w, trial_build(w));
+		if (w->trial_missing < *missing)
+		{
+			*missing = w->trial_missing;
+			chosen = i;
+		}
+		w->in_set[i] = false;
+		if (work_tick(w, w->n * 8))
+			break;
+	}
+	if (chosen >= 0)
+		w->in_set[chosen] = true;
+	else if (drop >= 0)
+		w->in_set[drop] = true;
+	return chosen >= 0;
+}
+
+/*
+ * No plan yet, because lines must be served with few packages: look for a set
+ * that serves them, by what is missing instead of by cost.
+ */
+static void
+plan_cover_must(Work *w)
+{
+	int32_t		packages_max = w->problem->packages_max;
+	int64_t		missing;
+	int32_t		count = 0;
+	bool		improved = true;
+	int32_t		drop;
+
+	memset(w->in_set, 0, sizeof(bool) * (size_t) w->m);
+	(void) trial_build(w);
+	missing = w->trial_missing;
+	while (missing > 0 && (packages_max == 0 || count < packages_max) &&
+		   cover_add(w, -1, &missing) && !w->stopped)
+		count++;
+	while (missing > 0 && improved && !w->stopped)
+	{
+		improved = false;
+		for (drop = 0; drop < w->m && !improved && !w->stopped; drop++)
+			if (w->in_set[drop])
+				improved = cover_add(w, drop, &missing);
+	}
 }
 
 /* Local search from the incumbent's locations: add one, or swap one. */
@@ -3259,6 +3324,8 @@ level_solve(Work *w, int32_t days, Cover **cover, int64_t *duals,
 	if (w->bound >= w->best)
 		return;
 	plan_from_prices(w, true);
+	if (!w->have_plan && !w->control->has_cost_below)
+		plan_cover_must(w);
 	if (w->have_plan)
 		plan_improve(w);
 	if (w->bound >= w->best)
