@@ -97,12 +97,14 @@
 	" FROM {orders} o CROSS JOIN LATERAL (SELECT CASE WHEN c - r > o.total THEN 'overpaid'" \
 	" WHEN r > 0 AND c - r <= 0 THEN 'refunded' WHEN r > 0 THEN 'partially_refunded' WHEN c >= o.total THEN 'paid'" \
 	" WHEN c > 0 THEN 'partially_paid' WHEN a >= o.total THEN 'authorized' ELSE 'unpaid' END AS status" \
-	" FROM (SELECT coalesce(sum(greatest(x.a - x.c - x.v, 0)), 0) AS a, coalesce(sum(x.c), 0) AS c," \
-	" coalesce(sum(x.r), 0) AS r FROM (SELECT coalesce(sum(amount) FILTER (WHERE type = 'authorize'), 0) AS a," \
+	" FROM (SELECT coalesce(sum(CASE WHEN m.status IN ('authorized', 'captured')" \
+	" THEN greatest(x.a - x.c - x.v, 0) END), 0) AS a, coalesce(sum(x.c), 0) AS c," \
+	" coalesce(sum(x.r), 0) AS r FROM (SELECT e.payment_id, coalesce(sum(amount) FILTER (WHERE type = 'authorize'), 0) AS a," \
 	" coalesce(sum(amount) FILTER (WHERE type = 'capture'), 0) AS c," \
 	" coalesce(sum(amount) FILTER (WHERE type IN ('void', 'expire')), 0) AS v," \
 	" coalesce(sum(amount) FILTER (WHERE type IN ('refund', 'charge_back')), 0) AS r FROM {payment_events} e" \
-	" WHERE e.order_id = o.order_id AND e.tenant_id = $1 GROUP BY e.payment_id) x) y) p" \
+	" WHERE e.order_id = o.order_id AND e.tenant_id = $1 GROUP BY e.payment_id) x" \
+	" LEFT JOIN {payments} m ON m.payment_id = x.payment_id AND m.tenant_id = $1) y) p" \
 	" WHERE o.tenant_id = $1 AND o.payment_status <> p.status" \
 	" UNION ALL SELECT 'order.total', o.order_id::text," \
 	" (o.item_total - o.discount_total + o.shipping_total + o.fee_total)::text || ' and taxes', o.total::text" \

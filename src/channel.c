@@ -127,6 +127,7 @@ oms_channel_get(const char *code)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_UNKNOWN),
 				 errmsg("channel \"%s\" is not known", code),
+				 errdetail("channel: there is no \"%s\" that the caller may see", code),
 				 errhint("oms.upsert_channels adds it.")));
 	return channel;
 }

@@ -185,6 +185,7 @@ get_fulfillment(int64 fulfillment_id)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_UNKNOWN),
 				 errmsg("fulfillment " INT64_FORMAT " is not known", fulfillment_id),
+				 errdetail("fulfillment_id: there is no fulfillment " INT64_FORMAT " that the caller may see", fulfillment_id),
 				 errhint("oms.get_order shows the fulfillments of an order.")));
 	return row;
 }
@@ -341,7 +342,7 @@ OMS_FUNCTION(oms_accept_fulfillment, CALL_KEYED)
 }
 
 static Allocation *
-our_allocation(Work *work, int32 line_no)
+our_allocation(Work *work, int32 line_no, int position)
 {
 	for (int i = 0; i < work->allocations->count; i++)
 		if (is_ours(work, &work->allocations->rows[i]) && work->allocations->rows[i].line_no == line_no)
@@ -349,7 +350,7 @@ our_allocation(Work *work, int32 line_no)
 	ereport(ERROR,
 			(errcode(ERRCODE_OMS_UNKNOWN),
 			 errmsg("fulfillment " INT64_FORMAT " has no line %d", work->fulfillment.fulfillment_id, line_no),
-			 errdetail("lines.line_no: line %d is not known", line_no),
+			 errdetail("lines[%d].line_no: line %d is not known", position, line_no),
 			 errhint("oms.get_order shows the lines of each fulfillment.")));
 }
 
@@ -369,7 +370,7 @@ mark_picked(Work *work, const LineQuantity *wanted, int count)
 {
 	for (int i = 0; i < count; i++)
 	{
-		Allocation *row = our_allocation(work, wanted[i].line_no);
+		Allocation *row = our_allocation(work, wanted[i].line_no, wanted[i].position);
 		int32		possible = oms_allocation_open(row) - row->picked;
 		int32		quantity = wanted[i].quantity == DOC_ABSENT ? possible : wanted[i].quantity;
 
@@ -519,7 +520,7 @@ mark_shipped(Work *work, const ShipmentDocument *shipment)
 	for (int i = 0; !whole && i < shipment->lines.count; i++)
 	{
 		LineQuantity *wanted = (LineQuantity *) shipment->lines.items + i;
-		Allocation *row = our_allocation(work, wanted->line_no);
+		Allocation *row = our_allocation(work, wanted->line_no, i);
 		int32		possible = oms_allocation_open(row);
 		int32		quantity = wanted->quantity == DOC_ABSENT ? possible : wanted->quantity;
 

@@ -246,6 +246,7 @@ oms_item_get(const char *sku)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_UNKNOWN),
 				 errmsg("SKU \"%s\" is not known", sku),
+				 errdetail("sku: there is no \"%s\"", sku),
 				 errhint("oms.upsert_items adds it.")));
 	return item;
 }

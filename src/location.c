@@ -220,6 +220,7 @@ oms_location_get(const char *code)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_UNKNOWN),
 				 errmsg("location \"%s\" is not known", code),
+				 errdetail("location: there is no \"%s\" that the caller may see", code),
 				 errhint("oms.upsert_locations adds it.")));
 	return location;
 }

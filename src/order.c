@@ -201,6 +201,7 @@ get_row(OmsPlan *plan, int64 order_id)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_UNKNOWN),
 				 errmsg("order " INT64_FORMAT " is not known", order_id),
+				 errdetail("order_id: there is no order " INT64_FORMAT " that the caller may see", order_id),
 				 errhint("oms.find_order gives the order_id of a channel's reference.")));
 	return order;
 }
@@ -570,6 +571,8 @@ oms_line_quantities(Jsonb *document, const char *place, int *count)
 	if (faults.count == 0 && array.count == 0)
 		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Leave the argument out to take every line.", place, "is empty");
 	oms_faults_raise(&faults, psprintf("%s are not valid", place));
+	for (int i = 0; i < array.count; i++)
+		rows[i].position = i;
 	qsort(rows, array.count, sizeof(LineQuantity), compare_line_quantities);
 	for (int i = 1; i < array.count; i++)
 		if (rows[i].line_no == rows[i - 1].line_no)
@@ -679,15 +682,15 @@ mark_cancelled(Order *order, Jsonb *document, OrderLines *lines, AllocationList 
 			ereport(ERROR,
 					(errcode(ERRCODE_OMS_UNKNOWN),
 					 errmsg("order " INT64_FORMAT " has no line %d", order->order_id, wanted[i].line_no),
-					 errdetail("lines[%d].line_no: line %d is not known", i, wanted[i].line_no),
+					 errdetail("lines[%d].line_no: line %d is not known", wanted[i].position, wanted[i].line_no),
 					 errhint("oms.get_order shows the lines.")));
 		quantity = wanted[i].quantity == DOC_ABSENT ? open_units(line) : wanted[i].quantity;
 		if (quantity > open_units(line))
 			ereport(ERROR,
 					(errcode(ERRCODE_OMS_TRANSITION),
 					 errmsg("line %d has %d units to cancel, not %d", line->line_no, open_units(line), quantity),
-					 errdetail("lines[%d].quantity: ordered %d, shipped %d, cancelled %d.", i, line->ordered,
-							   line->shipped, line->cancelled),
+					 errdetail("lines[%d].quantity: ordered %d, shipped %d, cancelled %d.", wanted[i].position,
+							   line->ordered, line->shipped, line->cancelled),
 					 errhint("What has shipped comes back as a return.")));
 		units += quantity;
 		cancel_units(line, quantity, allocations);

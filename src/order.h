@@ -68,6 +68,7 @@ typedef struct LineQuantity
 {
 	int32		line_no;
 	int32		quantity;		/* DOC_ABSENT: all that is open */
+	int32		position;		/* in the document */
 } LineQuantity;
 
 extern LineQuantity *oms_line_quantities(Jsonb *document, const char *place, int *count);

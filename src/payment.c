@@ -69,7 +69,10 @@ static OmsPlan step_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)
 };
 
-/* One row per payment: what its events add up to. */
+/*
+ * One row per payment: what its events add up to.  A payment that was voided,
+ * failed or expired authorizes nothing, whatever amount its last event named.
+ */
 #define BALANCE_SUMS \
 	" coalesce(sum(amount) FILTER (WHERE type = 'authorize'), 0) AS authorized," \
 	" coalesce(sum(amount) FILTER (WHERE type = 'capture'), 0) AS captured," \
@@ -77,9 +80,11 @@ static OmsPlan step_plan = {
 	" coalesce(sum(amount) FILTER (WHERE type IN ('refund', 'charge_back')), 0) AS refunded"
 
 static OmsPlan balance_plan = {
-	.sql = "SELECT coalesce(sum(greatest(authorized - captured - voided, 0)), 0), coalesce(sum(captured), 0),"
-	" coalesce(sum(refunded), 0) FROM (SELECT" BALANCE_SUMS
-	" FROM {payment_events} WHERE order_id = $2 AND tenant_id = $1 GROUP BY payment_id) p",
+	.sql = "SELECT coalesce(sum(greatest(b.authorized - b.captured - b.voided, 0))"
+	" FILTER (WHERE p.status IN ('authorized', 'captured')), 0), coalesce(sum(b.captured), 0), coalesce(sum(b.refunded), 0)"
+	" FROM (SELECT payment_id," BALANCE_SUMS
+	" FROM {payment_events} WHERE order_id = $2 AND tenant_id = $1 GROUP BY payment_id) b"
+	" JOIN {payments} p ON p.payment_id = b.payment_id AND p.tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
@@ -312,6 +317,7 @@ get_payment(int64 payment_id)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_UNKNOWN),
 				 errmsg("payment " INT64_FORMAT " is not known", payment_id),
+				 errdetail("payment_id: there is no payment " INT64_FORMAT, payment_id),
 				 errhint("oms.get_order shows the payments of an order.")));
 	return row;
 }
