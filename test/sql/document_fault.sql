@@ -109,7 +109,7 @@ ORDER BY proname COLLATE "C";
 
 -- Upserts
 SELECT '-- ' || call || E'\n' || attempt(call) FROM (VALUES
- (1, $$SELECT oms.upsert_items('[]')$$), (2, $$SELECT oms.upsert_items('{}')$$), (3, $$SELECT oms.upsert_items('[{"sku":"N"},{"sku":"N"}]')$$),
+ (2, $$SELECT oms.upsert_items('{}')$$), (3, $$SELECT oms.upsert_items('[{"sku":"N"},{"sku":"N"}]')$$),
  (4, $$SELECT oms.upsert_items('[{"name":"no sku"},{"sku":"N","price":-1,"kind":"soft","weight_grams":-5}]')$$),
  (5, $$SELECT oms.upsert_locations('[{"code":"n","latitude":1}]')$$), (6, $$SELECT oms.upsert_locations('[{"code":"n","channels":["nowhere"]}]')$$),
  (7, $$SELECT oms.upsert_locations('[{"code":"n","country":"Germany","time_zone":"Mars/Base"}]')$$),
