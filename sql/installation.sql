@@ -75,7 +75,7 @@ BEGIN
         RAISE NOTICE 'oms is already initialised with version %', installed;
         RETURN;
     END IF;
-    FOREACH noun IN ARRAY ARRAY['installation', 'machine', 'event', 'channel', 'location', 'carrier', 'routing', 'item', 'stock',
+    FOREACH noun IN ARRAY ARRAY['installation', 'machine', 'event', 'channel', 'location', 'carrier', 'routing', 'item', 'stock', 'reservation',
                                 'order', 'fulfillment', 'payment', 'audit'] LOOP
         EXECUTE pg_catalog.format('CALL oms.init_%s()', noun);
     END LOOP;

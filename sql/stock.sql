@@ -25,11 +25,12 @@ CREATE FUNCTION oms.set_stock_limits(location text, sku text, safety integer DEF
     AS 'MODULE_PATHNAME', 'oms_set_stock_limits';
 COMMENT ON FUNCTION oms.set_stock_limits(text, text, integer, integer, text) IS 'sets safety stock and backorder limit of an item at a location; null keeps the value';
 
-CREATE FUNCTION oms.available(sku text, channel text DEFAULT NULL, location text DEFAULT NULL)
+CREATE FUNCTION oms.available(sku text, channel text DEFAULT NULL, location text DEFAULT NULL,
+                              reservation_id bigint DEFAULT NULL)
     RETURNS TABLE (location text, on_hand bigint, reserved bigint, safety bigint, available bigint)
     LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 20 SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_available';
-COMMENT ON FUNCTION oms.available(text, text, text) IS 'units that can be promised now, one row per location that the channel may use';
+COMMENT ON FUNCTION oms.available(text, text, text, bigint) IS 'units that can be promised now, one row per location that the channel may use; units held by the named reservation count as free';
 
 CREATE PROCEDURE oms.init_stock() LANGUAGE plpgsql AS $init$
 BEGIN
@@ -50,7 +51,7 @@ BEGIN
         FOREIGN KEY (location_id, tenant_id) REFERENCES oms.locations
     ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
     COMMENT ON TABLE oms.stock IS 'sellable stock, one row per item and location; a missing row counts as zero';
-    COMMENT ON COLUMN oms.stock.reserved IS 'units promised to orders: the open units of allocations';
+    COMMENT ON COLUMN oms.stock.reserved IS 'units promised to orders and held for carts: the open units of allocations and the units of reservation_lines';
     COMMENT ON COLUMN oms.stock.backorder_limit IS 'units that may be promised beyond on hand';
 
     CREATE SEQUENCE oms.stock_movements_movement_id_seq AS bigint MAXVALUE 9007199254740991;

@@ -13,6 +13,7 @@
 #include "heap.h"
 #include "order.h"
 #include "relation.h"
+#include "reservation.h"
 
 /* Tries to find the orders that hold a counter's promises before giving up. */
 #define WITHDRAW_ATTEMPTS_MAX 10
@@ -287,7 +288,8 @@ withdraw_from_lines(AllocationList *list)
 
 /*
  * Locks a counter for a count, together with the orders whose promises the
- * count cannot cover, and withdraws those promises, the newest first.
+ * count cannot cover, and withdraws those promises, the newest first.  Units
+ * held for carts go before any promise.
  *
  * Orders are locked before counters, but which orders are needed is known only
  * once the counter stands still.  So the counter is locked, the orders are
@@ -298,10 +300,12 @@ oms_allocation_withdraw(StockRow *row, int32 counted, Withdrawal **withdrawn)
 {
 	int64	   *locked = NULL;
 	int			locked_count = 0;
+	bool		needs_holds = false;
 
 	for (int attempt_no = 0; attempt_no < WITHDRAW_ATTEMPTS_MAX; attempt_no++)
 	{
 		AllocationList *list = palloc0(sizeof(AllocationList));
+		HoldList   *holds = NULL;
 		OmsAttempt	attempt;
 		Datum		values[3];
 		int32		excess;
@@ -311,8 +315,18 @@ oms_allocation_withdraw(StockRow *row, int32 counted, Withdrawal **withdrawn)
 		oms_attempt_begin(&attempt);
 		for (int i = 0; i < locked_count; i++)
 			(void) oms_order_lock(locked[i]);
+		if (needs_holds)
+			holds = oms_holds_lock_counter(row->item_id, row->location_id);
 		oms_stock_lock_one(row);
+		row->held = 0;
 		excess = row->reserved - counted - row->backorder_limit;
+		if (excess > 0 && (holds == NULL || !oms_holds_cut(holds, row, excess)))
+		{
+			needs_holds = true;
+			oms_attempt_undo(&attempt);
+			continue;
+		}
+		excess -= row->held;
 		if (excess > 0)
 		{
 			values[0] = Int32GetDatum(oms_call->tenant);
@@ -327,7 +341,7 @@ oms_allocation_withdraw(StockRow *row, int32 counted, Withdrawal **withdrawn)
 		{
 			oms_allocations_write(list);
 			withdraw_from_lines(list);
-			row->reserved_delta = excess > 0 ? -excess : 0;
+			row->reserved_delta = -Max(excess, 0) - row->held;
 			*withdrawn = palloc0(sizeof(Withdrawal) * Max(1, list->count));
 			for (int i = 0; i < list->count; i++)
 				(*withdrawn)[i] = (Withdrawal)

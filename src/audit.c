@@ -19,8 +19,10 @@
 	" WHERE tenant_id = $1 GROUP BY item_id, location_id) m USING (item_id, location_id)" \
 	" WHERE s.tenant_id = $1 AND s.on_hand <> coalesce(m.units, 0)" \
 	" UNION ALL SELECT 'stock.reserved', s.item_id || ' at ' || s.location_id, coalesce(a.units, 0)::text, s.reserved::text" \
-	" FROM {stock} s LEFT JOIN (SELECT item_id, location_id, sum(promised - shipped - cancelled) AS units" \
-	" FROM {allocations} WHERE tenant_id = $1 GROUP BY item_id, location_id) a USING (item_id, location_id)" \
+	" FROM {stock} s LEFT JOIN (SELECT item_id, location_id, sum(units) AS units FROM (" \
+	"SELECT item_id, location_id, (promised - shipped - cancelled)::bigint FROM {allocations} WHERE tenant_id = $1" \
+	" UNION ALL SELECT item_id, location_id, quantity::bigint FROM {reservation_lines} WHERE tenant_id = $1" \
+	") u(item_id, location_id, units) GROUP BY item_id, location_id) a USING (item_id, location_id)" \
 	" WHERE s.tenant_id = $1 AND s.reserved <> coalesce(a.units, 0)" \
 	" UNION ALL SELECT 'stock.reserved_ledger', s.item_id || ' at ' || s.location_id," \
 	" (coalesce(a.units, 0) + coalesce(m.units, 0))::text, s.reserved::text" \
@@ -35,6 +37,15 @@
 	" GROUP BY a.item_id, a.location_id HAVING sum(promised - shipped - cancelled) <> 0" \
 	" UNION ALL SELECT 'stock.oversold', s.item_id || ' at ' || s.location_id, (s.on_hand + s.backorder_limit)::text," \
 	" s.reserved::text FROM {stock} s WHERE s.tenant_id = $1 AND s.reserved > s.on_hand + s.backorder_limit"
+
+/* Holds belong to reservations that have not ended, and to counters. */
+#define RESERVATION_PARTS \
+	" UNION ALL SELECT 'reservation.lines', l.reservation_id::text, 'held', coalesce(r.status, 'none')" \
+	" FROM {reservation_lines} l LEFT JOIN {reservations} r ON r.reservation_id = l.reservation_id AND r.tenant_id = $1" \
+	" WHERE l.tenant_id = $1 AND r.status IS DISTINCT FROM 'held'" \
+	" UNION ALL SELECT 'reservation.stock', l.reservation_id::text, l.quantity::text, '0'" \
+	" FROM {reservation_lines} l WHERE l.tenant_id = $1 AND NOT EXISTS (SELECT FROM {stock} s" \
+	" WHERE s.tenant_id = $1 AND s.item_id = l.item_id AND s.location_id = l.location_id)"
 
 #define LINE_PARTS \
 	" UNION ALL SELECT 'line.units', l.order_id || ' line ' || l.line_no, l.ordered::text," \
@@ -123,7 +134,7 @@
 	" WHERE d.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = d.order_id AND o.tenant_id = $1)"
 
 static OmsPlan audit_plan = {
-	.sql = "SELECT * FROM (" STOCK_PARTS LINE_PARTS ORPHAN_PARTS STATUS_PARTS ROUTING_PARTS
+	.sql = "SELECT * FROM (" STOCK_PARTS RESERVATION_PARTS LINE_PARTS ORPHAN_PARTS STATUS_PARTS ROUTING_PARTS
 	") a(\"check\", object, expected, found) ORDER BY 1, 2",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)

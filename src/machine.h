@@ -11,6 +11,7 @@
 #define MACHINE_FULFILLMENT "fulfillment"
 #define MACHINE_PAYMENT		"payment"
 #define MACHINE_RETURN		"return"
+#define MACHINE_RESERVATION "reservation"
 
 typedef struct Transition
 {

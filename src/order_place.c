@@ -35,6 +35,7 @@
 #include "order.h"
 #include "payment.h"
 #include "relation.h"
+#include "reservation.h"
 #include "route.h"
 #include "routing.h"
 #include "stock.h"
@@ -105,6 +106,7 @@ typedef struct OrderDocument
 	Jsonb	   *attributes;
 	Numeric		total;
 	TimestampTz requested_at;
+	int64		reservation_id;
 	DocArray	lines;
 	DocArray	adjustments;
 	DocArray	payments;
@@ -175,6 +177,7 @@ static const DocField order_fields[] = {
 	{"service", DOC_CODE, offsetof(OrderDocument, service)},
 	{"pickup_location", DOC_CODE, offsetof(OrderDocument, pickup_location)},
 	{"requested_at", DOC_TIME, offsetof(OrderDocument, requested_at)},
+	{"reservation_id", DOC_ID, offsetof(OrderDocument, reservation_id)},
 	{"lines", DOC_ARRAY, offsetof(OrderDocument, lines), .required = true,.least = 1,.most = OMS_LINES_PER_ORDER_MAX,
 	.shape = &line_shape},
 	{"adjustments", DOC_ARRAY, offsetof(OrderDocument, adjustments), .most = 1000,.shape = &adjustment_shape},
@@ -240,6 +243,7 @@ typedef struct Placement
 	int			part_count;
 	int32	   *missing;		/* per demand: units that nobody can promise */
 	RoutingPlan *routing;		/* NULL where no policy decided */
+	HoldList   *holds;			/* holds that the order may use up, NULL: none */
 
 	int64		order_id;		/* 0 in a preview */
 	const char *status;
@@ -622,6 +626,9 @@ read_document(Placement *placement, FaultList *faults)
 	if (faults->count > 0)
 		return;
 	resolve_header(placement, faults);
+	if (document->reservation_id != 0 && !oms_reservation_exists(document->reservation_id))
+		oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.reserve answers with the reservation_id.", "reservation_id",
+				  "reservation " INT64_FORMAT " is not known", document->reservation_id);
 	resolve_lines(placement, faults);
 	if (faults->count > 0)
 		return;
@@ -1059,6 +1066,8 @@ plan_sources(Placement *placement)
 	for (int i = 0; i < placement->demand_count; i++)
 		item_ids[i] = placement->demands[i].item->item_id;
 	sourcing.view = oms_stock_view(item_ids, placement->demand_count);
+	if (placement->holds)
+		oms_holds_credit(placement->holds, sourcing.view);
 	position_of_row = palloc(sizeof(int) * Max(1, sourcing.view->count));
 	placement->candidate_count = collect_candidates(placement, sourcing.view, position_of_row);
 	fill_matrix(placement, &sourcing, position_of_row);
@@ -1074,6 +1083,37 @@ plan_sources(Placement *placement)
 	for (int i = 0; i < placement->demand_count; i++)
 		missing += placement->missing[i];
 	return missing == 0;
+}
+
+static bool
+has_backordered_part(const Placement *placement)
+{
+	for (int i = 0; i < placement->part_count; i++)
+		if (placement->parts[i].backordered)
+			return true;
+	return false;
+}
+
+/*
+ * Plans, with the units of the document's own reservation.  Where units on hand
+ * do not suffice, those of expired holds are looked up and counted as free.
+ */
+static bool
+find_sources(Placement *placement)
+{
+	int64		own = placement->document->reservation_id;
+	int64	   *item_ids;
+	bool		possible;
+
+	placement->holds = own != 0 ? oms_holds_read(own, NULL, 0) : NULL;
+	possible = plan_sources(placement);
+	if ((possible && !has_backordered_part(placement)) || placement->demand_count == 0)
+		return possible;
+	item_ids = palloc(sizeof(int64) * placement->demand_count);
+	for (int i = 0; i < placement->demand_count; i++)
+		item_ids[i] = placement->demands[i].item->item_id;
+	placement->holds = oms_holds_read(own, item_ids, placement->demand_count);
+	return oms_holds_of_others(placement->holds) ? plan_sources(placement) : possible;
 }
 
 /* ---- From plan to promises ---- */
@@ -1187,11 +1227,12 @@ make_promises(Placement *placement)
 	placement->fulfillment_status = backordered ? "backordered" : "allocated";
 }
 
-/* The counters of the plan, merged and in lock order; backordered units in order_id. */
+/* The counters of the plan and of the holds it uses up, merged and in lock order. */
 static StockRow *
 counters_of_plan(Placement *placement, int *count)
 {
-	StockRow   *rows = palloc0(sizeof(StockRow) * Max(1, placement->part_count));
+	int			hold_count = placement->holds ? placement->holds->count : 0;
+	StockRow   *rows = palloc0(sizeof(StockRow) * Max(1, placement->part_count + hold_count));
 
 	for (int i = 0; i < placement->part_count; i++)
 	{
@@ -1204,7 +1245,9 @@ counters_of_plan(Placement *placement, int *count)
 		/* While planning, on_hand_delta carries the firm units of the change. */
 		rows[i].on_hand_delta = part->backordered ? 0 : part->quantity;
 	}
-	*count = oms_stock_merge(rows, placement->part_count);
+	if (hold_count > 0)
+		oms_holds_add_rows(placement->holds, rows + placement->part_count);
+	*count = oms_stock_merge(rows, placement->part_count + hold_count);
 	return rows;
 }
 
@@ -1213,8 +1256,11 @@ static bool
 take_units(Placement *placement)
 {
 	int			count;
-	StockRow   *rows = counters_of_plan(placement, &count);
+	StockRow   *rows;
 
+	if (placement->holds)
+		oms_holds_lock(placement->holds);
+	rows = counters_of_plan(placement, &count);
 	oms_stock_lock(rows, count);
 	for (int i = 0; i < count; i++)
 	{
@@ -1222,11 +1268,14 @@ take_units(Placement *placement)
 		int32		firm = row->on_hand_delta;
 
 		row->on_hand_delta = 0;
-		if (!row->found || (firm > 0 && (int64) row->on_hand - row->reserved - row->safety < firm) ||
-			(int64) row->on_hand + row->backorder_limit - row->reserved < row->reserved_delta)
+		if (!row->found || (firm > 0 && (int64) row->on_hand - row->reserved + row->held - row->safety < firm) ||
+			(int64) row->on_hand + row->backorder_limit - row->reserved + row->held < row->reserved_delta)
 			return false;
+		row->reserved_delta -= row->held;
 	}
 	oms_stock_apply(rows, count);
+	if (placement->holds)
+		oms_holds_end(placement->holds, "convert", placement->order_id);
 	return true;
 }
 
@@ -1242,7 +1291,7 @@ reserve(Placement *placement)
 		OmsAttempt	attempt;
 
 		CHECK_FOR_INTERRUPTS();
-		if (placement->part_count == 0)
+		if (placement->part_count == 0 && placement->holds == NULL)
 			return;
 		oms_attempt_begin(&attempt);
 		if (take_units(placement))
@@ -1251,7 +1300,7 @@ reserve(Placement *placement)
 			return;
 		}
 		oms_attempt_undo(&attempt);
-		if (!plan_sources(placement))
+		if (!find_sources(placement))
 			refuse_plan(placement);
 		make_promises(placement);
 	}
@@ -1680,7 +1729,7 @@ OMS_FUNCTION(oms_place_order, CALL_KEYED)
 	if (faults.count == 0)
 		read_document(placement, &faults);
 	if (faults.count == 0)
-		possible = plan_sources(placement);
+		possible = find_sources(placement);
 
 	/* A document that was placed once is answered even if it could not be today. */
 	if (!possible && (result = answer_of_existing(placement, faults.count > 0)) != NULL)
@@ -1719,7 +1768,7 @@ OMS_FUNCTION(oms_preview_order, CALL_READ)
 	if (faults.count == 0)
 		read_document(placement, &faults);
 	oms_faults_raise(&faults, "order is not valid");
-	if (!plan_sources(placement))
+	if (!find_sources(placement))
 		refuse_plan(placement);
 	make_promises(placement);
 	placement->status = oms_machine_initial(MACHINE_ORDER);

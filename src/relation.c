@@ -38,6 +38,7 @@ static const char *const sequence_names[SEQUENCE_COUNT] = {
 	[SEQUENCE_FULFILLMENT] = "fulfillments_fulfillment_id_seq",
 	[SEQUENCE_PAYMENT] = "payments_payment_id_seq",
 	[SEQUENCE_EVENT] = "events_event_id_seq",
+	[SEQUENCE_RESERVATION] = "reservations_reservation_id_seq",
 };
 
 /*

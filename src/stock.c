@@ -29,6 +29,7 @@
 #include "location.h"
 #include "order.h"
 #include "relation.h"
+#include "reservation.h"
 #include "stock.h"
 
 /*
@@ -125,6 +126,7 @@ oms_stock_merge(StockRow *rows, int count)
 		{
 			rows[kept - 1].on_hand_delta += rows[i].on_hand_delta;
 			rows[kept - 1].reserved_delta += rows[i].reserved_delta;
+			rows[kept - 1].held += rows[i].held;
 		}
 		else
 			rows[kept++] = rows[i];
@@ -586,6 +588,8 @@ count_answer(const StockRow *row, int32 counted, const Withdrawal *withdrawn, in
 	oms_write_int64(&writer, "on_hand", counted);
 	oms_write_int64(&writer, "difference", row->on_hand_delta);
 	oms_write_int64(&writer, "reserved", row->reserved + row->reserved_delta);
+	if (row->held > 0)
+		oms_write_int64(&writer, "holds_withdrawn", row->held);
 	oms_write_begin_array(&writer, "withdrawn");
 	for (int i = 0; i < withdrawn_count; i++)
 	{
@@ -670,7 +674,9 @@ put_available(ReturnSetInfo *result, const StockRow *row, const Location *locati
 }
 
 /*
- * oms.available(sku, channel, location) -> setof (location, on_hand, reserved, safety, available)
+ * oms.available(sku, channel, location, reservation_id) -> setof (location, on_hand, reserved, safety, available)
+ *
+ * Units of expired holds, and those of the asker's own reservation, are free.
  */
 OMS_FUNCTION(oms_available, CALL_READ)
 {
@@ -678,8 +684,11 @@ OMS_FUNCTION(oms_available, CALL_READ)
 	CatalogItem *item = oms_item_get(oms_argument_required(fcinfo, 0, "sku"));
 	Channel    *channel = PG_ARGISNULL(1) ? NULL : oms_channel_get(oms_argument_required(fcinfo, 1, "channel"));
 	Location   *only = PG_ARGISNULL(2) ? NULL : oms_location_get(oms_argument_required(fcinfo, 2, "location"));
+	int64		own = PG_ARGISNULL(3) ? 0 : oms_argument_id(fcinfo, 3, "reservation_id");
+	HoldList   *holds = oms_holds_read(own, &item->item_id, 1);
 	StockView  *view = oms_stock_view(&item->item_id, 1);
 
+	oms_holds_credit(holds, view);
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < view->count; i++)
 	{

@@ -20,6 +20,7 @@ typedef struct StockRow
 	int64		order_id;		/* for the ledger; 0: none */
 	int32		on_hand_delta;
 	int32		reserved_delta;
+	int32		held;			/* units of holds that end with the change */
 	bool		found;
 	int32		on_hand;
 	int32		reserved;

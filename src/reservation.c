@@ -1,0 +1,985 @@
+/*
+ * reservation.c
+ *	  Units held for carts.
+ *
+ * A reservation has one row in reservation_lines for every counter that it
+ * holds units of, and these units are part of stock.reserved.  The rows go away
+ * when the reservation ends; the ledger of movements keeps what they were.
+ *
+ * A hold ends by the clock.  Nobody has to notice: whoever finds too few units
+ * counts those of expired holds as free, and ends these holds in the same step
+ * in which it takes the units.
+ *
+ * Rows of oms.reservations are locked by reservation_id, after the order and
+ * before the counters.  Holds of one call, its own and expired ones alike, are
+ * locked by one statement, so that order is kept whoever takes part.
+ */
+#include "oms.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+#include "call.h"
+#include "channel.h"
+#include "document.h"
+#include "event.h"
+#include "item.h"
+#include "location.h"
+#include "machine.h"
+#include "relation.h"
+#include "reservation.h"
+#include "scope.h"
+
+/* Plans made anew because the counters had changed before they were locked. */
+#define RESERVE_ATTEMPTS_MAX 20
+
+#define DEFAULT_TTL (15 * USECS_PER_MINUTE)
+#define TTL_MAX (30 * USECS_PER_DAY)
+
+#define HOLD_COLUMNS "l.reservation_id, l.item_id, l.location_id, l.quantity"
+
+static OmsPlan of_reservations_plan = {
+	.sql = "SELECT " HOLD_COLUMNS " FROM {reservation_lines} l"
+	" WHERE l.reservation_id = ANY ($2) AND l.tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
+};
+
+static OmsPlan expired_plan = {
+	.sql = "SELECT " HOLD_COLUMNS " FROM {reservation_lines} l JOIN {reservations} r"
+	" ON r.reservation_id = l.reservation_id AND r.tenant_id = $1"
+	" WHERE l.item_id = ANY ($2) AND l.tenant_id = $1 AND r.status = 'held' AND r.expires_at <= $3"
+	" AND r.reservation_id <> $4",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, TIMESTAMPTZOID, INT8OID)
+};
+
+static OmsPlan of_counter_plan = {
+	.sql = "SELECT " HOLD_COLUMNS " FROM {reservation_lines} l JOIN {reservations} r"
+	" ON r.reservation_id = l.reservation_id AND r.tenant_id = $1"
+	" WHERE l.item_id = $2 AND l.location_id = $3 AND l.tenant_id = $1"
+	" ORDER BY r.expires_at > $4, l.reservation_id DESC",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID)
+};
+
+/* Locks in the order of the ids; a reservation that ended meanwhile is left out. */
+static OmsPlan lock_plan = {
+	.sql = "SELECT r.reservation_id FROM {reservations} r WHERE r.tenant_id = $1 AND r.reservation_id = ANY ($2)"
+	" AND r.status = 'held' AND (r.reservation_id = $3 OR r.expires_at <= $4)"
+	" ORDER BY r.reservation_id FOR NO KEY UPDATE",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8OID, TIMESTAMPTZOID)
+};
+
+static OmsPlan get_plan = {
+	.sql = "SELECT reservation_id, channel_id, status, expires_at FROM {reservations} WHERE reservation_id = $2 AND tenant_id = $1"
+	" FOR NO KEY UPDATE",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan exists_plan = {
+	.sql = "SELECT reservation_id, channel_id FROM {reservations} WHERE reservation_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan of_cart_plan = {
+	.sql = "SELECT reservation_id FROM {reservations} WHERE tenant_id = $1 AND channel_id = $2 AND reference = $3"
+	" AND status = 'held'",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)
+};
+
+static OmsPlan due_plan = {
+	.sql = "SELECT reservation_id FROM {reservations} WHERE tenant_id = $1 AND status = 'held' AND expires_at <= $2"
+	" ORDER BY expires_at LIMIT $3",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, TIMESTAMPTZOID, INT4OID)
+};
+
+static OmsPlan insert_plan = {
+	.sql = "INSERT INTO {reservations} (reservation_id, channel_id, created_at, expires_at, tenant_id, status, reference)"
+	" VALUES ($2, $3, $4, $5, $1, $6, $7) ON CONFLICT (tenant_id, channel_id, reference) WHERE status = 'held' DO NOTHING",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID)
+};
+
+static OmsPlan insert_lines_plan = {
+	.sql = "INSERT INTO {reservation_lines} (reservation_id, item_id, location_id, tenant_id, quantity)"
+	" SELECT $2, u.item_id, u.location_id, $1, u.quantity"
+	" FROM unnest($3::bigint[], $4::bigint[], $5::int[]) u(item_id, location_id, quantity)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID)
+};
+
+static OmsPlan extend_plan = {
+	.sql = "UPDATE {reservations} SET expires_at = $3 WHERE reservation_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID)
+};
+
+static OmsPlan end_plan = {
+	.sql = "UPDATE {reservations} r SET status = u.status FROM unnest($2::bigint[], $3::text[]) u(reservation_id, status)"
+	" WHERE r.reservation_id = u.reservation_id AND r.tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, TEXTARRAYOID)
+};
+
+static OmsPlan delete_lines_plan = {
+	.sql = "DELETE FROM {reservation_lines} WHERE reservation_id = ANY ($2) AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
+};
+
+static OmsPlan cut_plan = {
+	.sql = "UPDATE {reservation_lines} l SET quantity = l.quantity - u.quantity"
+	" FROM unnest($4::bigint[], $5::int[]) u(reservation_id, quantity)"
+	" WHERE l.reservation_id = u.reservation_id AND l.item_id = $2 AND l.location_id = $3 AND l.tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT8ARRAYOID, INT4ARRAYOID)
+};
+
+/* ---- Holds as a list ---- */
+
+static void
+collect(TupleTableSlot *slot, void *state)
+{
+	HoldList   *list = state;
+
+	if (list->count == list->capacity)
+	{
+		list->capacity = Max(16, list->capacity * 2);
+		list->rows = list->rows
+			? repalloc_huge(list->rows, sizeof(Hold) * list->capacity)
+			: palloc(sizeof(Hold) * list->capacity);
+	}
+	list->rows[list->count++] = (Hold)
+	{
+		oms_slot_int64(slot, 1), oms_slot_int64(slot, 2), oms_slot_int64(slot, 3), oms_slot_int32(slot, 4)
+	};
+}
+
+static void
+read_lines(HoldList *list, const int64 *ids, int count)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), oms_array_int64(ids, count)};
+
+	list->count = 0;
+	if (count > 0)
+		(void) oms_execute_each(&of_reservations_plan, values, NULL, collect, list);
+}
+
+/*
+ * Reads, without a lock, the holds of the caller's own reservation and the
+ * expired ones on the items.  Read before the counters: a hold that ends in
+ * between makes them look better than they are, which the locked check finds;
+ * the other way round would report a shortage that is none.
+ */
+HoldList *
+oms_holds_read(int64 own, const int64 *item_ids, int item_count)
+{
+	HoldList   *list = palloc0(sizeof(HoldList));
+	Datum		values[4];
+
+	list->own = own;
+	if (own != 0)
+		read_lines(list, &own, 1);
+	if (item_count == 0)
+		return list;
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = oms_array_int64(item_ids, item_count);
+	values[2] = TimestampTzGetDatum(oms_call->now);
+	values[3] = Int64GetDatum(own);
+	(void) oms_execute_each(&expired_plan, values, NULL, collect, list);
+	return list;
+}
+
+bool
+oms_holds_of_others(const HoldList *list)
+{
+	for (int i = 0; i < list->count; i++)
+		if (list->rows[i].reservation_id != list->own)
+			return true;
+	return false;
+}
+
+static StockRow *
+row_of_view(StockView *view, int64 item_id, int64 location_id)
+{
+	int			low = 0;
+	int			high = view->count;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+		StockRow   *row = &view->rows[middle];
+
+		if (row->item_id < item_id || (row->item_id == item_id && row->location_id < location_id))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < view->count && view->rows[low].item_id == item_id && view->rows[low].location_id == location_id)
+		return &view->rows[low];
+	return NULL;
+}
+
+/* Counts the held units as free. */
+void
+oms_holds_credit(const HoldList *list, StockView *view)
+{
+	for (int i = 0; i < list->count; i++)
+	{
+		StockRow   *row = row_of_view(view, list->rows[i].item_id, list->rows[i].location_id);
+
+		if (row)
+			row->reserved -= list->rows[i].quantity;
+	}
+}
+
+static void
+collect_id(TupleTableSlot *slot, void *state)
+{
+	HoldList   *ids = state;
+
+	if (ids->count == ids->capacity)
+	{
+		ids->capacity = Max(16, ids->capacity * 2);
+		ids->rows = ids->rows
+			? repalloc_huge(ids->rows, sizeof(Hold) * ids->capacity)
+			: palloc(sizeof(Hold) * ids->capacity);
+	}
+	ids->rows[ids->count++] = (Hold) {.reservation_id = oms_slot_int64(slot, 1)};
+}
+
+/* The ids of a list, each once where equal ones stand together. */
+static int64 *
+ids_of(const HoldList *list, int *count)
+{
+	int64	   *ids = palloc(sizeof(int64) * (list->count + 1));
+
+	*count = 0;
+	for (int i = 0; i < list->count; i++)
+		if (i == 0 || list->rows[i].reservation_id != list->rows[i - 1].reservation_id)
+			ids[(*count)++] = list->rows[i].reservation_id;
+	return ids;
+}
+
+/* Locks reservations that are still held and, others' only, expired; returns their ids. */
+static int64 *
+lock_reservations(const int64 *ids, int *count, int64 own, TimestampTz expired_at)
+{
+	HoldList	locked = {0};
+	Datum		values[4] = {Int32GetDatum(oms_call->tenant), oms_array_int64(ids, *count), Int64GetDatum(own),
+	TimestampTzGetDatum(expired_at)};
+
+	(void) oms_execute_each(&lock_plan, values, NULL, collect_id, &locked);
+	return ids_of(&locked, count);
+}
+
+/* Locks the reservations of a list; afterwards it has all their holds and no others. */
+void
+oms_holds_lock(HoldList *list)
+{
+	int			count;
+	int64	   *ids = ids_of(list, &count);
+
+	if (list->own != 0)
+		ids[count++] = list->own;
+	list->ids = lock_reservations(ids, &count, list->own, oms_call->now);
+	list->id_count = count;
+	read_lines(list, list->ids, count);
+}
+
+/* Puts one counter row per hold, with the units in held. */
+void
+oms_holds_add_rows(const HoldList *list, StockRow *rows)
+{
+	for (int i = 0; i < list->count; i++)
+		rows[i] = (StockRow)
+	{
+		.item_id = list->rows[i].item_id,.location_id = list->rows[i].location_id,.held = list->rows[i].quantity
+	};
+}
+
+/* Writes the ledger of holds that end by one action. */
+static void
+record_end(const HoldList *list, bool own, const char *action, int64 order_id)
+{
+	StockRow   *rows = palloc0(sizeof(StockRow) * Max(1, list->count));
+	int			count = 0;
+
+	for (int i = 0; i < list->count; i++)
+	{
+		const Hold *hold = &list->rows[i];
+
+		if ((hold->reservation_id == list->own) == own)
+			rows[count++] = (StockRow)
+		{
+			.item_id = hold->item_id,.location_id = hold->location_id,.order_id = order_id,
+				.reserved_delta = -hold->quantity
+		};
+	}
+	if (count > 0)
+		oms_stock_record(rows, count, psprintf("hold.%s", action), NULL, NULL);
+}
+
+/*
+ * Ends locked reservations: the caller's own by the given action, others
+ * because they have expired.  The counters are the caller's business.
+ */
+void
+oms_holds_end(const HoldList *list, const char *own_action, int64 order_id)
+{
+	char	  **states = palloc(sizeof(char *) * Max(1, list->id_count));
+	Datum		values[3];
+
+	if (list->id_count == 0)
+		return;
+	for (int i = 0; i < list->id_count; i++)
+	{
+		bool		own = list->ids[i] == list->own;
+		StepObject	object = {.type = MACHINE_RESERVATION,.id = list->ids[i],.order_id = own ? order_id : 0};
+
+		states[i] = (char *) oms_machine_step(MACHINE_RESERVATION, oms_machine_initial(MACHINE_RESERVATION),
+											  own ? own_action : "expire", &object)->to_state;
+	}
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = oms_array_int64(list->ids, list->id_count);
+	values[2] = oms_array_text(states, list->id_count);
+	(void) oms_execute(&end_plan, values, NULL);
+	(void) oms_execute(&delete_lines_plan, values, NULL);
+	record_end(list, true, own_action, order_id);
+	record_end(list, false, "expire", 0);
+}
+
+/* ---- Counts ---- */
+
+static void
+read_counter(HoldList *list, int64 item_id, int64 location_id)
+{
+	Datum		values[4] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(item_id), Int64GetDatum(location_id),
+	TimestampTzGetDatum(oms_call->now)};
+
+	list->count = 0;
+	(void) oms_execute_each(&of_counter_plan, values, NULL, collect, list);
+}
+
+/* Locks every reservation that holds units of a counter. */
+HoldList *
+oms_holds_lock_counter(int64 item_id, int64 location_id)
+{
+	HoldList   *list = palloc0(sizeof(HoldList));
+
+	read_counter(list, item_id, location_id);
+	list->ids = ids_of(list, &list->id_count);
+	list->ids = lock_reservations(list->ids, &list->id_count, 0, DT_NOEND);
+	return list;
+}
+
+static bool
+is_locked(const HoldList *locked, int64 id)
+{
+	for (int i = 0; i < locked->id_count; i++)
+		if (locked->ids[i] == id)
+			return true;
+	return false;
+}
+
+/*
+ * Takes up to excess units from the holds of a locked counter, expired ones
+ * first, then the newest, and notes them in row->held.  False where a hold has
+ * come that is not locked.
+ */
+bool
+oms_holds_cut(const HoldList *locked, StockRow *row, int32 excess)
+{
+	HoldList	list = {0};
+	int64	   *ids;
+	int32	   *units;
+	int			count = 0;
+	Datum		values[5];
+
+	read_counter(&list, row->item_id, row->location_id);
+	ids = palloc(sizeof(int64) * Max(1, list.count));
+	units = palloc(sizeof(int32) * Max(1, list.count));
+	row->held = 0;
+	for (int i = 0; i < list.count; i++)
+	{
+		if (!is_locked(locked, list.rows[i].reservation_id))
+			return false;
+		if (row->held == excess)
+			continue;
+		ids[count] = list.rows[i].reservation_id;
+		units[count] = Min(excess - row->held, list.rows[i].quantity);
+		row->held += units[count];
+		oms_event(&(Event) {.object_id = ids[count],.object_type = MACHINE_RESERVATION,.type = "reservation.reduced",
+							.reason = "stock count"});
+		count++;
+	}
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(row->item_id);
+	values[2] = Int64GetDatum(row->location_id);
+	values[3] = oms_array_int64(ids, count);
+	values[4] = oms_array_int32(units, count);
+	if (count > 0)
+		(void) oms_execute(&cut_plan, values, NULL);
+	return true;
+}
+
+/* ---- One reservation ---- */
+
+typedef struct Reservation
+{
+	int64		reservation_id;
+	int64		channel_id;
+	char	   *status;
+	TimestampTz expires_at;
+} Reservation;
+
+static void
+read_reservation(TupleTableSlot *slot, void *state)
+{
+	Reservation *reservation = state;
+	bool		isnull;
+
+	reservation->reservation_id = oms_slot_int64(slot, 1);
+	reservation->channel_id = oms_slot_int64(slot, 2);
+	reservation->status = oms_slot_text(slot, 3);
+	reservation->expires_at = DatumGetTimestampTz(oms_slot_datum(slot, 4, &isnull));
+}
+
+static void
+read_existence(TupleTableSlot *slot, void *state)
+{
+	*(bool *) state = oms_scope_channel(oms_slot_int64(slot, 2));
+}
+
+/* Whether there ever was such a reservation that the caller may see. */
+bool
+oms_reservation_exists(int64 reservation_id)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(reservation_id)};
+	bool		exists = false;
+
+	(void) oms_execute_each(&exists_plan, values, NULL, read_existence, &exists);
+	return exists;
+}
+
+static Reservation
+lock_reservation(int64 reservation_id)
+{
+	Reservation reservation = {0};
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(reservation_id)};
+
+	(void) oms_execute_each(&get_plan, values, NULL, read_reservation, &reservation);
+	if (reservation.reservation_id == 0 || !oms_scope_channel(reservation.channel_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_UNKNOWN),
+				 errmsg("reservation " INT64_FORMAT " is not known", reservation_id),
+				 errdetail("reservation_id: " INT64_FORMAT, reservation_id),
+				 errhint("oms.reserve answers with the reservation_id.")));
+	return reservation;
+}
+
+static TimestampTz
+expiry(FunctionCallInfo fcinfo, int argument)
+{
+	TimestampTz at;
+
+	if (PG_ARGISNULL(argument))
+		return oms_call->now + DEFAULT_TTL;
+	at = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(oms_call->now),
+												 PG_GETARG_DATUM(argument)));
+	if (at <= oms_call->now || at > oms_call->now + TTL_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_LIMIT),
+				 errmsg("reservation would last too long or not at all"),
+				 errdetail("ttl: must be more than nothing and at most 30 days"),
+				 errhint("A cart is usually held for minutes.")));
+	return at;
+}
+
+/* Gives the units of locked reservations back to their counters. */
+static void
+give_back(HoldList *list, const char *own_action)
+{
+	StockRow   *rows = palloc0(sizeof(StockRow) * Max(1, list->count));
+	int			count;
+
+	oms_holds_add_rows(list, rows);
+	count = oms_stock_merge(rows, list->count);
+	if (count > 0)
+		oms_stock_lock(rows, count);
+	for (int i = 0; i < count; i++)
+		rows[i].reserved_delta = -rows[i].held;
+	if (count > 0)
+		oms_stock_apply(rows, count);
+	oms_holds_end(list, own_action, 0);
+}
+
+/*
+ * oms.extend_reservation(reservation_id, ttl, idempotency_key) -> timestamptz
+ */
+OMS_FUNCTION(oms_extend_reservation, CALL_KEYED)
+{
+	int64		id = oms_argument_id(fcinfo, 0, "reservation_id");
+	TimestampTz expires_at = expiry(fcinfo, 1);
+	Reservation reservation = lock_reservation(id);
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(id), TimestampTzGetDatum(expires_at)};
+
+	if (oms_machine_final(MACHINE_RESERVATION, reservation.status) || reservation.expires_at <= oms_call->now)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_TRANSITION),
+				 errmsg("reservation " INT64_FORMAT " has ended", id),
+				 errdetail("It is %s.", oms_machine_final(MACHINE_RESERVATION, reservation.status)
+						   ? reservation.status : "expired"),
+				 errhint("oms.reserve holds the units anew where they are still there.")));
+	(void) oms_execute(&extend_plan, values, NULL);
+	oms_event(&(Event) {.object_id = id,.object_type = MACHINE_RESERVATION,.type = "reservation.extended"});
+	PG_RETURN_TIMESTAMPTZ(expires_at);
+}
+
+/*
+ * oms.release_reservation(reservation_id, idempotency_key) -> boolean
+ */
+OMS_FUNCTION(oms_release_reservation, CALL_KEYED)
+{
+	HoldList	list = {.own = oms_argument_id(fcinfo, 0, "reservation_id")};
+
+	if (oms_machine_final(MACHINE_RESERVATION, lock_reservation(list.own).status))
+		PG_RETURN_BOOL(false);
+	oms_holds_lock(&list);
+	give_back(&list, "release");
+	PG_RETURN_BOOL(true);
+}
+
+/*
+ * oms.expire_reservations(max_count, idempotency_key) -> integer
+ *
+ * Tidies up; nothing waits for it.
+ */
+OMS_FUNCTION(oms_expire_reservations, CALL_KEYED)
+{
+	HoldList	list = {0};
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), TimestampTzGetDatum(oms_call->now),
+	PG_ARGISNULL(0) ? Int32GetDatum(1000) : PG_GETARG_DATUM(0)};
+
+	if (DatumGetInt32(values[2]) < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("max_count must be positive"),
+				 errdetail("max_count: is %d", DatumGetInt32(values[2])),
+				 errhint("Leave it out for 1000.")));
+	(void) oms_execute_each(&due_plan, values, NULL, collect_id, &list);
+	oms_holds_lock(&list);
+	give_back(&list, "expire");
+	PG_RETURN_INT32(list.id_count);
+}
+
+/* ---- Reserving ---- */
+
+typedef struct LineDocument
+{
+	char	   *sku;
+	char	   *location;
+	int32		quantity;
+} LineDocument;
+
+static const DocField line_fields[] = {
+	{"sku", DOC_CODE, offsetof(LineDocument, sku), .required = true},
+	{"quantity", DOC_INT, offsetof(LineDocument, quantity), .required = true,.least = 1,.most = OMS_QUANTITY_MAX},
+	{"location", DOC_CODE, offsetof(LineDocument, location)},
+};
+
+static const DocShape line_shape = DOC_SHAPE_OF(LineDocument, line_fields, "a line");
+
+typedef struct WantedLine
+{
+	LineDocument *document;
+	CatalogItem *item;
+	Location   *pinned;			/* NULL: anywhere */
+	int32		missing;
+} WantedLine;
+
+/* Units of a line at a counter. */
+typedef struct Taken
+{
+	int			line;
+	StockRow   *row;			/* of the view */
+	int32		quantity;
+} Taken;
+
+typedef struct Request
+{
+	Channel    *channel;
+	char	   *reference;
+	bool		partial;
+	TimestampTz expires_at;
+	int64		reservation_id;
+	int			line_count;
+	WantedLine *lines;
+	HoldList   *holds;
+	StockView  *view;
+	int			taken_count;
+	int			taken_capacity;
+	Taken	   *taken;
+} Request;
+
+static void
+resolve_line(Request *request, int index, ItemSet *items, FaultList *faults)
+{
+	WantedLine *line = &request->lines[index];
+	const char *code = line->document->location;
+
+	line->item = oms_items_find(items, line->document->sku);
+	if (line->item == NULL)
+		oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_items adds an item.",
+				  oms_document_place("lines", index, "sku"), "SKU \"%s\" is not known", line->document->sku);
+	else if (!line->item->active)
+		oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_items switches an item on again.",
+				  oms_document_place("lines", index, "sku"), "SKU \"%s\" is no longer sold", line->document->sku);
+	if (code == NULL)
+		return;
+	line->pinned = oms_location_find(code);
+	if (line->pinned == NULL)
+		oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_locations adds a location.",
+				  oms_document_place("lines", index, "location"), "location \"%s\" is not known", code);
+	else if (!oms_location_serves(line->pinned, request->channel))
+		oms_fault(faults, ERRCODE_OMS_NO_LOCATION, "Link it in channel_locations or leave the location out.",
+				  oms_document_place("lines", index, "location"), "channel \"%s\" may not use location \"%s\"",
+				  request->channel->code, code);
+}
+
+static void
+read_request(FunctionCallInfo fcinfo, Request *request)
+{
+	FaultList	faults;
+	DocArray	array;
+	char	  **skus;
+	ItemSet    *items;
+
+	oms_faults_init(&faults);
+	if (PG_ARGISNULL(0))
+		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give an array of lines.", "lines", "is null");
+	oms_faults_raise(&faults, "reservation is not valid");
+	array = oms_document_read_array(PG_GETARG_JSONB_P(0), &line_shape, OMS_LINES_PER_ORDER_MAX, "lines", &faults);
+	if (faults.count == 0 && array.count == 0)
+		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give at least one line.", "lines", "is empty");
+	oms_faults_raise(&faults, "reservation is not valid");
+	request->expires_at = expiry(fcinfo, 1);
+	request->channel = oms_channel_get(PG_ARGISNULL(2) ? "default" : oms_argument_text(fcinfo, 2));
+	request->reference = PG_ARGISNULL(3) ? NULL : oms_argument_required(fcinfo, 3, "reference");
+	request->partial = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
+	request->line_count = array.count;
+	request->lines = palloc0(sizeof(WantedLine) * array.count);
+	skus = palloc(sizeof(char *) * array.count);
+	for (int i = 0; i < array.count; i++)
+	{
+		request->lines[i].document = (LineDocument *) array.items + i;
+		skus[i] = request->lines[i].document->sku;
+	}
+	items = oms_items_read(skus, array.count);
+	for (int i = 0; i < array.count; i++)
+		resolve_line(request, i, items, &faults);
+	oms_faults_raise(&faults, "reservation is not valid");
+}
+
+static int64
+free_units(const StockRow *row)
+{
+	return (int64) row->on_hand - row->reserved - row->safety;
+}
+
+static void
+take(Request *request, int line, StockRow *row)
+{
+	int32		quantity = (int32) Min(request->lines[line].missing, free_units(row));
+
+	if (quantity <= 0)
+		return;
+	if (request->taken_count == request->taken_capacity)
+	{
+		request->taken_capacity *= 2;
+		request->taken = repalloc_huge(request->taken, sizeof(Taken) * request->taken_capacity);
+	}
+	request->taken[request->taken_count++] = (Taken) {line, row, quantity};
+	row->reserved += quantity;
+	request->lines[line].missing -= quantity;
+}
+
+/* Whether a is the better place for the units: it has them all, then rank, then more of them. */
+static bool
+is_better(const StockRow *a, const StockRow *b, int32 wanted)
+{
+	bool		a_whole = free_units(a) >= wanted;
+	bool		b_whole = free_units(b) >= wanted;
+	int32		a_rank = oms_location_by_id(a->location_id)->rank;
+	int32		b_rank = oms_location_by_id(b->location_id)->rank;
+
+	if (a_whole != b_whole)
+		return a_whole;
+	if (a_rank != b_rank)
+		return a_rank < b_rank;
+	return free_units(a) > free_units(b);
+}
+
+static void
+serve_line(Request *request, int index)
+{
+	WantedLine *line = &request->lines[index];
+
+	while (line->missing > 0)
+	{
+		StockRow   *best = NULL;
+
+		for (int i = 0; i < request->view->count; i++)
+		{
+			StockRow   *row = &request->view->rows[i];
+			Location   *location;
+
+			if (row->item_id != line->item->item_id || free_units(row) <= 0)
+				continue;
+			location = oms_location_by_id(row->location_id);
+			if (location == NULL || (line->pinned && line->pinned != location) ||
+				!oms_location_serves(location, request->channel))
+				continue;
+			if (best == NULL || is_better(row, best, line->missing))
+				best = row;
+		}
+		if (best == NULL)
+			return;
+		take(request, index, best);
+	}
+}
+
+/* Plans from unlocked counters; false where units are missing. */
+static bool
+plan(Request *request, bool with_expired)
+{
+	int64	   *item_ids = palloc(sizeof(int64) * request->line_count);
+	int			count = 0;
+	int64		missing = 0;
+
+	for (int i = 0; i < request->line_count; i++)
+		if (request->lines[i].item->kind == ITEM_STOCKED)
+			item_ids[count++] = request->lines[i].item->item_id;
+	request->holds = oms_holds_read(request->holds->own, item_ids, with_expired ? count : 0);
+	request->view = oms_stock_view(item_ids, count);
+	oms_holds_credit(request->holds, request->view);
+	request->taken_count = 0;
+	request->taken_capacity = 16;
+	request->taken = palloc(sizeof(Taken) * request->taken_capacity);
+	for (int i = 0; i < request->line_count; i++)
+		request->lines[i].missing = request->lines[i].item->kind == ITEM_STOCKED
+			? request->lines[i].document->quantity : 0;
+	for (int pinned = 1; pinned >= 0; pinned--)
+		for (int i = 0; i < request->line_count; i++)
+			if ((request->lines[i].pinned != NULL) == (pinned == 1))
+				serve_line(request, i);
+	for (int i = 0; i < request->line_count; i++)
+		missing += request->lines[i].missing;
+	return missing == 0;
+}
+
+static void
+refuse_shortage(const Request *request)
+{
+	FaultList	faults;
+
+	oms_faults_init(&faults);
+	for (int i = 0; i < request->line_count; i++)
+	{
+		WantedLine *line = &request->lines[i];
+
+		if (line->missing > 0)
+			oms_fault(&faults, ERRCODE_OMS_INSUFFICIENT_STOCK, "Argument partial holds what is there.",
+					  oms_document_place("lines", i, "sku"), "\"%s\": wanted %d, available %d", line->item->sku,
+					  line->document->quantity, line->document->quantity - line->missing);
+	}
+	oms_faults_raise(&faults, "not enough stock");
+}
+
+static void
+read_cart(TupleTableSlot *slot, void *state)
+{
+	*(int64 *) state = oms_slot_int64(slot, 1);
+}
+
+/* The reservation that the cart has already, 0 where it has none. */
+static int64
+of_cart(const Request *request)
+{
+	int64		id = 0;
+	Datum		values[3];
+
+	if (request->reference == NULL)
+		return 0;
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(request->channel->channel_id);
+	values[2] = CStringGetTextDatum(request->reference);
+	(void) oms_execute_each(&of_cart_plan, values, NULL, read_cart, &id);
+	return id;
+}
+
+/* Writes the new reservation; false where the cart was given one meanwhile. */
+static bool
+insert_reservation(Request *request, const StockRow *rows, const int32 *wanted, int count)
+{
+	StockRow   *ledger = palloc(sizeof(StockRow) * Max(1, count));
+	int64	   *ids = palloc(sizeof(int64) * Max(1, count) * 2);
+	int32	   *units = palloc(sizeof(int32) * Max(1, count));
+	Datum		values[7];
+	int			kept = 0;
+
+	request->reservation_id = oms_next_id(SEQUENCE_RESERVATION);
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(request->reservation_id);
+	values[2] = Int64GetDatum(request->channel->channel_id);
+	values[3] = TimestampTzGetDatum(oms_call->now);
+	values[4] = TimestampTzGetDatum(request->expires_at);
+	values[5] = CStringGetTextDatum(oms_machine_initial(MACHINE_RESERVATION));
+	values[6] = request->reference ? CStringGetTextDatum(request->reference) : (Datum) 0;
+	if (oms_execute(&insert_plan, values, request->reference ? NULL : "      n") == 0)
+		return false;
+	for (int i = 0; i < count; i++)
+	{
+		if (wanted[i] == 0)
+			continue;
+		ids[kept] = rows[i].item_id;
+		ids[count + kept] = rows[i].location_id;
+		units[kept] = wanted[i];
+		ledger[kept] = (StockRow)
+		{
+			.item_id = rows[i].item_id,.location_id = rows[i].location_id,.reserved_delta = wanted[i]
+		};
+		kept++;
+	}
+	if (kept == 0)
+		return true;
+	values[2] = oms_array_int64(ids, kept);
+	values[3] = oms_array_int64(ids + count, kept);
+	values[4] = oms_array_int32(units, kept);
+	(void) oms_execute(&insert_lines_plan, values, NULL);
+	oms_stock_record(ledger, kept, "hold", NULL, request->reference);
+	return true;
+}
+
+/* Locks, checks and takes the planned units; false where they are gone. */
+static bool
+take_units(Request *request)
+{
+	HoldList   *holds = request->holds;
+	StockRow   *rows;
+	int32	   *wanted;
+	int			count;
+
+	if (holds->own != 0 || holds->count > 0)
+		oms_holds_lock(holds);
+	count = holds->count + request->taken_count;
+	rows = palloc0(sizeof(StockRow) * Max(1, count));
+	oms_holds_add_rows(holds, rows);
+	for (int i = 0; i < request->taken_count; i++)
+		rows[holds->count + i] = (StockRow)
+	{
+		/* While planning, on_hand_delta carries the units wanted. */
+		.item_id = request->taken[i].row->item_id,.location_id = request->taken[i].row->location_id,
+			.on_hand_delta = request->taken[i].quantity
+	};
+	count = oms_stock_merge(rows, count);
+	if (count > 0)
+		oms_stock_lock(rows, count);
+	for (int i = 0; i < count; i++)
+		if (!rows[i].found || (rows[i].on_hand_delta > 0 && free_units(&rows[i]) + rows[i].held < rows[i].on_hand_delta))
+			return false;
+	wanted = palloc(sizeof(int32) * Max(1, count));
+	for (int i = 0; i < count; i++)
+	{
+		wanted[i] = rows[i].on_hand_delta;
+		rows[i].reserved_delta = wanted[i] - rows[i].held;
+		rows[i].on_hand_delta = 0;
+	}
+	if (count > 0)
+		oms_stock_apply(rows, count);
+	oms_holds_end(holds, "release", 0);
+	return insert_reservation(request, rows, wanted, count);
+}
+
+static Jsonb *
+answer(const Request *request)
+{
+	DocWriter	writer;
+	bool		complete = true;
+
+	for (int i = 0; i < request->line_count; i++)
+		complete &= request->lines[i].missing == 0;
+	oms_write_begin(&writer);
+	oms_write_int64(&writer, "reservation_id", request->reservation_id);
+	oms_write_time(&writer, "expires_at", request->expires_at);
+	oms_write_bool(&writer, "complete", complete);
+	oms_write_begin_array(&writer, "lines");
+	for (int i = 0; i < request->line_count; i++)
+	{
+		WantedLine *line = &request->lines[i];
+
+		oms_write_begin_object(&writer, NULL);
+		oms_write_text(&writer, "sku", line->item->sku);
+		oms_write_int64(&writer, "granted", line->document->quantity - line->missing);
+		oms_write_int64(&writer, "missing", line->missing);
+		oms_write_begin_array(&writer, "from");
+		for (int j = 0; j < request->taken_count; j++)
+			if (request->taken[j].line == i)
+			{
+				oms_write_begin_object(&writer, NULL);
+				oms_write_text(&writer, "location", oms_location_by_id(request->taken[j].row->location_id)->code);
+				oms_write_int64(&writer, "quantity", request->taken[j].quantity);
+				oms_write_end(&writer);
+			}
+		oms_write_end_array(&writer);
+		oms_write_end(&writer);
+	}
+	oms_write_end_array(&writer);
+	return oms_write_finish(&writer);
+}
+
+/*
+ * oms.reserve(lines, ttl, channel, reference, partial, idempotency_key) -> jsonb
+ *
+ * A cart that reserves again replaces what it held: its old units count as
+ * free for the new ones.
+ */
+OMS_FUNCTION(oms_reserve, CALL_KEYED)
+{
+	Request		request = {0};
+
+	read_request(fcinfo, &request);
+	for (int attempt_no = 0; attempt_no < RESERVE_ATTEMPTS_MAX; attempt_no++)
+	{
+		HoldList	own = {.own = of_cart(&request)};
+		OmsAttempt	attempt;
+
+		CHECK_FOR_INTERRUPTS();
+		request.holds = &own;
+		if (!plan(&request, false) && !plan(&request, true) && !request.partial)
+			refuse_shortage(&request);
+		oms_attempt_begin(&attempt);
+		if (take_units(&request))
+		{
+			Jsonb	   *result = answer(&request);
+
+			oms_attempt_keep(&attempt);
+			oms_event(&(Event) {.object_id = request.reservation_id,.object_type = MACHINE_RESERVATION,
+								.type = "reservation.held",.data = result});
+			PG_RETURN_JSONB_P(result);
+		}
+		oms_attempt_undo(&attempt);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OMS_CONCURRENT),
+			 errmsg("the stock of this reservation keeps changing"),
+			 errhint("Repeat the transaction.")));
+}

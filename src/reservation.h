@@ -1,0 +1,44 @@
+/*
+ * reservation.h
+ *	  Units held for carts.
+ */
+#ifndef OMS_RESERVATION_H
+#define OMS_RESERVATION_H
+
+#include "oms.h"
+
+#include "stock.h"
+
+/* Units of one counter that a reservation holds. */
+typedef struct Hold
+{
+	int64		reservation_id;
+	int64		item_id;
+	int64		location_id;
+	int32		quantity;
+} Hold;
+
+/* Holds that a caller may use up: its own, and others' that have expired. */
+typedef struct HoldList
+{
+	int64		own;			/* reservation of the caller, 0: none */
+	int			id_count;
+	int64	   *ids;			/* reservations that are locked, in order */
+	int			count;
+	int			capacity;
+	Hold	   *rows;
+} HoldList;
+
+extern HoldList *oms_holds_read(int64 own, const int64 *item_ids, int item_count);
+extern bool oms_holds_of_others(const HoldList *list);
+extern void oms_holds_credit(const HoldList *list, StockView *view);
+extern void oms_holds_lock(HoldList *list);
+extern void oms_holds_add_rows(const HoldList *list, StockRow *rows);
+extern void oms_holds_end(const HoldList *list, const char *own_action, int64 order_id);
+extern bool oms_reservation_exists(int64 reservation_id);
+
+/* Holds on one counter that a count takes away. */
+extern HoldList *oms_holds_lock_counter(int64 item_id, int64 location_id);
+extern bool oms_holds_cut(const HoldList *locked, StockRow *row, int32 excess);
+
+#endif							/* OMS_RESERVATION_H */
