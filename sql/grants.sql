@@ -3,11 +3,11 @@
 CREATE PROCEDURE oms.init_grants() LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $init$
 DECLARE
-    app       text[] := ARRAY['place_order', 'preview_order', 'get_order', 'find_order', 'order_timeline', 'explain_route',
+    app       text[] := ARRAY['call', 'place_order', 'preview_order', 'get_order', 'find_order', 'order_timeline', 'explain_route',
                               'route_map', 'cancel_order',
                               'confirm_order', 'available', 'reserve', 'extend_reservation', 'release_reservation', 'add_payment', 'record_payment_event', 'order_balance',
                               'state_diagram', 'version', 'current_time'];
-    warehouse text[] := ARRAY['receive_stock', 'adjust_stock', 'count_stock', 'available', 'get_order', 'find_order',
+    warehouse text[] := ARRAY['call', 'receive_stock', 'adjust_stock', 'count_stock', 'available', 'get_order', 'find_order',
                               'order_timeline', 'release_fulfillment', 'accept_fulfillment', 'pick_fulfillment',
                               'pack_fulfillment', 'ready_for_pickup', 'ship_fulfillment', 'pick_up_fulfillment',
                               'deliver_fulfillment', 'cancel_fulfillment', 'state_diagram', 'version', 'current_time'];

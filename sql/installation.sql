@@ -16,6 +16,48 @@ CREATE FUNCTION oms.invalidate_configuration() RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'oms_invalidate_configuration';
 COMMENT ON FUNCTION oms.invalidate_configuration() IS 'makes every session read the configuration tables again; called by their triggers';
 
+CREATE FUNCTION oms.call(tenant integer, function text, arguments jsonb DEFAULT '{}') RETURNS jsonb
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $f$
+DECLARE
+    target  record;
+    outer_tenant text := current_setting('oms.tenant', true);
+    list    text;
+    result  jsonb;
+BEGIN
+    IF tenant IS NULL OR function IS NULL OR jsonb_typeof(arguments) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION 'tenant, function and an object of arguments are required' USING ERRCODE = 'OM006',
+            DETAIL = format('tenant: %s, function: %s, arguments: %s', coalesce(tenant::text, 'null'), coalesce(function, 'null'),
+                            coalesce(jsonb_typeof(arguments), 'null')),
+            HINT = 'SELECT oms.call(1, ''find_order'', ''{"channel":"web","external_ref":"1001"}'');';
+    END IF;
+    SELECT p.proname, p.proretset, p.prorettype, p.proargnames AS names,
+           ARRAY(SELECT format_type(t, NULL) FROM unnest(p.proargtypes) WITH ORDINALITY a(t, n) ORDER BY n) AS types
+    INTO target
+    FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+         JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'oms'
+    WHERE p.proname = function AND p.prokind = 'f' AND p.proname <> 'call' AND p.prorettype <> 'trigger'::regtype;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'function "%" is not known', function USING ERRCODE = 'OM005', HINT = 'docs/reference.md lists the functions.';
+    END IF;
+    SELECT string_agg(format('%s is not an argument of %s', k, function), E'\n') INTO list
+    FROM jsonb_object_keys(arguments) k WHERE NOT k = ANY (target.names[1:cardinality(target.types)]);
+    IF list IS NOT NULL THEN
+        RAISE EXCEPTION 'arguments are not valid' USING ERRCODE = 'OM006', DETAIL = list,
+            HINT = format('Arguments of %s: %s', function, array_to_string(target.names[1:cardinality(target.types)], ', '));
+    END IF;
+    SELECT coalesce(string_agg(CASE WHEN target.types[i] = 'jsonb' THEN format('%I => nullif($1 -> %L, ''null'')', target.names[i], target.names[i])
+                           ELSE format('%I => ($1 ->> %L)::%s', target.names[i], target.names[i], target.types[i]) END, ', '), '')
+    INTO list
+    FROM generate_subscripts(target.types, 1) i WHERE arguments ? target.names[i];
+    PERFORM set_config('oms.tenant', tenant::text, true);
+    EXECUTE format(CASE WHEN target.proretset THEN 'SELECT coalesce(jsonb_agg(to_jsonb(r)), ''[]'') FROM oms.%I(%s) r'
+                        WHEN target.prorettype = 'void'::regtype THEN 'SELECT ''null''::jsonb FROM oms.%I(%s) r'
+                        ELSE 'SELECT to_jsonb(oms.%I(%s))' END, target.proname, list) INTO result USING arguments;
+    PERFORM set_config('oms.tenant', coalesce(outer_tenant, '1'), true);
+    RETURN result;
+END $f$;
+COMMENT ON FUNCTION oms.call(integer, text, jsonb) IS 'calls any public function for a named tenant: arguments by name, the answer as jsonb';
+
 CREATE PROCEDURE oms.init_installation() LANGUAGE plpgsql AS $init$
 BEGIN
     CREATE TABLE oms.installation (

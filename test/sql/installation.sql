@@ -83,3 +83,13 @@ SELECT oms.get_order((SELECT 1));
 RESET ROLE;
 DELETE FROM oms.role_scopes;
 DROP ROLE regress_oms_shop;
+
+-- Any function for a named tenant, in one statement.
+SELECT oms.call(2, 'find_order', '{"channel":"default","external_ref":"same"}') IS NOT NULL AS found;
+SELECT oms.call(2, 'available', '{"sku":"TEE"}') AS available;
+SELECT oms.call(1, 'place_order', '{"doc":{"external_ref":"called","lines":[{"sku":"TEE","quantity":1}]}}') ->> 'status' AS status;
+SELECT oms.call(2, 'find_order', '{"channel":"default","external_ref":"called"}') AS unseen;
+SELECT oms.call(1, 'find_order', '{"chanel":"default"}');
+SELECT oms.call(1, 'pg_sleep', '{}');
+SELECT oms.call(NULL, 'find_order');
+SHOW oms.tenant;
