@@ -249,15 +249,6 @@ mark_newest(AllocationList *list, int32 excess)
 	return taken;
 }
 
-static int
-compare_ids(const void *left, const void *right)
-{
-	int64		a = *(const int64 *) left;
-	int64		b = *(const int64 *) right;
-
-	return a < b ? -1 : a > b;
-}
-
 /* Gives the withdrawn units back to their lines, as backordered. */
 static void
 withdraw_from_lines(AllocationList *list)
@@ -358,7 +349,7 @@ oms_allocation_withdraw(StockRow *row, int32 counted, Withdrawal **withdrawn)
 		for (int i = 0; i < list->count; i++)
 			if (!contains(locked, locked_count, list->rows[i].order_id))
 				locked[locked_count++] = list->rows[i].order_id;
-		qsort(locked, locked_count, sizeof(int64), compare_ids);
+		qsort(locked, locked_count, sizeof(int64), oms_compare_int64);
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_OMS_CONCURRENT),

@@ -88,13 +88,6 @@ oms_event_set_data(int position, Jsonb *data)
 	oms_call->events->items[position].data = within_limit(data);
 }
 
-static Datum
-text_or_null(const char *text, char *null)
-{
-	*null = text ? ' ' : 'n';
-	return text ? CStringGetTextDatum(text) : (Datum) 0;
-}
-
 static void
 insert_one(const Event *event)
 {
@@ -114,11 +107,11 @@ insert_one(const Event *event)
 	values[5] = Int32GetDatum(oms_call->tenant);
 	values[6] = CStringGetTextDatum(event->object_type);
 	values[7] = CStringGetTextDatum(event->type);
-	values[8] = text_or_null(event->action, &nulls[8]);
-	values[9] = text_or_null(event->from_state, &nulls[9]);
-	values[10] = text_or_null(event->to_state, &nulls[10]);
+	values[8] = oms_text_or_null(event->action, &nulls[8]);
+	values[9] = oms_text_or_null(event->from_state, &nulls[9]);
+	values[10] = oms_text_or_null(event->to_state, &nulls[10]);
 	values[11] = CStringGetTextDatum(oms_call->actor);
-	values[12] = text_or_null(event->reason, &nulls[12]);
+	values[12] = oms_text_or_null(event->reason, &nulls[12]);
 	values[13] = JsonbPGetDatum(event->data);
 	nulls[13] = event->data ? ' ' : 'n';
 	(void) oms_execute(&insert_one_plan, values, nulls);

@@ -216,13 +216,6 @@ time_or_null(TimestampTz time, char *null)
 	return TimestampTzGetDatum(time);
 }
 
-static Datum
-text_or_null(const char *text, char *null)
-{
-	*null = text ? ' ' : 'n';
-	return text ? CStringGetTextDatum(text) : (Datum) 0;
-}
-
 static void
 take_step(Fulfillment *fulfillment, const char *action, const char *reason, Jsonb *data, const StepValues *extra)
 {
@@ -241,9 +234,9 @@ take_step(Fulfillment *fulfillment, const char *action, const char *reason, Json
 	values[3] = time_or_null(extra->released_at, &nulls[3]);
 	values[4] = time_or_null(extra->shipped_at, &nulls[4]);
 	values[5] = time_or_null(extra->delivered_at, &nulls[5]);
-	values[6] = text_or_null(extra->carrier, &nulls[6]);
-	values[7] = text_or_null(extra->service, &nulls[7]);
-	values[8] = text_or_null(extra->tracking_number, &nulls[8]);
+	values[6] = oms_text_or_null(extra->carrier, &nulls[6]);
+	values[7] = oms_text_or_null(extra->service, &nulls[7]);
+	values[8] = oms_text_or_null(extra->tracking_number, &nulls[8]);
 	(void) oms_execute(&step_plan, values, nulls);
 	fulfillment->status = pstrdup(transition->to_state);
 }

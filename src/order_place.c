@@ -599,7 +599,7 @@ static void
 derive_payment_status(Placement *placement)
 {
 	DocArray   *payments = &placement->document->payments;
-	Balance		balance = {oms_money_zero(), oms_money_zero(), oms_money_zero()};
+	Balance		balance = {oms_money_zero(), oms_money_zero(), oms_money_zero(), oms_money_zero()};
 
 	for (int i = 0; i < payments->count; i++)
 	{
@@ -1313,13 +1313,6 @@ reserve(Placement *placement)
 /* ---- Writing ---- */
 
 static Datum
-text_or_null(const char *text, char *null)
-{
-	*null = text ? ' ' : 'n';
-	return text ? CStringGetTextDatum(text) : (Datum) 0;
-}
-
-static Datum
 jsonb_or_null(Jsonb *document, char *null)
 {
 	*null = document ? ' ' : 'n';
@@ -1377,11 +1370,11 @@ insert_order(Placement *placement)
 	values[13] = NumericGetDatum(placement->fee_total);
 	values[14] = NumericGetDatum(placement->tax_total);
 	values[15] = NumericGetDatum(placement->total);
-	values[16] = text_or_null(document->customer ? document->customer->ref : NULL, &nulls[16]);
+	values[16] = oms_text_or_null(document->customer ? document->customer->ref : NULL, &nulls[16]);
 	values[17] = jsonb_or_null(customer_document(document->customer), &nulls[17]);
 	values[18] = jsonb_or_null(document->bill_to, &nulls[18]);
 	values[19] = jsonb_or_null(document->attributes, &nulls[19]);
-	values[20] = text_or_null(document->notes, &nulls[20]);
+	values[20] = oms_text_or_null(document->notes, &nulls[20]);
 	if (oms_heap_is_plain(&order_heap))
 		return oms_heap_insert_new(&order_heap, values, nulls);
 	return oms_execute(&insert_order_plan, values, nulls) == 1;
@@ -1494,7 +1487,7 @@ insert_delivery(Placement *placement)
 	values[3] = TimestampTzGetDatum(document->requested_at);
 	nulls[3] = TIMESTAMP_NOT_FINITE(document->requested_at) ? 'n' : ' ';
 	values[4] = CStringGetTextDatum(document->method ? document->method : "ship");
-	values[5] = text_or_null(document->service, &nulls[5]);
+	values[5] = oms_text_or_null(document->service, &nulls[5]);
 	values[6] = jsonb_or_null(document->ship_to, &nulls[6]);
 	values[7] = Int32GetDatum(1);
 	if (oms_heap_is_plain(&delivery_heap))

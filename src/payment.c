@@ -81,10 +81,11 @@ static OmsPlan step_plan = {
 
 static OmsPlan balance_plan = {
 	.sql = "SELECT coalesce(sum(greatest(b.authorized - b.captured - b.voided, 0))"
-	" FILTER (WHERE p.status IN ('authorized', 'captured')), 0), coalesce(sum(b.captured), 0), coalesce(sum(b.refunded), 0)"
+	" FILTER (WHERE p.status IN ('authorized', 'captured')), 0), coalesce(sum(b.captured), 0), coalesce(sum(b.refunded), 0),"
+	" coalesce(sum(b.authorized), 0)"
 	" FROM (SELECT payment_id," BALANCE_SUMS
 	" FROM {payment_events} WHERE order_id = $2 AND tenant_id = $1 GROUP BY payment_id) b"
-	" JOIN {payments} p ON p.payment_id = b.payment_id AND p.tenant_id = $1",
+	" JOIN {payments} p ON p.payment_id = b.payment_id AND p.tenant_id = $1 AND p.order_id = $2",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
@@ -195,6 +196,7 @@ read_balance(TupleTableSlot *slot, void *state)
 	balance->authorized = oms_slot_numeric(slot, 1);
 	balance->captured = oms_slot_numeric(slot, 2);
 	balance->refunded = oms_slot_numeric(slot, 3);
+	balance->granted = oms_slot_numeric(slot, 4);
 }
 
 static void
@@ -202,7 +204,7 @@ read_balance_of(OmsPlan *plan, int64 id, Balance *balance)
 {
 	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(id)};
 
-	balance->authorized = balance->captured = balance->refunded = oms_money_zero();
+	balance->authorized = balance->captured = balance->refunded = balance->granted = oms_money_zero();
 	(void) oms_execute_each(plan, values, NULL, read_balance, balance);
 }
 
@@ -361,12 +363,14 @@ refuse_amount(int64 payment_id, const char *type, Numeric amount, const char *wh
 
 /* An event may not take more than is there. */
 static void
-check_amount(int64 payment_id, const char *status, const char *type, Numeric amount)
+check_amount(int64 payment_id, const char *type, Numeric amount)
 {
 	Balance		balance;
 
 	read_balance_of(&payment_balance_plan, payment_id, &balance);
-	if (strcmp(status, "authorized") == 0 && (strcmp(type, "capture") == 0 || strcmp(type, "void") == 0) &&
+	/* A sale that was never authorized has no such limit. */
+	if (oms_money_compare(balance.granted, oms_money_zero()) > 0 &&
+		(strcmp(type, "capture") == 0 || strcmp(type, "void") == 0) &&
 		oms_money_compare(amount, balance.authorized) > 0)
 		refuse_amount(payment_id, type, amount, "authorized", balance.authorized);
 	if (strcmp(type, "refund") == 0)
@@ -433,7 +437,8 @@ OMS_FUNCTION(oms_record_payment_event, CALL_KEYED)
 	payment = get_payment(payment_id);	/* as it is now that nobody else can change it */
 	if (!is_known(payment_id, type, reference, amount))
 	{
-		check_amount(payment_id, payment.status, type, amount);
+		if (oms_machine_allows(MACHINE_PAYMENT, payment.status, type))
+			check_amount(payment_id, type, amount);
 		status = take_step(payment_id, payment.order_id, payment.status, type,
 						   amount_document(NULL, amount, payment.currency, reference));
 		(void) insert_event(payment_id, payment.order_id, at, type, reference, amount);

@@ -29,6 +29,7 @@ typedef struct Balance
 	Numeric		authorized;		/* and neither captured nor voided yet */
 	Numeric		captured;
 	Numeric		refunded;		/* and charged back */
+	Numeric		granted;		/* ever authorized */
 } Balance;
 
 extern void oms_payment_check(const PaymentDocument *payment, const char *place, const char *currency,

@@ -551,3 +551,20 @@ oms_array_datum(Datum *values, bool *nulls, int count, Oid type)
 	return PointerGetDatum(construct_md_array(values, nulls, count > 0 ? 1 : 0, dimensions, lower,
 											  type, length, byvalue, alignment));
 }
+
+/* An optional argument of a statement: the value, and its mark in nulls. */
+Datum
+oms_text_or_null(const char *text, char *null)
+{
+	*null = text ? ' ' : 'n';
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+int
+oms_compare_int64(const void *left, const void *right)
+{
+	int64		a = *(const int64 *) left;
+	int64		b = *(const int64 *) right;
+
+	return a < b ? -1 : a > b;
+}

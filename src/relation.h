@@ -80,4 +80,8 @@ extern Datum oms_array_int32(const int32 *values, int count);
 extern Datum oms_array_text(char *const *values, int count);
 extern Datum oms_array_datum(Datum *values, bool *nulls, int count, Oid type);
 
+/* Small helpers of everything that talks to tables. */
+extern Datum oms_text_or_null(const char *text, char *null);
+extern int	oms_compare_int64(const void *left, const void *right);
+
 #endif							/* OMS_RELATION_H */

@@ -258,13 +258,6 @@ oms_stock_apply(StockRow *rows, int count)
 		elog(ERROR, "%d stock rows were locked but " UINT64_FORMAT " were written", count, written);
 }
 
-static Datum
-text_or_null(const char *text, char *null)
-{
-	*null = text ? ' ' : 'n';
-	return text ? CStringGetTextDatum(text) : (Datum) 0;
-}
-
 /* Writes one ledger row per counter row. */
 void
 oms_stock_record(const StockRow *rows, int count, const char *type,
@@ -292,8 +285,8 @@ oms_stock_record(const StockRow *rows, int count, const char *type,
 	values[4] = oms_array_int32(deltas, count);
 	values[5] = TimestampTzGetDatum(oms_call->now);
 	values[6] = CStringGetTextDatum(type);
-	values[7] = text_or_null(reason, &nulls[7]);
-	values[8] = text_or_null(reference, &nulls[8]);
+	values[7] = oms_text_or_null(reason, &nulls[7]);
+	values[8] = oms_text_or_null(reference, &nulls[8]);
 	values[9] = CStringGetTextDatum(oms_call->actor);
 	values[10] = oms_array_int32(deltas + count, count);
 	(void) oms_execute(&record_plan, values, nulls);
@@ -376,15 +369,6 @@ read_view_directly(TupleTableSlot *slot, void *state)
 	row->backorder_limit = oms_slot_int32(slot, stock_heap.attributes[STOCK_BACKORDER_LIMIT]);
 }
 
-static int
-compare_ids(const void *left, const void *right)
-{
-	int64		a = *(const int64 *) left;
-	int64		b = *(const int64 *) right;
-
-	return a < b ? -1 : a > b;
-}
-
 /* One index scan per item, items in order: the rows come sorted. */
 static void
 view_directly(StockView *view, const int64 *item_ids, int count)
@@ -393,7 +377,7 @@ view_directly(StockView *view, const int64 *item_ids, int count)
 	OmsHeapWork work;
 
 	memcpy(sorted, item_ids, sizeof(int64) * count);
-	qsort(sorted, count, sizeof(int64), compare_ids);
+	qsort(sorted, count, sizeof(int64), oms_compare_int64);
 	oms_heap_begin(&work, &stock_heap, false);
 	for (int i = 0; i < count; i++)
 	{

@@ -10,6 +10,7 @@ SELECT oms.record_payment_event(:card, 'capture', 10, 'cap-1') ->> 'payment_stat
 SELECT oms.record_payment_event(:card, 'capture', 10, 'cap-1') ->> 'captured' AS captured;
 SELECT oms.record_payment_event(:card, 'capture', 11, 'cap-1');
 SELECT oms.record_payment_event(:card, 'capture', 20, 'cap-2') ->> 'payment_status' AS status;
+SELECT oms.record_payment_event(:card, 'capture', 0.01, 'cap-3');
 SELECT oms.record_payment_event(:card, 'refund', 31, 'ref-1');
 SELECT oms.record_payment_event(:card, 'refund', 5, 'ref-1') - 'order_id' AS balance;
 SELECT oms.record_payment_event(:voucher, 'bribe', 5, 'x');
