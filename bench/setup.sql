@@ -36,7 +36,7 @@ SELECT o, format('{"channel":"web","external_ref":"REF-%s","currency":"EUR","cus
                  o, 1 + (random() * 99999)::int, o % 300, 10000 + o % 80000,
                  round((36 + random() * 18)::numeric, 4), round((-5 + random() * 25)::numeric, 4),
                  (SELECT string_agg(format('{"sku":"SKU-%s","quantity":%s,"unit_price":%s}',
-                                           1 + ((o * 7919 + l * 104729 + (random() * 1000000)::int) % :items),
+                                           1 + ((o::bigint * 7919 + l * 104729 + (random() * 1000000)::int) % :items),
                                            1 + (random() * 2)::int, round((5 + random() * 95)::numeric, 2)), ',')
                   FROM generate_series(1, :lines) l))
 FROM generate_series(1, :documents) o;
