@@ -22,7 +22,7 @@ BEGIN
         external_ref       text,
         attributes         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
         PRIMARY KEY (channel_id, tenant_id),
-        UNIQUE (tenant_id, code)
+        UNIQUE (code, tenant_id)
     );
     ALTER SEQUENCE oms.channels_channel_id_seq OWNED BY oms.channels.channel_id;
     COMMENT ON TABLE oms.channels IS 'sales channels and their rules';

@@ -25,7 +25,7 @@ BEGIN
         external_ref text,
         attributes   jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
         PRIMARY KEY (item_id, tenant_id),
-        UNIQUE (tenant_id, sku)
+        UNIQUE (sku, tenant_id)
     );
     ALTER SEQUENCE oms.items_item_id_seq OWNED BY oms.items.item_id;
     COMMENT ON TABLE oms.items IS 'items; quantities are whole base units (unit)';

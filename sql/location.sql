@@ -29,7 +29,7 @@ BEGIN
         cost_per_unit      numeric NOT NULL DEFAULT 0 CHECK (cost_per_unit >= 0),
         attributes         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
         PRIMARY KEY (location_id, tenant_id),
-        UNIQUE (tenant_id, code),
+        UNIQUE (code, tenant_id),
         CHECK ((latitude IS NULL) = (longitude IS NULL))
     );
     ALTER SEQUENCE oms.locations_location_id_seq OWNED BY oms.locations.location_id;

@@ -158,10 +158,19 @@ find_key_index(OmsHeap *heap, Relation relation)
 			form->indnkeyatts == heap->key_count && RelationGetIndexPredicate(index) == NIL;
 
 		for (int i = 0; i < heap->key_count && matches; i++)
-			matches = form->indkey.values[i] == heap->attributes[i];
-		if (matches)
-			found = lfirst_oid(cell);
+		{
+			int			ours = 0;
+
+			while (ours < heap->key_count && form->indkey.values[i] != heap->attributes[ours])
+				ours++;
+			heap->key_order[i] = ours;
+			matches = ours < heap->key_count;
+		}
 		index_close(index, AccessShareLock);
+		if (!matches)
+			continue;
+		found = lfirst_oid(cell);
+		break;
 	}
 	list_free(indexes);
 	return found;
@@ -424,7 +433,7 @@ begin_scan(OmsHeapWork *work, Relation index, const Datum *keys, int key_count)
 															BTEqualStrategyNumber));
 
 		ScanKeyEntryInitialize(&scan_keys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
-							   index->rd_indcollation[i], equal, keys[i]);
+							   index->rd_indcollation[i], equal, keys[work->heap->key_order[i]]);
 	}
 	index_rescan(scan, scan_keys, key_count, NULL, 0);
 	return scan;

@@ -24,6 +24,7 @@ typedef struct OmsHeap
 	bool		plain;			/* direct access gives what a statement would */
 	Oid			relid;
 	Oid			index;			/* over the key columns */
+	int			key_order[OMS_HEAP_COLUMNS_MAX];	/* which of ours each column of the index is */
 	AttrNumber	attributes[OMS_HEAP_COLUMNS_MAX];
 	ExprState **checks;			/* CHECK constraints, ready to run */
 	int			default_count;
