@@ -5,9 +5,9 @@ SET search_path = pg_catalog, pg_temp AS $init$
 DECLARE
     app       text[] := ARRAY['call', 'place_order', 'preview_order', 'get_order', 'find_order', 'order_timeline', 'explain_route',
                               'route_map', 'cancel_order',
-                              'confirm_order', 'available', 'reserve', 'extend_reservation', 'release_reservation', 'add_payment', 'record_payment_event', 'order_balance',
+                              'confirm_order', 'available', 'available_many', 'explain_available', 'reserve', 'extend_reservation', 'release_reservation', 'add_payment', 'record_payment_event', 'order_balance',
                               'state_diagram', 'version', 'current_time'];
-    warehouse text[] := ARRAY['call', 'receive_stock', 'adjust_stock', 'count_stock', 'available', 'get_order', 'find_order',
+    warehouse text[] := ARRAY['call', 'receive_stock', 'adjust_stock', 'count_stock', 'available', 'available_many', 'explain_available', 'get_order', 'find_order',
                               'order_timeline', 'release_fulfillment', 'accept_fulfillment', 'pick_fulfillment',
                               'pack_fulfillment', 'ready_for_pickup', 'ship_fulfillment', 'pick_up_fulfillment',
                               'deliver_fulfillment', 'cancel_fulfillment', 'state_diagram', 'version', 'current_time'];
@@ -41,7 +41,7 @@ BEGIN
         IF granted.name = ANY (warehouse) THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO oms_warehouse', granted.signature);
         END IF;
-        IF granted.name IN ('audit', 'explain_route', 'check_network', 'state_diagram', 'version', 'current_time') THEN
+        IF granted.name IN ('audit', 'explain_available', 'explain_route', 'check_network', 'state_diagram', 'version', 'current_time') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO oms_analyst', granted.signature);
         END IF;
     END LOOP;

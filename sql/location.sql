@@ -12,6 +12,7 @@ BEGIN
         location_id        bigint NOT NULL DEFAULT nextval('oms.locations_location_id_seq'),
         latitude           float8 CHECK (latitude BETWEEN -90 AND 90),
         longitude          float8 CHECK (longitude BETWEEN -180 AND 180),
+        closed_until       timestamptz,
         tenant_id          int NOT NULL DEFAULT 1,
         rank               int NOT NULL DEFAULT 100,
         active             boolean NOT NULL DEFAULT true,
@@ -34,6 +35,7 @@ BEGIN
     );
     ALTER SEQUENCE oms.locations_location_id_seq OWNED BY oms.locations.location_id;
     COMMENT ON TABLE oms.locations IS 'warehouses, stores and suppliers';
+    COMMENT ON COLUMN oms.locations.closed_until IS 'an outage: nothing new is promised from there before this moment';
     COMMENT ON COLUMN oms.locations.rank IS 'ties go to the lower number';
     COMMENT ON COLUMN oms.locations.cost_per_order IS 'what a package costs there before it is carried, in the currency of the routing policy';
     COMMENT ON COLUMN oms.locations.cost_per_unit IS 'what handling a unit costs there, in the currency of the routing policy';

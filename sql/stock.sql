@@ -25,13 +25,6 @@ CREATE FUNCTION oms.set_stock_limits(location text, sku text, safety integer DEF
     AS 'MODULE_PATHNAME', 'oms_set_stock_limits';
 COMMENT ON FUNCTION oms.set_stock_limits(text, text, integer, integer, text) IS 'sets safety stock and backorder limit of an item at a location; null keeps the value';
 
-CREATE FUNCTION oms.available(sku text, channel text DEFAULT NULL, location text DEFAULT NULL,
-                              reservation_id bigint DEFAULT NULL)
-    RETURNS TABLE (location text, on_hand bigint, reserved bigint, safety bigint, available bigint)
-    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 20 SET search_path = pg_catalog, pg_temp
-    AS 'MODULE_PATHNAME', 'oms_available';
-COMMENT ON FUNCTION oms.available(text, text, text, bigint) IS 'units that can be promised now, one row per location that the channel may use; units held by the named reservation count as free';
-
 CREATE PROCEDURE oms.init_stock() LANGUAGE plpgsql AS $init$
 BEGIN
     -- One row per item and location.  fillfactor leaves room for HOT updates; no index stands on a counter.

@@ -36,7 +36,8 @@ static OmsPlan channels_plan = {
 
 static OmsPlan locations_plan = {
 	.sql = "SELECT location_id, latitude, longitude, rank, active, ships, pickup, code, postal_code,"
-	" least(round(cost_per_order * 1000), 1e12)::bigint, least(round(cost_per_unit * 1000), 1e12)::bigint"
+	" least(round(cost_per_order * 1000), 1e12)::bigint, least(round(cost_per_unit * 1000), 1e12)::bigint,"
+	" coalesce(closed_until, '-infinity')"
 	" FROM {locations} WHERE tenant_id = $1",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
@@ -79,6 +80,7 @@ collect_location(TupleTableSlot *slot, void *state)
 	Location   *location = palloc(sizeof(Location));
 	LocationById *by_id;
 	LocationByCode *by_code;
+	bool		isnull;
 	char		code[OMS_CODE_BYTES_MAX + 1] = {0};
 
 	location->location_id = oms_slot_int64(slot, 1);
@@ -92,6 +94,7 @@ collect_location(TupleTableSlot *slot, void *state)
 	location->postal_code = oms_slot_text(slot, 9);
 	location->cost_per_order = oms_slot_int64(slot, 10);
 	location->cost_per_unit = oms_slot_int64(slot, 11);
+	location->closed_until = DatumGetTimestampTz(oms_slot_datum(slot, 12, &isnull));
 	strlcpy(code, location->code, sizeof(code));
 	by_id = hash_search(cache.configuration.locations_by_id, &location->location_id, HASH_ENTER, NULL);
 	by_id->location = location;

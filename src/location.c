@@ -29,6 +29,7 @@ typedef struct LocationDocument
 	char	   *external_ref;
 	double		latitude;
 	double		longitude;
+	TimestampTz closed_until;
 	Numeric		cost_per_order;
 	Numeric		cost_per_unit;
 	Jsonb	   *address;
@@ -69,6 +70,7 @@ static const DocField location_fields[] = {
 	{"cost_per_order", DOC_MONEY, offsetof(LocationDocument, cost_per_order)},
 	{"cost_per_unit", DOC_MONEY, offsetof(LocationDocument, cost_per_unit)},
 	{"rank", DOC_INT, offsetof(LocationDocument, rank), .least = 0, .most = 1000000},
+	{"closed_until", DOC_TIME, offsetof(LocationDocument, closed_until)},
 	{"active", DOC_BOOL, offsetof(LocationDocument, active)},
 	{"ships", DOC_BOOL, offsetof(LocationDocument, ships)},
 	{"pickup", DOC_BOOL, offsetof(LocationDocument, pickup)},
@@ -81,7 +83,7 @@ static const DocShape location_shape = DOC_SHAPE_OF(LocationDocument, location_f
 
 #define LOCATION_ROWS \
 	" FROM jsonb_to_recordset($2) u(code text, name text, kind text, country text, postal_code text," \
-	" time_zone text, external_ref text, latitude float8, longitude float8, rank int, active boolean," \
+	" time_zone text, external_ref text, latitude float8, longitude float8, rank int, active boolean, closed_until timestamptz," \
 	" cost_per_order numeric, cost_per_unit numeric, ships boolean, pickup boolean, address jsonb, attributes jsonb, channels jsonb)"
 
 static OmsPlan insert_plan = {
@@ -97,6 +99,7 @@ static OmsPlan update_plan = {
 	" time_zone = coalesce(u.time_zone, l.time_zone), external_ref = coalesce(u.external_ref, l.external_ref),"
 	" latitude = coalesce(u.latitude, l.latitude), longitude = coalesce(u.longitude, l.longitude),"
 	" rank = coalesce(u.rank, l.rank), active = coalesce(u.active, l.active),"
+	" closed_until = coalesce(u.closed_until, l.closed_until),"
 	" cost_per_order = coalesce(u.cost_per_order, l.cost_per_order),"
 	" cost_per_unit = coalesce(u.cost_per_unit, l.cost_per_unit),"
 	" ships = coalesce(u.ships, l.ships), pickup = coalesce(u.pickup, l.pickup),"
@@ -237,19 +240,31 @@ oms_location_count(void)
 	return hash_get_num_entries(oms_configuration()->locations_by_id);
 }
 
-/* A channel without rows in channel_locations uses every active location. */
-bool
-oms_location_serves(const Location *location, const Channel *channel)
+/*
+ * Why a location may not serve a channel now, NULL where it may.  A channel
+ * without rows in channel_locations uses every location that is open.
+ */
+const char *
+oms_location_exclusion(const Location *location, const Channel *channel)
 {
 	ChannelLocation key = {0};
 
 	if (!location->active)
-		return false;
+		return "the location is not active";
+	if (location->closed_until > oms_call->now)
+		return "the location is closed";
 	if (channel == NULL || !channel->restricted)
-		return true;
+		return NULL;
 	key.channel_id = channel->channel_id;
 	key.location_id = location->location_id;
-	return hash_search(oms_configuration()->channel_locations, &key, HASH_FIND, NULL) != NULL;
+	return hash_search(oms_configuration()->channel_locations, &key, HASH_FIND, NULL) == NULL
+		? "the channel may not use the location" : NULL;
+}
+
+bool
+oms_location_serves(const Location *location, const Channel *channel)
+{
+	return oms_location_exclusion(location, channel) == NULL;
 }
 
 /*

@@ -1,0 +1,383 @@
+/*
+ * availability.c
+ *	  What a channel may promise, of one SKU, of many, and why.
+ *
+ * One reading of the counters serves all three, so their figures agree: units
+ * on hand, less those promised and held, less what is kept back, and never
+ * less than nothing at any location.  Units of expired holds, and those of the
+ * asker's own reservation, are free.
+ */
+#include "oms.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/tuplestore.h"
+
+#include "availability.h"
+#include "call.h"
+#include "document.h"
+#include "item.h"
+#include "location.h"
+#include "relation.h"
+#include "reservation.h"
+
+/* The items of a whole channel. */
+static OmsPlan items_plan = {
+	.sql = "SELECT sku FROM {items} WHERE tenant_id = $1 AND active AND kind = 'stocked' ORDER BY sku",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
+static OmsPlan held_plan = {
+	.sql = "SELECT l.location_id, sum(l.quantity) FILTER (WHERE r.expires_at > $3),"
+	" sum(l.quantity) FILTER (WHERE r.expires_at <= $3)"
+	" FROM {reservation_lines} l JOIN {reservations} r ON r.reservation_id = l.reservation_id AND r.tenant_id = $1"
+	" WHERE l.item_id = $2 AND l.tenant_id = $1 GROUP BY l.location_id",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID)
+};
+
+/* The counters of some items as a channel sees them, sorted by item and location. */
+StockView *
+oms_availability_view(const Channel *channel, int64 own, const int64 *item_ids, int count)
+{
+	HoldList   *holds = oms_holds_read(own, item_ids, count);
+	StockView  *view = oms_stock_view(item_ids, count);
+
+	oms_holds_credit(holds, view);
+	return view;
+}
+
+/* Units that can be promised from a counter now. */
+int64
+oms_availability_free(const StockRow *row)
+{
+	return Max(0, (int64) row->on_hand - row->reserved - row->safety);
+}
+
+/* The location of a row where the channel may use it, else NULL. */
+static Location *
+serving_location(const StockRow *row, const Channel *channel)
+{
+	Location   *location = oms_location_by_id(row->location_id);
+
+	return location && oms_location_serves(location, channel) ? location : NULL;
+}
+
+/* ---- One SKU ---- */
+
+static void
+put_available(ReturnSetInfo *result, const StockRow *row, const Location *location)
+{
+	Datum		values[5];
+	bool		nulls[5] = {false};
+
+	values[0] = CStringGetTextDatum(location->code);
+	values[1] = Int64GetDatum(row->on_hand);
+	values[2] = Int64GetDatum(row->reserved);
+	values[3] = Int64GetDatum(row->safety);
+	values[4] = Int64GetDatum(oms_availability_free(row));
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/*
+ * oms.available(sku, channel, location, reservation_id) -> setof (location, on_hand, reserved, safety, available)
+ */
+OMS_FUNCTION(oms_available, CALL_READ)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	CatalogItem *item = oms_item_get(oms_argument_required(fcinfo, 0, "sku"));
+	Channel    *channel = PG_ARGISNULL(1) ? NULL : oms_channel_get(oms_argument_required(fcinfo, 1, "channel"));
+	Location   *only = PG_ARGISNULL(2) ? NULL : oms_location_get(oms_argument_required(fcinfo, 2, "location"));
+	int64		own = PG_ARGISNULL(3) ? 0 : oms_argument_id(fcinfo, 3, "reservation_id");
+	StockView  *view = oms_availability_view(channel, own, &item->item_id, 1);
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < view->count; i++)
+	{
+		Location   *location = serving_location(&view->rows[i], channel);
+
+		if (location && (only == NULL || only == location))
+			put_available(result, &view->rows[i], location);
+	}
+	*isnull = true;
+	return (Datum) 0;
+}
+
+/* ---- Many SKUs ---- */
+
+typedef struct SkuList
+{
+	int			count;
+	int			capacity;
+	char	  **skus;
+} SkuList;
+
+static void
+add_sku(SkuList *list, char *sku)
+{
+	if (list->count == list->capacity)
+	{
+		list->capacity = Max(64, list->capacity * 2);
+		list->skus = list->skus
+			? repalloc_huge(list->skus, sizeof(char *) * list->capacity)
+			: palloc(sizeof(char *) * list->capacity);
+	}
+	list->skus[list->count++] = sku;
+}
+
+static void
+collect_sku(TupleTableSlot *slot, void *state)
+{
+	add_sku(state, oms_slot_text(slot, 1));
+}
+
+static void
+read_skus(ArrayType *array, SkuList *list)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+	FaultList	faults;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+	oms_faults_init(&faults);
+	if (count > OMS_BULK_ROWS_MAX)
+		oms_fault(&faults, ERRCODE_OMS_LIMIT, "Ask for them in several calls, or for null: the whole channel.", "skus",
+				  "has %d elements, at most %d are allowed", count, OMS_BULK_ROWS_MAX);
+	for (int i = 0; faults.count == 0 && i < count; i++)
+	{
+		if (nulls[i])
+			oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give SKUs.", psprintf("skus[%d]", i), "is null");
+		else
+			add_sku(list, TextDatumGetCString(elements[i]));
+	}
+	oms_faults_raise(&faults, "the list of SKUs is not valid");
+}
+
+static int
+first_row_of(const StockView *view, int64 item_id)
+{
+	int			low = 0;
+	int			high = view->count;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (view->rows[middle].item_id < item_id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Units that the channel may promise of an item, over all its locations. */
+static int64
+sum_of_item(const StockView *view, int64 item_id, const Channel *channel)
+{
+	int64		sum = 0;
+
+	for (int i = first_row_of(view, item_id); i < view->count && view->rows[i].item_id == item_id; i++)
+		if (serving_location(&view->rows[i], channel))
+			sum += oms_availability_free(&view->rows[i]);
+	return sum;
+}
+
+static const char *
+kind_of(const CatalogItem *item)
+{
+	if (item == NULL)
+		return "unknown";
+	if (item->kind == ITEM_STOCKED)
+		return "stocked";
+	return item->kind == ITEM_DIGITAL ? "digital" : "service";
+}
+
+/*
+ * oms.available_many(channel, skus) -> setof (sku, quantity, kind)
+ *
+ * One row per element, in its order.
+ */
+OMS_FUNCTION(oms_available_many, CALL_READ)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Channel    *channel = PG_ARGISNULL(0) ? NULL : oms_channel_get(oms_argument_required(fcinfo, 0, "channel"));
+	SkuList		list = {0};
+	ItemSet    *items;
+	StockView  *view;
+	int64	   *item_ids;
+	int			count = 0;
+	Datum		tenant = Int32GetDatum(oms_call->tenant);
+
+	if (PG_ARGISNULL(1))
+		(void) oms_execute_each(&items_plan, &tenant, NULL, collect_sku, &list);
+	else
+		read_skus(PG_GETARG_ARRAYTYPE_P(1), &list);
+	items = oms_items_read(list.skus, list.count);
+	item_ids = palloc(sizeof(int64) * Max(1, list.count));
+	for (int i = 0; i < list.count; i++)
+	{
+		CatalogItem *item = oms_items_find(items, list.skus[i]);
+
+		if (item && item->kind == ITEM_STOCKED)
+			item_ids[count++] = item->item_id;
+	}
+	view = oms_availability_view(channel, 0, item_ids, count);
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < list.count; i++)
+	{
+		CatalogItem *item = oms_items_find(items, list.skus[i]);
+		bool		stocked = item && item->kind == ITEM_STOCKED;
+		Datum		values[3] = {CStringGetTextDatum(list.skus[i]),
+			Int64GetDatum(stocked ? sum_of_item(view, item->item_id, channel) : 0), CStringGetTextDatum(kind_of(item))};
+		bool		nulls[3] = {[1] = !stocked};
+
+		CHECK_FOR_INTERRUPTS();
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	*isnull = true;
+	return (Datum) 0;
+}
+
+/* ---- Why ---- */
+
+/* Units held for carts at a location. */
+typedef struct Held
+{
+	int64		location_id;
+	int64		live;
+	int64		lapsed;
+} Held;
+
+typedef struct HeldList
+{
+	int			count;
+	int			capacity;
+	Held	   *rows;
+} HeldList;
+
+static int64
+sum_or_zero(TupleTableSlot *slot, int column)
+{
+	bool		isnull;
+	Datum		value = oms_slot_datum(slot, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static void
+collect_held(TupleTableSlot *slot, void *state)
+{
+	HeldList   *list = state;
+
+	if (list->count == list->capacity)
+	{
+		list->capacity = Max(16, list->capacity * 2);
+		list->rows = list->rows
+			? repalloc_huge(list->rows, sizeof(Held) * list->capacity)
+			: palloc(sizeof(Held) * list->capacity);
+	}
+	list->rows[list->count++] = (Held) {oms_slot_int64(slot, 1), sum_or_zero(slot, 2), sum_or_zero(slot, 3)};
+}
+
+static Held
+held_at(const HeldList *list, int64 location_id)
+{
+	for (int i = 0; i < list->count; i++)
+		if (list->rows[i].location_id == location_id)
+			return list->rows[i];
+	return (Held) {location_id, 0, 0};
+}
+
+/* Writes the terms of one location and adds them up. */
+typedef struct Explanation
+{
+	ReturnSetInfo *result;
+	const Location *location;
+	int64		sum;
+} Explanation;
+
+static void
+put_term(Explanation *explanation, const char *term, int64 quantity, const char *reason)
+{
+	Datum		values[4] = {CStringGetTextDatum(explanation->location->code), CStringGetTextDatum(term),
+	Int64GetDatum(quantity), (Datum) 0};
+	bool		nulls[4] = {[3] = reason == NULL};
+
+	if (reason)
+		values[3] = CStringGetTextDatum(reason);
+	explanation->sum += quantity;
+	tuplestore_putvalues(explanation->result->setResult, explanation->result->setDesc, values, nulls);
+}
+
+static void
+put_backorder(Explanation *explanation, const StockRow *row, const CatalogItem *item, const Channel *channel)
+{
+	int64		debt = Max(0, (int64) row->reserved - row->on_hand);
+
+	if (row->backorder_limit == 0)
+		return;
+	if (!item->backorder)
+		put_term(explanation, "backorder", 0, "the item may not be promised beyond what is on hand");
+	else if (channel && !channel->backorder)
+		put_term(explanation, "backorder", 0, "the channel may not promise beyond what is on hand");
+	else
+		put_term(explanation, "backorder", 0,
+				 psprintf(INT64_FORMAT " of %d units may still be promised beyond what is on hand",
+						  row->backorder_limit - debt, row->backorder_limit));
+}
+
+static void
+explain_row(Explanation *explanation, const StockRow *row, Held held, const CatalogItem *item, const Channel *channel)
+{
+	const char *exclusion = oms_location_exclusion(explanation->location, channel);
+
+	explanation->sum = 0;
+	put_term(explanation, "on_hand", row->on_hand, NULL);
+	if (row->reserved != held.live + held.lapsed)
+		put_term(explanation, "promised", held.live + held.lapsed - row->reserved, "open units of orders");
+	if (held.live > 0)
+		put_term(explanation, "held", -held.live, "carts");
+	if (held.lapsed > 0)
+		put_term(explanation, "held_lapsed", 0, psprintf(INT64_FORMAT " units of holds whose time is over are free",
+														 held.lapsed));
+	if (row->safety > 0)
+		put_term(explanation, "safety", -row->safety, "kept back at the location");
+	if (explanation->sum < 0)
+		put_term(explanation, "floor", -explanation->sum, "a location that lacks units does not lower the others");
+	put_backorder(explanation, row, item, channel);
+	if (exclusion)
+		put_term(explanation, "excluded", -explanation->sum, exclusion);
+}
+
+/*
+ * oms.explain_available(sku, channel) -> setof (location, term, quantity, reason)
+ *
+ * The quantities add up to what oms.available gives.
+ */
+OMS_FUNCTION(oms_explain_available, CALL_READ)
+{
+	Explanation explanation = {.result = (ReturnSetInfo *) fcinfo->resultinfo};
+	CatalogItem *item = oms_item_get(oms_argument_required(fcinfo, 0, "sku"));
+	Channel    *channel = PG_ARGISNULL(1) ? NULL : oms_channel_get(oms_argument_required(fcinfo, 1, "channel"));
+	HeldList	held = {0};
+	StockView  *view;
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(item->item_id),
+	TimestampTzGetDatum(oms_call->now)};
+
+	(void) oms_execute_each(&held_plan, values, NULL, collect_held, &held);
+	view = oms_stock_view(&item->item_id, 1);
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < view->count; i++)
+	{
+		explanation.location = oms_location_by_id(view->rows[i].location_id);
+		if (explanation.location)
+			explain_row(&explanation, &view->rows[i], held_at(&held, view->rows[i].location_id), item, channel);
+	}
+	*isnull = true;
+	return (Datum) 0;
+}
