@@ -22,7 +22,7 @@ SELECT oms.upsert_items((SELECT jsonb_agg(jsonb_build_object('sku', 'SKU-' || n)
        AS items_made \gset
 UPDATE oms.locations SET active = false WHERE code = 'default';
 -- Stock of the benchmark is laid down at once, with its ledger, so that audit() holds.
-INSERT INTO oms.stock (item_id, location_id, on_hand)
+INSERT INTO oms.stock_counters (item_id, location_id, on_hand)
     SELECT i.item_id, l.location_id, 1000000 FROM oms.items i, oms.locations l WHERE l.active;
 INSERT INTO oms.stock_movements (item_id, location_id, at, tenant_id, on_hand_delta, reserved_delta, type, actor)
     SELECT item_id, location_id, now(), tenant_id, on_hand, 0, 'receive', 'bench' FROM oms.stock;

@@ -28,7 +28,8 @@ COMMENT ON FUNCTION oms.set_stock_limits(text, text, integer, integer, text) IS 
 CREATE PROCEDURE oms.init_stock() LANGUAGE plpgsql AS $init$
 BEGIN
     -- One row per item and location.  fillfactor leaves room for HOT updates; no index stands on a counter.
-    CREATE TABLE oms.stock (
+    -- A counter is one row, or for a while several when sessions queue at it: see src/stock_counter.c.
+    CREATE TABLE oms.stock_counters (
         item_id         bigint NOT NULL,
         location_id     bigint NOT NULL,
         tenant_id       int NOT NULL DEFAULT 1,
@@ -36,14 +37,27 @@ BEGIN
         reserved        int NOT NULL DEFAULT 0,
         safety          int NOT NULL DEFAULT 0,
         backorder_limit int NOT NULL DEFAULT 0,
-        PRIMARY KEY (tenant_id, item_id, location_id),
+        stripe          smallint NOT NULL DEFAULT 0,
+        stripes         smallint NOT NULL DEFAULT 1,
+        waits           smallint NOT NULL DEFAULT 0,
+        waited_at       timestamptz,
+        PRIMARY KEY (tenant_id, item_id, location_id, stripe),
         CONSTRAINT stock_never_oversold CHECK (reserved <= on_hand + backorder_limit),
         CONSTRAINT stock_limits CHECK (least(on_hand, reserved, safety, backorder_limit) >= 0
                                        AND greatest(on_hand, safety, backorder_limit) <= 1000000000),
         FOREIGN KEY (item_id, tenant_id) REFERENCES oms.items,
         FOREIGN KEY (location_id, tenant_id) REFERENCES oms.locations
     ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
-    COMMENT ON TABLE oms.stock IS 'sellable stock, one row per item and location; a missing row counts as zero';
+    COMMENT ON TABLE oms.stock_counters IS 'the counters behind oms.stock: one row per item and location, several while many sessions sell the same item';
+    COMMENT ON COLUMN oms.stock_counters.stripe IS '0 is the first row of a counter; the others hold a share of its units and promises each';
+    COMMENT ON COLUMN oms.stock_counters.stripes IS 'in the first row: into how many rows the counter is divided; 0 in the others';
+    COMMENT ON COLUMN oms.stock_counters.waits IS 'sessions that had to wait here, each soon after the one before';
+
+    CREATE VIEW oms.stock AS
+        SELECT item_id, location_id, tenant_id, sum(on_hand)::int AS on_hand, sum(reserved)::int AS reserved,
+               sum(safety)::int AS safety, sum(backorder_limit)::int AS backorder_limit
+        FROM oms.stock_counters GROUP BY tenant_id, item_id, location_id;
+    COMMENT ON VIEW oms.stock IS 'sellable stock, one row per item and location; a missing row counts as zero';
     COMMENT ON COLUMN oms.stock.reserved IS 'units promised to orders and held for carts: the open units of allocations and the units of reservation_lines';
     COMMENT ON COLUMN oms.stock.backorder_limit IS 'units that may be promised beyond on hand';
 

@@ -36,7 +36,11 @@
 	" WHERE s.tenant_id = $1 AND s.item_id = a.item_id AND s.location_id = a.location_id)" \
 	" GROUP BY a.item_id, a.location_id HAVING sum(promised - shipped - cancelled) <> 0" \
 	" UNION ALL SELECT 'stock.oversold', s.item_id || ' at ' || s.location_id, (s.on_hand + s.backorder_limit)::text," \
-	" s.reserved::text FROM {stock} s WHERE s.tenant_id = $1 AND s.reserved > s.on_hand + s.backorder_limit"
+	" s.reserved::text FROM {stock} s WHERE s.tenant_id = $1 AND s.reserved > s.on_hand + s.backorder_limit" \
+	" UNION ALL SELECT 'stock.stripes', item_id || ' at ' || location_id," \
+	" coalesce(max(stripes) FILTER (WHERE stripe = 0), 0)::text, count(*)::text FROM {stock_counters} WHERE tenant_id = $1" \
+	" GROUP BY item_id, location_id HAVING count(*) <> coalesce(max(stripes) FILTER (WHERE stripe = 0), 0)" \
+	" OR max(stripe) <> count(*) - 1"
 
 /* Holds belong to reservations that have not ended, and to counters. */
 #define RESERVATION_PARTS \

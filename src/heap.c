@@ -20,6 +20,8 @@
 #include "oms.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/multixact.h"
 #include "access/relscan.h"
 #include "access/sysattr.h"
 #include "access/table.h"
@@ -86,6 +88,8 @@ definition_is_plain(Relation relation)
 	return triggers == NULL ||
 		!(triggers->trig_insert_before_statement || triggers->trig_insert_after_statement ||
 		  triggers->trig_update_before_statement || triggers->trig_update_after_statement ||
+		  triggers->trig_delete_before_statement || triggers->trig_delete_after_statement ||
+		  triggers->trig_delete_old_table ||
 		  triggers->trig_insert_new_table || triggers->trig_update_new_table ||
 		  triggers->trig_update_old_table);
 }
@@ -503,7 +507,83 @@ oms_heap_lock(OmsHeapWork *work, const Datum *keys, int key_count)
 	return row;
 }
 
-/* Writes a new version of a row that oms_heap_lock returned. */
+/*
+ * Locks one version of a row FOR NO KEY UPDATE, if it is the newest and
+ * nobody holds it.  Never waits and never locks another version.
+ */
+OmsHeapLock
+oms_heap_try_lock(OmsHeapWork *work, HeapTuple version)
+{
+	ItemPointerData place = version->t_self;
+	TM_FailureData failure;
+	TM_Result	result = table_tuple_lock(work->relation, &place, work->snapshot, work->slot,
+										  GetCurrentCommandId(true), LockTupleNoKeyExclusive, LockWaitSkip, 0,
+										  &failure);
+
+	ExecClearTuple(work->slot);
+	switch (result)
+	{
+		case TM_Ok:
+			return OMS_HEAP_LOCKED;
+		case TM_WouldBlock:
+			return OMS_HEAP_BUSY;
+		case TM_Updated:
+		case TM_Deleted:
+			return OMS_HEAP_CHANGED;
+		default:
+			elog(ERROR, "row of table \"%s\" was changed by the command that locks it", work->heap->relation);
+	}
+	return OMS_HEAP_CHANGED;	/* not reached */
+}
+
+/* Waits for the transactions that hold the version, and locks nothing. */
+void
+oms_heap_wait(OmsHeapWork *work, HeapTuple version)
+{
+	ItemPointerData place = version->t_self;
+	uint16		infomask = 0;
+	TransactionId holder = InvalidTransactionId;
+
+	/* The holder may have come after the version was read. */
+	if (table_tuple_fetch_row_version(work->relation, &place, SnapshotAny, work->slot))
+	{
+		HeapTupleHeader header = ((HeapTupleTableSlot *) work->slot)->tuple->t_data;
+
+		infomask = header->t_infomask;
+		holder = HeapTupleHeaderGetRawXmax(header);
+	}
+	ExecClearTuple(work->slot);
+	if ((infomask & HEAP_XMAX_INVALID) || !TransactionIdIsValid(holder))
+		return;
+	if (infomask & HEAP_XMAX_IS_MULTI)
+	{
+		MultiXactMember *members = NULL;
+		int			count = GetMultiXactIdMembers(holder, &members, false, HEAP_XMAX_IS_LOCKED_ONLY(infomask));
+
+		for (int i = 0; i < count; i++)
+			if (!TransactionIdIsCurrentTransactionId(members[i].xid))
+				XactLockTableWait(members[i].xid, work->relation, &place, XLTW_Lock);
+	}
+	else if (!TransactionIdIsCurrentTransactionId(holder))
+		XactLockTableWait(holder, work->relation, &place, XLTW_Lock);
+}
+
+/* Deletes a row that oms_heap_lock returned. */
+void
+oms_heap_delete(OmsHeapWork *work, HeapTuple old)
+{
+	TupleTableSlot *old_slot = MakeSingleTupleTableSlot(RelationGetDescr(work->relation), &TTSOpsHeapTuple);
+	EPQState	recheck;
+
+	ExecStoreHeapTuple(old, old_slot, false);
+	old_slot->tts_tid = old->t_self;
+	EvalPlanQualInit(&recheck, work->estate, NULL, NIL, -1);
+	ExecSimpleRelationDelete(work->result, work->estate, &recheck, old_slot);
+	EvalPlanQualEnd(&recheck);
+	ExecDropSingleTupleTableSlot(old_slot);
+}
+
+/* Writes a new version of a row that oms_heap_lock returned; the values replaced are not null. */
 void
 oms_heap_update(OmsHeapWork *work, HeapTuple old, const Datum *values, const bool *replace)
 {
@@ -521,6 +601,7 @@ oms_heap_update(OmsHeapWork *work, HeapTuple old, const Datum *values, const boo
 		if (replace[i])
 		{
 			work->slot->tts_values[work->heap->attributes[i] - 1] = values[i];
+			work->slot->tts_isnull[work->heap->attributes[i] - 1] = false;
 			entry->updatedCols = bms_add_member(entry->updatedCols, work->heap->attributes[i] -
 												FirstLowInvalidHeapAttributeNumber);
 		}

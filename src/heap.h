@@ -46,6 +46,14 @@ typedef struct OmsHeapWork
 	Snapshot	snapshot;
 } OmsHeapWork;
 
+/* What became of an attempt to lock one version of a row without waiting. */
+typedef enum OmsHeapLock
+{
+	OMS_HEAP_LOCKED,
+	OMS_HEAP_BUSY,				/* somebody holds it */
+	OMS_HEAP_CHANGED			/* a newer version exists, or none */
+} OmsHeapLock;
+
 extern void oms_heap_init(void);
 extern bool oms_heap_is_plain(OmsHeap *heap);
 extern void oms_heap_begin(OmsHeapWork *work, OmsHeap *heap, bool for_write);
@@ -56,6 +64,9 @@ extern bool oms_heap_insert_new(OmsHeap *heap, const Datum *values, const char *
 extern void oms_heap_scan(OmsHeapWork *work, const Datum *keys, int key_count,
 						  void (*callback) (TupleTableSlot *slot, void *state), void *state);
 extern HeapTuple oms_heap_lock(OmsHeapWork *work, const Datum *keys, int key_count);
+extern OmsHeapLock oms_heap_try_lock(OmsHeapWork *work, HeapTuple version);
+extern void oms_heap_wait(OmsHeapWork *work, HeapTuple version);
+extern void oms_heap_delete(OmsHeapWork *work, HeapTuple old);
 extern void oms_heap_update(OmsHeapWork *work, HeapTuple old, const Datum *values, const bool *replace);
 
 #endif							/* OMS_HEAP_H */

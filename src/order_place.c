@@ -1241,9 +1241,7 @@ counters_of_plan(Placement *placement, int *count)
 		rows[i].item_id = placement->demands[part->line].item->item_id;
 		rows[i].location_id = placement->candidates[part->location]->location_id;
 		rows[i].reserved_delta = part->quantity;
-
-		/* While planning, on_hand_delta carries the firm units of the change. */
-		rows[i].on_hand_delta = part->backordered ? 0 : part->quantity;
+		rows[i].firm = part->backordered ? 0 : part->quantity;
 	}
 	if (hold_count > 0)
 		oms_holds_add_rows(placement->holds, rows + placement->part_count);
@@ -1265,10 +1263,9 @@ take_units(Placement *placement)
 	for (int i = 0; i < count; i++)
 	{
 		StockRow   *row = &rows[i];
-		int32		firm = row->on_hand_delta;
 
-		row->on_hand_delta = 0;
-		if (!row->found || (firm > 0 && (int64) row->on_hand - row->reserved + row->held - row->safety < firm) ||
+		if (!row->found ||
+			(row->firm > 0 && (int64) row->on_hand - row->reserved + row->held - row->safety < row->firm) ||
 			(int64) row->on_hand + row->backorder_limit - row->reserved + row->held < row->reserved_delta)
 			return false;
 		row->reserved_delta -= row->held;

@@ -886,22 +886,20 @@ take_units(Request *request)
 	for (int i = 0; i < request->taken_count; i++)
 		rows[holds->count + i] = (StockRow)
 	{
-		/* While planning, on_hand_delta carries the units wanted. */
 		.item_id = request->taken[i].row->item_id,.location_id = request->taken[i].row->location_id,
-			.on_hand_delta = request->taken[i].quantity
+			.reserved_delta = request->taken[i].quantity,.firm = request->taken[i].quantity
 	};
 	count = oms_stock_merge(rows, count);
 	if (count > 0)
 		oms_stock_lock(rows, count);
 	for (int i = 0; i < count; i++)
-		if (!rows[i].found || (rows[i].on_hand_delta > 0 && free_units(&rows[i]) + rows[i].held < rows[i].on_hand_delta))
+		if (!rows[i].found || (rows[i].firm > 0 && free_units(&rows[i]) + rows[i].held < rows[i].firm))
 			return false;
 	wanted = palloc(sizeof(int32) * Max(1, count));
 	for (int i = 0; i < count; i++)
 	{
-		wanted[i] = rows[i].on_hand_delta;
-		rows[i].reserved_delta = wanted[i] - rows[i].held;
-		rows[i].on_hand_delta = 0;
+		wanted[i] = rows[i].firm;
+		rows[i].reserved_delta -= rows[i].held;
 	}
 	if (count > 0)
 		oms_stock_apply(rows, count);

@@ -1,11 +1,11 @@
 /*
  * stock.c
- *	  Counters of stock and their ledger.
+ *	  Functions of inventory and the ledger of its counters.
  *
  * Lock order of the extension, the same everywhere:
  *	  1. the order's row in oms.orders (by order_id where there are several),
  *	  2. its lines, fulfillments, payments: only ever under the order's lock,
- *	  3. rows of oms.stock by item, then location.
+ *	  3. rows of oms.stock_counters by item, location, then stripe (stock_counter.c).
  * All locks are FOR NO KEY UPDATE: nothing waits for a foreign key check.
  *
  * A change of a counter locks its rows first and decides on what it then sees;
@@ -32,29 +32,6 @@
 #include "reservation.h"
 #include "stock.h"
 
-/*
- * The sub-select locks row by row in the order of the array, which is sorted:
- * a row lock below a join keeps the planner from changing that order.
- */
-static OmsPlan lock_plan = {
-	.sql = "SELECT u.n, s.ctid, s.on_hand, s.reserved, s.safety, s.backorder_limit"
-	" FROM unnest($2::bigint[], $3::bigint[]) WITH ORDINALITY u(item_id, location_id, n)"
-	" CROSS JOIN LATERAL (SELECT t.ctid, t.on_hand, t.reserved, t.safety, t.backorder_limit FROM {stock} t"
-	" WHERE t.tenant_id = $1 AND t.item_id = u.item_id AND t.location_id = u.location_id"
-	" FOR NO KEY UPDATE) s",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID)
-};
-
-/* The rows are locked by us, so their place cannot change under us. */
-static OmsPlan apply_plan = {
-	.sql = "UPDATE {stock} s SET on_hand = s.on_hand + u.on_hand, reserved = s.reserved + u.reserved"
-	" FROM unnest($2::tid[], $3::int[], $4::int[]) u(place, on_hand, reserved)"
-	" WHERE s.ctid = u.place AND s.tenant_id = $1",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, TIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID)
-};
-
 static OmsPlan record_plan = {
 	.sql = "INSERT INTO {stock_movements} (item_id, location_id, order_id, at, tenant_id, on_hand_delta,"
 	" reserved_delta, type, reason, reference, actor)"
@@ -65,198 +42,6 @@ static OmsPlan record_plan = {
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID,
 				 TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4ARRAYOID)
 };
-
-static OmsPlan create_plan = {
-	.sql = "INSERT INTO {stock} (item_id, location_id, tenant_id) VALUES ($2, $3, $1)"
-	" ON CONFLICT (tenant_id, item_id, location_id) DO NOTHING",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID)
-};
-
-static OmsPlan limits_plan = {
-	.sql = "UPDATE {stock} SET safety = coalesce($4, safety), backorder_limit = coalesce($5, backorder_limit)"
-	" WHERE tenant_id = $1 AND item_id = $2 AND location_id = $3",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT4OID, INT4OID)
-};
-
-static OmsPlan view_plan = {
-	.sql = "SELECT item_id, location_id, on_hand, reserved, safety, backorder_limit FROM {stock}"
-	" WHERE tenant_id = $1 AND item_id = ANY ($2)",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
-};
-
-/* The same table for direct access; the key's columns stand first, in the key's order. */
-enum
-{
-	STOCK_TENANT, STOCK_ITEM, STOCK_LOCATION, STOCK_ON_HAND, STOCK_RESERVED, STOCK_SAFETY, STOCK_BACKORDER_LIMIT
-};
-
-static OmsHeap stock_heap = {
-	.relation = "stock",
-	.key_count = 3,
-	.column_count = 7,
-	.columns = {"tenant_id", "item_id", "location_id", "on_hand", "reserved", "safety", "backorder_limit"}
-};
-
-static int
-compare_rows(const void *left, const void *right)
-{
-	const StockRow *a = left;
-	const StockRow *b = right;
-
-	if (a->item_id != b->item_id)
-		return a->item_id < b->item_id ? -1 : 1;
-	if (a->location_id != b->location_id)
-		return a->location_id < b->location_id ? -1 : 1;
-	return 0;
-}
-
-/* Sorts rows into lock order and adds up those of one counter; returns how many remain. */
-int
-oms_stock_merge(StockRow *rows, int count)
-{
-	int			kept = 0;
-
-	qsort(rows, count, sizeof(StockRow), compare_rows);
-	for (int i = 0; i < count; i++)
-	{
-		if (kept > 0 && compare_rows(&rows[kept - 1], &rows[i]) == 0)
-		{
-			rows[kept - 1].on_hand_delta += rows[i].on_hand_delta;
-			rows[kept - 1].reserved_delta += rows[i].reserved_delta;
-			rows[kept - 1].held += rows[i].held;
-		}
-		else
-			rows[kept++] = rows[i];
-	}
-	return kept;
-}
-
-static int32
-heap_value(HeapTuple tuple, TupleDesc descriptor, int column)
-{
-	bool		isnull;
-
-	return DatumGetInt32(heap_getattr(tuple, stock_heap.attributes[column], descriptor, &isnull));
-}
-
-static void
-lock_directly(StockRow *rows, int count)
-{
-	OmsHeapWork work;
-
-	oms_heap_begin(&work, &stock_heap, false);
-	for (int i = 0; i < count; i++)
-	{
-		StockRow   *row = &rows[i];
-		Datum		keys[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(row->item_id), Int64GetDatum(row->location_id)};
-
-		row->tuple = oms_heap_lock(&work, keys, 3);
-		row->found = row->tuple != NULL;
-		if (!row->found)
-			continue;
-		row->on_hand = heap_value(row->tuple, work.slot->tts_tupleDescriptor, STOCK_ON_HAND);
-		row->reserved = heap_value(row->tuple, work.slot->tts_tupleDescriptor, STOCK_RESERVED);
-		row->safety = heap_value(row->tuple, work.slot->tts_tupleDescriptor, STOCK_SAFETY);
-		row->backorder_limit = heap_value(row->tuple, work.slot->tts_tupleDescriptor, STOCK_BACKORDER_LIMIT);
-	}
-	oms_heap_end(&work);
-}
-
-static void
-apply_directly(StockRow *rows, int count)
-{
-	static const bool replace[7] = {[STOCK_ON_HAND] = true,[STOCK_RESERVED] = true};
-	OmsHeapWork work;
-
-	oms_heap_begin(&work, &stock_heap, true);
-	for (int i = 0; i < count; i++)
-	{
-		StockRow   *row = &rows[i];
-		Datum		values[7] = {0};
-
-		values[STOCK_ON_HAND] = Int32GetDatum(row->on_hand + row->on_hand_delta);
-		values[STOCK_RESERVED] = Int32GetDatum(row->reserved + row->reserved_delta);
-		oms_heap_update(&work, row->tuple, values, replace);
-	}
-	oms_heap_end(&work);
-}
-
-static void
-read_locked(TupleTableSlot *slot, void *state)
-{
-	StockRow   *row = (StockRow *) state + (oms_slot_int64(slot, 1) - 1);
-	bool		isnull;
-
-	row->found = true;
-	ItemPointerCopy((ItemPointer) DatumGetPointer(oms_slot_datum(slot, 2, &isnull)), &row->tid);
-	row->on_hand = oms_slot_int32(slot, 3);
-	row->reserved = oms_slot_int32(slot, 4);
-	row->safety = oms_slot_int32(slot, 5);
-	row->backorder_limit = oms_slot_int32(slot, 6);
-}
-
-/* Locks the counters, which must be in the order of oms_stock_merge, and reads them. */
-void
-oms_stock_lock(StockRow *rows, int count)
-{
-	int64	   *items = palloc(sizeof(int64) * count);
-	int64	   *locations = palloc(sizeof(int64) * count);
-	Datum		values[3];
-
-	for (int i = 0; i < count; i++)
-	{
-		Assert(i == 0 || compare_rows(&rows[i - 1], &rows[i]) < 0);
-		items[i] = rows[i].item_id;
-		locations[i] = rows[i].location_id;
-		rows[i].found = false;
-		rows[i].on_hand = rows[i].reserved = rows[i].safety = rows[i].backorder_limit = 0;
-		rows[i].tuple = NULL;
-	}
-	if (oms_heap_is_plain(&stock_heap))
-	{
-		lock_directly(rows, count);
-		return;
-	}
-	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = oms_array_int64(items, count);
-	values[2] = oms_array_int64(locations, count);
-	(void) oms_execute_each(&lock_plan, values, NULL, read_locked, rows);
-}
-
-/* Writes the wanted changes to locked counters. */
-void
-oms_stock_apply(StockRow *rows, int count)
-{
-	Datum	   *tids = palloc(sizeof(Datum) * count);
-	bool	   *nulls = palloc0(sizeof(bool) * count);
-	int32	   *on_hand = palloc(sizeof(int32) * count);
-	int32	   *reserved = palloc(sizeof(int32) * count);
-	Datum		values[4];
-	uint64		written;
-
-	if (count > 0 && rows[0].tuple != NULL && oms_heap_is_plain(&stock_heap))
-	{
-		apply_directly(rows, count);
-		return;
-	}
-	for (int i = 0; i < count; i++)
-	{
-		Assert(rows[i].found);
-		tids[i] = PointerGetDatum(&rows[i].tid);
-		on_hand[i] = rows[i].on_hand_delta;
-		reserved[i] = rows[i].reserved_delta;
-	}
-	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = oms_array_datum(tids, nulls, count, TIDOID);
-	values[2] = oms_array_int32(on_hand, count);
-	values[3] = oms_array_int32(reserved, count);
-	written = oms_execute(&apply_plan, values, NULL);
-	if (written != (uint64) count)
-		elog(ERROR, "%d stock rows were locked but " UINT64_FORMAT " were written", count, written);
-}
 
 /* Writes one ledger row per counter row. */
 void
@@ -325,110 +110,6 @@ oms_stock_change(StockRow *rows, int count, const char *type,
 					 errhint("oms.count_stock sets the counter to what is really there.")));
 	oms_stock_apply(rows, merged);
 	oms_stock_record(ledger, count, type, reason, reference);
-}
-
-static StockRow *
-add_to_view(StockView *view)
-{
-	StockRow   *row;
-
-	if (view->count == view->capacity)
-	{
-		view->capacity *= 2;
-		view->rows = repalloc_huge(view->rows, sizeof(StockRow) * view->capacity);
-	}
-	row = &view->rows[view->count++];
-	memset(row, 0, sizeof(*row));
-	row->found = true;
-	return row;
-}
-
-static void
-read_view(TupleTableSlot *slot, void *state)
-{
-	StockRow   *row = add_to_view(state);
-
-	row->item_id = oms_slot_int64(slot, 1);
-	row->location_id = oms_slot_int64(slot, 2);
-	row->on_hand = oms_slot_int32(slot, 3);
-	row->reserved = oms_slot_int32(slot, 4);
-	row->safety = oms_slot_int32(slot, 5);
-	row->backorder_limit = oms_slot_int32(slot, 6);
-}
-
-static void
-read_view_directly(TupleTableSlot *slot, void *state)
-{
-	StockRow   *row = add_to_view(state);
-
-	row->item_id = oms_slot_int64(slot, stock_heap.attributes[STOCK_ITEM]);
-	row->location_id = oms_slot_int64(slot, stock_heap.attributes[STOCK_LOCATION]);
-	row->on_hand = oms_slot_int32(slot, stock_heap.attributes[STOCK_ON_HAND]);
-	row->reserved = oms_slot_int32(slot, stock_heap.attributes[STOCK_RESERVED]);
-	row->safety = oms_slot_int32(slot, stock_heap.attributes[STOCK_SAFETY]);
-	row->backorder_limit = oms_slot_int32(slot, stock_heap.attributes[STOCK_BACKORDER_LIMIT]);
-}
-
-/* One index scan per item, items in order: the rows come sorted. */
-static void
-view_directly(StockView *view, const int64 *item_ids, int count)
-{
-	int64	   *sorted = palloc(sizeof(int64) * Max(1, count));
-	OmsHeapWork work;
-
-	memcpy(sorted, item_ids, sizeof(int64) * count);
-	qsort(sorted, count, sizeof(int64), oms_compare_int64);
-	oms_heap_begin(&work, &stock_heap, false);
-	for (int i = 0; i < count; i++)
-	{
-		Datum		keys[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(sorted[i])};
-
-		if (i == 0 || sorted[i] != sorted[i - 1])
-			oms_heap_scan(&work, keys, 2, read_view_directly, view);
-	}
-	oms_heap_end(&work);
-}
-
-/* Reads the counters of some items without locking them, sorted by item and location. */
-StockView *
-oms_stock_view(const int64 *item_ids, int count)
-{
-	StockView  *view = palloc0(sizeof(StockView));
-	Datum		values[2];
-
-	view->capacity = 64;
-	view->rows = palloc(sizeof(StockRow) * view->capacity);
-	if (oms_heap_is_plain(&stock_heap))
-	{
-		view_directly(view, item_ids, count);
-		return view;
-	}
-	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = oms_array_int64(item_ids, count);
-	(void) oms_execute_each(&view_plan, values, NULL, read_view, view);
-	qsort(view->rows, view->count, sizeof(StockRow), compare_rows);
-	return view;
-}
-
-/* Locks one counter, making it first where there is none. */
-void
-oms_stock_lock_one(StockRow *row)
-{
-	Datum		values[3];
-
-	oms_stock_lock(row, 1);
-	if (row->found)
-		return;
-	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = Int64GetDatum(row->item_id);
-	values[2] = Int64GetDatum(row->location_id);
-	(void) oms_execute(&create_plan, values, NULL);
-	oms_stock_lock(row, 1);
-	if (!row->found)
-		ereport(ERROR,
-				(errcode(ERRCODE_OMS_CONCURRENT),
-				 errmsg("another transaction is creating the same stock row"),
-				 errhint("Repeat the transaction.")));
 }
 
 static void
@@ -617,8 +298,6 @@ OMS_FUNCTION(oms_set_stock_limits, CALL_KEYED)
 	CatalogItem *item;
 	Location   *location;
 	StockRow	row = row_of_arguments(fcinfo, &item, &location);
-	Datum		values[5];
-	char		nulls[6] = "     ";
 
 	for (int i = 2; i <= 3; i++)
 		if (!PG_ARGISNULL(i))
@@ -630,14 +309,9 @@ OMS_FUNCTION(oms_set_stock_limits, CALL_KEYED)
 				 errmsg("backorder limit %d does not cover what is promised", PG_GETARG_INT32(3)),
 				 errdetail("On hand are %d, promised to orders %d.", row.on_hand, row.reserved),
 				 errhint("The limit must be at least %d.", row.reserved - row.on_hand)));
-	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = Int64GetDatum(row.item_id);
-	values[2] = Int64GetDatum(row.location_id);
-	values[3] = PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2);
-	values[4] = PG_ARGISNULL(3) ? (Datum) 0 : PG_GETARG_DATUM(3);
-	nulls[3] = PG_ARGISNULL(2) ? 'n' : ' ';
-	nulls[4] = PG_ARGISNULL(3) ? 'n' : ' ';
-	(void) oms_execute(&limits_plan, values, nulls);
+	row.safety_delta = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2) - row.safety;
+	row.backorder_limit_delta = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT32(3) - row.backorder_limit;
+	oms_stock_apply(&row, 1);
 	stock_event("stock.limits_changed", item, location, 0, row.on_hand, NULL, NULL);
 	PG_RETURN_VOID();
 }

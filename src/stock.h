@@ -8,11 +8,29 @@
 #include "oms.h"
 
 #include "access/htup.h"
+#include "datatype/timestamp.h"
 #include "storage/itemptr.h"
 
 #include "channel.h"
 
-/* One counter row: the change wanted and, once locked, what stands there. */
+/* Rows that the counter of a hot item is divided into. */
+#define OMS_STOCK_STRIPES 32
+
+/* One row of oms.stock_counters as it was read. */
+typedef struct StockStripe
+{
+	int32		on_hand;
+	int32		reserved;
+	int32		safety;
+	int32		backorder_limit;
+	int16		stripes;		/* of the first: how many there are */
+	int16		waits;
+	TimestampTz waited_at;
+	ItemPointerData tid;
+	HeapTuple	tuple;			/* the version read, with direct access */
+} StockStripe;
+
+/* One counter: the change wanted and, once locked, what stands there. */
 typedef struct StockRow
 {
 	int64		item_id;
@@ -20,14 +38,19 @@ typedef struct StockRow
 	int64		order_id;		/* for the ledger; 0: none */
 	int32		on_hand_delta;
 	int32		reserved_delta;
+	int32		safety_delta;
+	int32		backorder_limit_delta;
+	int32		firm;			/* units of the change that must be on hand, safety untouched */
 	int32		held;			/* units of holds that end with the change */
+	bool		whole;			/* to be locked with all its stripes */
 	bool		found;
-	int32		on_hand;
+	bool		waited;			/* somebody else held it */
+	int32		on_hand;		/* of the stripe that is locked, or of all */
 	int32		reserved;
 	int32		safety;
 	int32		backorder_limit;
-	ItemPointerData tid;
-	HeapTuple	tuple;			/* the locked version, with direct access */
+	int			stripe_count;	/* rows that are locked */
+	StockStripe *stripes;
 } StockRow;
 
 extern int	oms_stock_merge(StockRow *rows, int count);

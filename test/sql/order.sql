@@ -49,7 +49,7 @@ SELECT sources(o), o ->> 'fulfillment_status' AS status FROM oms.place_order('{"
 SELECT oms.place_order('{"channel":"later","external_ref":"b2","lines":[{"sku":"RARE","quantity":1}]}');
 SELECT oms.place_order('{"channel":"web","external_ref":"b3","lines":[{"sku":"RARE","quantity":1}]}');
 SELECT oms.set_stock_limits('south', 'RARE', 0, 2);
-UPDATE oms.stock SET reserved = reserved + 1 WHERE item_id = (SELECT item_id FROM oms.items WHERE sku = 'RARE' AND tenant_id = 1);
+UPDATE oms.stock_counters SET reserved = reserved + 1 WHERE item_id = (SELECT item_id FROM oms.items WHERE sku = 'RARE' AND tenant_id = 1);
 
 -- The same document again is the same order; another one is refused.
 SELECT oms.place_order('{"channel":"web","external_ref":"r1","ship_to":{"latitude":53,"longitude":10},"lines":[{"sku":"CUP","quantity":2}]}')

@@ -85,7 +85,7 @@ SELECT pg_temp.parts(oms.place_order(pg_temp.order_of('p5', '{"sku": "LAMP", "qu
 SELECT term, amount, detail FROM oms.explain_route(oms.find_order('shop', 'p5')) WHERE kind = 'plan';
 -- More than one place has: split, the rest later.
 SELECT pg_temp.parts(oms.preview_order(pg_temp.order_of('p6', '{"sku": "RUG", "quantity": 4}', :'angeles')));
-UPDATE oms.stock SET backorder_limit = 5 WHERE tenant_id = 72 AND item_id = (SELECT item_id FROM oms.items WHERE tenant_id = 72 AND sku = 'RUG');
+UPDATE oms.stock_counters SET backorder_limit = 5 WHERE tenant_id = 72 AND item_id = (SELECT item_id FROM oms.items WHERE tenant_id = 72 AND sku = 'RUG');
 SELECT pg_temp.parts(oms.place_order(pg_temp.order_of('p7', '{"sku": "RUG", "quantity": 6}', :'angeles')));
 -- A location of the document is no choice.
 SELECT pg_temp.parts(oms.place_order(pg_temp.order_of('p8', '{"sku": "LAMP", "quantity": 1, "location": "west"}', :'newyork')));

@@ -27,6 +27,6 @@ SELECT type, on_hand_delta, reserved_delta, reason, reference FROM oms.stock_mov
 WHERE item_id = (SELECT item_id FROM oms.items WHERE sku = 'PEN') ORDER BY movement_id;
 
 -- Whatever a caller does by hand, the table refuses to promise more than there is.
-UPDATE oms.stock SET reserved = on_hand + backorder_limit + 1 WHERE item_id = (SELECT item_id FROM oms.items WHERE sku = 'PEN');
-UPDATE oms.stock SET on_hand = -1 WHERE item_id = (SELECT item_id FROM oms.items WHERE sku = 'PEN');
+UPDATE oms.stock_counters SET reserved = on_hand + backorder_limit + 1 WHERE item_id = (SELECT item_id FROM oms.items WHERE sku = 'PEN');
+UPDATE oms.stock_counters SET on_hand = -1 WHERE item_id = (SELECT item_id FROM oms.items WHERE sku = 'PEN');
 SELECT * FROM oms.audit();

@@ -45,6 +45,21 @@ is($node->safe_psql('postgres', "SELECT state, count(*) FROM outcome GROUP BY 1 
 is($node->safe_psql('postgres', "SELECT sum(available) FROM oms.available('S0')"), '0', 'the counters end at zero');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM oms.audit()'), '0', 'audit() finds nothing');
 
+# The same with a counter that divides itself at the first wait, and joins itself when little is left.
+$node->safe_psql('postgres', q{
+	ALTER DATABASE postgres SET oms.stripe_waits = 1;
+	TRUNCATE outcome;
+	SELECT oms.upsert_items('[{"sku":"HOT"}]'), oms.receive_stock('default', 'HOT', 2500);
+});
+run_clients(32, 60, q{SELECT try('[{"sku":"HOT","quantity":1}]');} . "\n");
+cmp_ok($node->safe_psql('postgres', "SELECT max(stripes) FROM oms.stock_counters"), '>', 1, 'the counter is divided');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM oms.audit()'), '0', 'audit() finds nothing while it is');
+run_clients(32, 30, q{SELECT try('[{"sku":"HOT","quantity":1}]');} . "\n");
+is($node->safe_psql('postgres', "SELECT state, count(*) FROM outcome GROUP BY 1 ORDER BY 1"), "OM001|380\nwon|2500",
+	'exactly 2,500 winners of 2,500 units');
+is($node->safe_psql('postgres', "SELECT sum(available) FROM oms.available('HOT')"), '0', 'the stripes end at zero');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM oms.audit()'), '0', 'audit() finds nothing after selling out');
+
 # Two lines in either order, placed and cancelled: no deadlock reaches a client.
 for my $level ('read committed', 'repeatable read', 'serializable')
 {
