@@ -6,11 +6,13 @@ DECLARE
     app       text[] := ARRAY['call', 'place_order', 'preview_order', 'get_order', 'find_order', 'order_timeline', 'explain_route',
                               'route_map', 'cancel_order',
                               'confirm_order', 'available', 'available_many', 'explain_available', 'reserve', 'extend_reservation', 'release_reservation', 'add_payment', 'record_payment_event', 'order_balance',
+                              'hold_order', 'hold_fulfillment', 'release_hold', 'order_holds',
                               'state_diagram', 'version', 'current_time'];
     warehouse text[] := ARRAY['call', 'receive_stock', 'adjust_stock', 'count_stock', 'available', 'available_many', 'explain_available', 'get_order', 'find_order',
                               'order_timeline', 'release_fulfillment', 'accept_fulfillment', 'pick_fulfillment',
                               'pack_fulfillment', 'ready_for_pickup', 'ship_fulfillment', 'pick_up_fulfillment',
-                              'deliver_fulfillment', 'cancel_fulfillment', 'state_diagram', 'version', 'current_time'];
+                              'deliver_fulfillment', 'cancel_fulfillment', 'hold_order', 'hold_fulfillment', 'release_hold',
+                              'order_holds', 'state_diagram', 'version', 'current_time'];
     role_name text;
     granted   record;
 BEGIN
@@ -50,7 +52,7 @@ BEGIN
     -- Configuration is edited in tables; everything else is written by functions only.
     GRANT SELECT, INSERT, UPDATE, DELETE ON oms.channels, oms.locations, oms.channel_locations, oms.items,
         oms.carriers, oms.carrier_services, oms.shipping_zones, oms.shipping_rates,
-        oms.state_machines, oms.transitions, oms.role_scopes TO oms_admin;
+        oms.state_machines, oms.transitions, oms.role_scopes, oms.hold_types, oms.channel_holds TO oms_admin;
     GRANT USAGE ON ALL SEQUENCES IN SCHEMA oms TO oms_admin;
     GRANT SELECT ON ALL TABLES IN SCHEMA oms TO oms_admin;
 END $init$;

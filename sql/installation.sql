@@ -118,7 +118,7 @@ BEGIN
         RETURN;
     END IF;
     FOREACH noun IN ARRAY ARRAY['installation', 'machine', 'event', 'channel', 'location', 'carrier', 'routing', 'item', 'stock', 'reservation',
-                                'order', 'fulfillment', 'payment', 'audit'] LOOP
+                                'order', 'fulfillment', 'payment', 'hold', 'audit'] LOOP
         EXECUTE pg_catalog.format('CALL oms.init_%s()', noun);
     END LOOP;
     INSERT INTO oms.installation (version) VALUES ('@OMS_VERSION@');
@@ -134,6 +134,7 @@ BEGIN
         RAISE EXCEPTION 'tenant must be a positive number' USING ERRCODE = 'OM006', HINT = 'Tenants are numbered from 1.';
     END IF;
     PERFORM oms.init_tenant_machines(tenant);
+    PERFORM oms.init_tenant_holds(tenant);
     INSERT INTO oms.channels (tenant_id, code, name) VALUES (tenant, 'default', 'Default channel')
         ON CONFLICT (tenant_id, code) DO NOTHING;
     INSERT INTO oms.locations (tenant_id, code, name) VALUES (tenant, 'default', 'Default location')

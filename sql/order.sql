@@ -50,6 +50,7 @@ BEGIN
         document_hash      bigint,
         tenant_id          int NOT NULL,
         version            int NOT NULL DEFAULT 1,
+        holds              int,
         status             text NOT NULL,
         payment_status     text NOT NULL,
         fulfillment_status text NOT NULL,
@@ -75,6 +76,7 @@ BEGIN
     CREATE INDEX orders_customer ON oms.orders (tenant_id, customer_ref) WHERE customer_ref IS NOT NULL;
     COMMENT ON TABLE oms.orders IS 'one row per order';
     COMMENT ON COLUMN oms.orders.document_hash IS 'hash of the document that placed the order: the same document again is the same order';
+    COMMENT ON COLUMN oms.orders.holds IS 'holds on the order and its parts that have not been lifted, null where it never had one: read with the lock, so an order without holds pays nothing for them';
     COMMENT ON COLUMN oms.orders.tax_total IS 'all taxes; those included in prices do not add to total';
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.orders FOR EACH ROW
         WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')

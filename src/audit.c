@@ -137,8 +137,27 @@
 	" UNION ALL SELECT 'orphan.routing_decision', d.order_id::text, 'an order', 'none' FROM {routing_decisions} d" \
 	" WHERE d.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = d.order_id AND o.tenant_id = $1)"
 
+/* Holds stand on something, are counted at their order, and came and went with events. */
+#define HOLD_PARTS \
+	" UNION ALL SELECT 'order.holds', o.order_id::text, coalesce(h.units, 0)::text, coalesce(o.holds, 0)::text" \
+	" FROM {orders} o LEFT JOIN (SELECT order_id, count(*) AS units FROM {holds}" \
+	" WHERE tenant_id = $1 AND released_at IS NULL GROUP BY order_id) h USING (order_id)" \
+	" WHERE o.tenant_id = $1 AND coalesce(o.holds, 0) <> coalesce(h.units, 0)" \
+	" UNION ALL SELECT 'orphan.hold', h.hold_id::text, 'an order, line or fulfillment', 'none' FROM {holds} h" \
+	" WHERE h.tenant_id = $1 AND (NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = h.order_id AND o.tenant_id = $1)" \
+	" OR (h.line_no IS NOT NULL AND NOT EXISTS (SELECT FROM {order_lines} l WHERE l.order_id = h.order_id" \
+	" AND l.line_no = h.line_no AND l.tenant_id = $1))" \
+	" OR (h.fulfillment_id IS NOT NULL AND NOT EXISTS (SELECT FROM {fulfillments} f" \
+	" WHERE f.fulfillment_id = h.fulfillment_id AND f.order_id = h.order_id AND f.tenant_id = $1)))" \
+	" UNION ALL SELECT 'hold.event', h.hold_id::text, t.type, 'none' FROM {holds} h" \
+	" CROSS JOIN (VALUES ('hold.placed'), ('hold.released')) t(type)" \
+	" WHERE h.tenant_id = $1 AND (t.type = 'hold.placed' OR h.released_at IS NOT NULL) AND NOT EXISTS (SELECT FROM {events} e" \
+	" WHERE e.order_id = h.order_id AND e.tenant_id = $1 AND e.object_id = h.hold_id AND e.type = t.type)" \
+	" UNION ALL SELECT 'hold.released_at', h.hold_id::text, 'not before ' || h.placed_at, h.released_at::text FROM {holds} h" \
+	" WHERE h.tenant_id = $1 AND h.released_at < h.placed_at"
+
 static OmsPlan audit_plan = {
-	.sql = "SELECT * FROM (" STOCK_PARTS RESERVATION_PARTS LINE_PARTS ORPHAN_PARTS STATUS_PARTS ROUTING_PARTS
+	.sql = "SELECT * FROM (" STOCK_PARTS RESERVATION_PARTS LINE_PARTS ORPHAN_PARTS STATUS_PARTS ROUTING_PARTS HOLD_PARTS
 	") a(\"check\", object, expected, found) ORDER BY 1, 2",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)

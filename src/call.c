@@ -320,6 +320,51 @@ oms_attempt_undo(OmsAttempt *attempt)
 	oms_call->events->count = attempt->events;
 }
 
+/* Errors that are not about the work at hand: nobody may swallow them. */
+static bool
+ends_the_call(int sqlstate)
+{
+	return sqlstate == ERRCODE_QUERY_CANCELED || sqlstate == ERRCODE_ADMIN_SHUTDOWN ||
+		sqlstate == ERRCODE_CRASH_SHUTDOWN || sqlstate == ERRCODE_OUT_OF_MEMORY ||
+		sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE || sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED;
+}
+
+/*
+ * Runs one piece of a job so that its failure undoes this piece alone.  Returns
+ * NULL, or what went wrong as text.
+ */
+char *
+oms_attempt_run(void (*work) (void *), void *state)
+{
+	OmsCall    *call = oms_call;
+	int			level = GetCurrentTransactionNestLevel();
+	OmsAttempt	attempt;
+	char	   *volatile message = NULL;
+
+	oms_attempt_begin(&attempt);
+	PG_TRY();
+	{
+		work(state);
+		oms_attempt_keep(&attempt);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(attempt.context);
+		error = CopyErrorData();
+		if (ends_the_call(error->sqlerrcode))
+			PG_RE_THROW();
+		FlushErrorState();
+		oms_call = call;
+		undo_attempts(level + 1);
+		oms_attempt_undo(&attempt);
+		message = psprintf("%s: %s", unpack_sql_state(error->sqlerrcode), error->message);
+	}
+	PG_END_TRY();
+	return message;
+}
+
 /* NULL where the argument is null. */
 char *
 oms_argument_text(FunctionCallInfo fcinfo, int argument)
@@ -357,4 +402,15 @@ oms_argument_id(FunctionCallInfo fcinfo, int argument, const char *name)
 				 errdetail("%s: is null", name),
 				 errhint("Give a value for %s.", name)));
 	return PG_GETARG_INT64(argument);
+}
+
+void
+oms_argument_positive(int32 value, const char *name)
+{
+	if (value < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("%s must be positive", name),
+				 errdetail("%s: is %d", name, value),
+				 errhint("Leave it out for the default.")));
 }

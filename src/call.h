@@ -24,6 +24,8 @@ typedef struct OmsCall
 	char	   *actor;
 	Oid			user;			/* who called; the call itself runs as the owner */
 	struct EventList *events;
+	int64		unheld_order;	/* locked order that has no hold: see hold.c */
+	uint64		unheld_since;
 } OmsCall;
 
 extern OmsCall *oms_call;
@@ -55,10 +57,12 @@ typedef struct OmsAttempt
 extern void oms_attempt_begin(OmsAttempt *attempt);
 extern void oms_attempt_keep(OmsAttempt *attempt);
 extern void oms_attempt_undo(OmsAttempt *attempt);
+extern char *oms_attempt_run(void (*work) (void *), void *state);
 
 /* Arguments. */
 extern char *oms_argument_text(FunctionCallInfo fcinfo, int argument);
 extern char *oms_argument_required(FunctionCallInfo fcinfo, int argument, const char *name);
 extern int64 oms_argument_id(FunctionCallInfo fcinfo, int argument, const char *name);
+extern void oms_argument_positive(int32 value, const char *name);
 
 #endif							/* OMS_CALL_H */

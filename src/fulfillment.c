@@ -97,6 +97,8 @@ typedef struct StepValues
 	char	   *carrier;
 	char	   *service;
 	char	   *tracking_number;
+	int32	   *lines;			/* that the step takes; NULL: all of the fulfillment */
+	int			line_count;
 } StepValues;
 
 static OmsHeap fulfillment_heap = {
@@ -174,8 +176,9 @@ read_fulfillment(TupleTableSlot *slot, void *state)
 	row->status = oms_slot_text(slot, 6);
 }
 
-static Fulfillment
-get_fulfillment(int64 fulfillment_id)
+/* Reads a fulfillment that the caller may see. */
+Fulfillment
+oms_fulfillment_get(int64 fulfillment_id)
 {
 	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(fulfillment_id)};
 	Fulfillment row = {0};
@@ -196,8 +199,8 @@ begin_work(FunctionCallInfo fcinfo)
 	int64		fulfillment_id = oms_argument_id(fcinfo, 0, "fulfillment_id");
 	Work	   *work = palloc0(sizeof(Work));
 
-	work->order = oms_order_lock(get_fulfillment(fulfillment_id).order_id);
-	work->fulfillment = get_fulfillment(fulfillment_id);
+	work->order = oms_order_lock(oms_fulfillment_get(fulfillment_id).order_id);
+	work->fulfillment = oms_fulfillment_get(fulfillment_id);
 	work->lines = oms_order_lines(work->order->order_id);
 	work->allocations = oms_allocations_of_order(work->order->order_id);
 	return work;
@@ -219,24 +222,24 @@ time_or_null(TimestampTz time, char *null)
 static void
 take_step(Fulfillment *fulfillment, const char *action, const char *reason, Jsonb *data, const StepValues *extra)
 {
-	StepObject	object = {.type = MACHINE_FULFILLMENT,.id = fulfillment->fulfillment_id,
-	.order_id = fulfillment->order_id,.reason = reason,.data = data};
-	const Transition *transition = oms_machine_step(MACHINE_FULFILLMENT, fulfillment->status, action, &object);
 	StepValues	none = {0};
+	const StepValues *written = extra ? extra : &none;
+	StepObject	object = {.type = MACHINE_FULFILLMENT,.id = fulfillment->fulfillment_id,
+		.order_id = fulfillment->order_id,.reason = reason,.data = data,.lines = written->lines,
+	.line_count = written->line_count};
+	const Transition *transition = oms_machine_step(MACHINE_FULFILLMENT, fulfillment->status, action, &object);
 	Datum		values[9];
 	char		nulls[10] = "         ";
 
-	if (extra == NULL)
-		extra = &none;
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(fulfillment->fulfillment_id);
 	values[2] = CStringGetTextDatum(transition->to_state);
-	values[3] = time_or_null(extra->released_at, &nulls[3]);
-	values[4] = time_or_null(extra->shipped_at, &nulls[4]);
-	values[5] = time_or_null(extra->delivered_at, &nulls[5]);
-	values[6] = oms_text_or_null(extra->carrier, &nulls[6]);
-	values[7] = oms_text_or_null(extra->service, &nulls[7]);
-	values[8] = oms_text_or_null(extra->tracking_number, &nulls[8]);
+	values[3] = time_or_null(written->released_at, &nulls[3]);
+	values[4] = time_or_null(written->shipped_at, &nulls[4]);
+	values[5] = time_or_null(written->delivered_at, &nulls[5]);
+	values[6] = oms_text_or_null(written->carrier, &nulls[6]);
+	values[7] = oms_text_or_null(written->service, &nulls[7]);
+	values[8] = oms_text_or_null(written->tracking_number, &nulls[8]);
 	(void) oms_execute(&step_plan, values, nulls);
 	fulfillment->status = pstrdup(transition->to_state);
 }
@@ -287,6 +290,22 @@ static int32
 shipping_units(const Allocation *row)
 {
 	return row->delta.shipped;
+}
+
+static int32
+picking_units(const Allocation *row)
+{
+	return row->delta.picked;
+}
+
+/* Notes the lines that a step takes: a hold on another line does not stop it. */
+static void
+note_lines(Work *work, StepValues *extra, int32 (*units) (const Allocation *))
+{
+	extra->lines = palloc(sizeof(int32) * Max(1, work->allocations->count));
+	for (int i = 0; i < work->allocations->count; i++)
+		if (is_ours(work, &work->allocations->rows[i]) && units(&work->allocations->rows[i]) > 0)
+			extra->lines[extra->line_count++] = work->allocations->rows[i].line_no;
 }
 
 /*
@@ -386,11 +405,14 @@ mark_picked(Work *work, const LineQuantity *wanted, int count)
 OMS_FUNCTION(oms_pick_fulfillment, CALL_KEYED)
 {
 	Work	   *work = begin_work(fcinfo);
+	StepValues	extra = {0};
 	int			count = 0;
 	LineQuantity *wanted = PG_ARGISNULL(1) ? NULL : oms_line_quantities(PG_GETARG_JSONB_P(1), "lines", &count);
 
 	mark_picked(work, wanted, count);
-	take_step(&work->fulfillment, "pick", NULL, PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), NULL);
+	if (wanted != NULL)
+		note_lines(work, &extra, picking_units);
+	take_step(&work->fulfillment, "pick", NULL, PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), &extra);
 	return end_work(work);
 }
 
@@ -538,12 +560,13 @@ mark_shipped(Work *work, const ShipmentDocument *shipment)
 }
 
 /*
- * What stays behind when a part ships goes on in a fulfillment of its own: a
- * shipment is one event in the life of one fulfillment.  The promise moves with
- * it, so the counter stands still and the ledger shows both sides.
+ * Lets the open units of one line, or of all where line_no is 0, go on in a
+ * fulfillment of their own: what stays behind when a part ships, for a shipment
+ * is one event in the life of one fulfillment.  The promise moves with them, so
+ * the counter stands still and the ledger shows both sides.
  */
 static void
-keep_rest(Work *work)
+move_open(Work *work, int32 line_no, const char *what)
 {
 	Allocation *rest = palloc0(sizeof(Allocation) * Max(1, work->allocations->count));
 	StockRow   *ledger = palloc0(sizeof(StockRow) * Max(1, work->allocations->count));
@@ -557,7 +580,7 @@ keep_rest(Work *work)
 		Allocation *row = &work->allocations->rows[i];
 		int32		open = oms_allocation_open(row);
 
-		if (!is_ours(work, row) || open == 0)
+		if (!is_ours(work, row) || open == 0 || (line_no != 0 && row->line_no != line_no))
 			continue;
 		if (new_id == 0)
 			new_id = oms_next_id(SEQUENCE_FULFILLMENT);
@@ -584,7 +607,42 @@ keep_rest(Work *work)
 						 psprintf("fulfillment " INT64_FORMAT, new_id));
 	oms_event(&(Event) {.order_id = work->order->order_id,.object_id = new_id,.object_type = "fulfillment",
 						.type = "fulfillment.split",.to_state = work->fulfillment.status,
-						.reason = psprintf("rest of fulfillment " INT64_FORMAT, work->fulfillment.fulfillment_id)});
+						.reason = psprintf("%s of fulfillment " INT64_FORMAT, what, work->fulfillment.fulfillment_id)});
+}
+
+static bool
+has_other_lines(Work *work, int32 line_no)
+{
+	for (int i = 0; i < work->allocations->count; i++)
+		if (is_ours(work, &work->allocations->rows[i]) && work->allocations->rows[i].line_no != line_no &&
+			oms_allocation_open(&work->allocations->rows[i]) > 0)
+			return true;
+	return false;
+}
+
+/*
+ * Takes a line of a locked order out of the planned fulfillments that it shares
+ * with others, so that these go on without it.  What a location works on
+ * already stays together.
+ */
+void
+oms_fulfillments_separate(Order *order, int32 line_no)
+{
+	Work		work = {.order = order,.allocations = oms_allocations_of_order(order->order_id)};
+	const char *planned = oms_machine_initial(MACHINE_FULFILLMENT);
+
+	for (int i = 0; i < work.allocations->count; i++)
+	{
+		Allocation *row = &work.allocations->rows[i];
+
+		if (row->line_no != line_no || oms_allocation_open(row) == 0 || strcmp(row->status, planned) != 0)
+			continue;
+		work.fulfillment.fulfillment_id = row->fulfillment_id;
+		work.fulfillment.status = row->status;
+		if (has_other_lines(&work, line_no))
+			move_open(&work, line_no, psprintf("line %d", line_no));
+	}
+	oms_allocations_write(work.allocations);
 }
 
 /*
@@ -610,7 +668,9 @@ OMS_FUNCTION(oms_ship_fulfillment, CALL_KEYED)
 	if (oms_machine_allows(MACHINE_FULFILLMENT, work->fulfillment.status, "ship"))
 	{
 		mark_shipped(work, shipment);
-		keep_rest(work);
+		if (shipment != NULL && shipment->lines.present)
+			note_lines(work, &extra, shipping_units);
+		move_open(work, 0, "rest");
 	}
 	take_step(&work->fulfillment, "ship", NULL, lines_document(work, shipping_units), &extra);
 	take_stock(work, "ship");

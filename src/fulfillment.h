@@ -7,6 +7,8 @@
 
 #include "oms.h"
 
+#include "order.h"
+
 typedef struct Fulfillment
 {
 	int64		fulfillment_id;
@@ -17,7 +19,9 @@ typedef struct Fulfillment
 	char	   *status;
 } Fulfillment;
 
+extern Fulfillment oms_fulfillment_get(int64 fulfillment_id);
 extern void oms_fulfillments_insert(const Fulfillment *rows, int count);
+extern void oms_fulfillments_separate(Order *order, int32 line_no);
 extern void oms_fulfillments_close_empty(int64 order_id, const char *reason);
 
 #endif							/* OMS_FULFILLMENT_H */

@@ -28,6 +28,7 @@
 #include "error.h"
 #include "event.h"
 #include "document.h"
+#include "hold.h"
 #include "machine.h"
 #include "relation.h"
 
@@ -244,9 +245,9 @@ refuse_step(Machine *machine, const char *from_state, const char *action, const 
 			 errhint("SELECT oms.state_diagram('%s') shows the machine.", machine->name)));
 }
 
-/* Calls a user's function by the name that the transition gives. */
-static Datum
-call_user_function(const char *name, Jsonb *argument, Oid expected)
+/* Calls a user's function by the name that a row of configuration gives. */
+Datum
+oms_user_function(const char *name, Jsonb *argument, Oid expected)
 {
 	List	   *names = stringToQualifiedNameList(name);
 	Oid			argtypes[1] = {JSONBOID};
@@ -261,7 +262,7 @@ call_user_function(const char *name, Jsonb *argument, Oid expected)
 				(errcode(ERRCODE_OMS_UNKNOWN),
 				 errmsg("function %s(jsonb)%s does not exist", name,
 						expected == BOOLOID ? " returning boolean" : ""),
-				 errhint("A transition names it; create it or change the transition.")));
+				 errhint("A row of configuration names it; create it or change the row.")));
 	fmgr_info(function, &lookup);
 	InitFunctionCallInfoData(*call, &lookup, 1, InvalidOid, NULL, NULL);
 	call->args[0].value = JsonbPGetDatum(argument);
@@ -294,7 +295,7 @@ run_guard(const char *machine, const Transition *transition, const StepObject *o
 {
 	if (transition->guard == NULL)
 		return;
-	if (!DatumGetBool(call_user_function(transition->guard, argument, BOOLOID)))
+	if (!DatumGetBool(oms_user_function(transition->guard, argument, BOOLOID)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_TRANSITION),
 				 errmsg("%s " INT64_FORMAT " is %s: %s is refused by %s", object->type, object->id,
@@ -311,8 +312,23 @@ event_type_of(const char *object_type, const char *to_state)
 }
 
 /*
- * Takes one step: finds the transition or refuses, asks its guard, notes the
- * event, runs its hook.  The caller writes the new state.
+ * The one place where every change of state meets the holds.  Steps of payments
+ * are let through: they report what the provider has done already.
+ */
+static void
+refuse_held(const char *machine, const char *action, const StepObject *object)
+{
+	bool		fulfillment = strcmp(machine, MACHINE_FULFILLMENT) == 0;
+
+	if (object->order_id == 0 || !oms_hold_possible(object->order_id) || strcmp(machine, MACHINE_PAYMENT) == 0)
+		return;
+	oms_hold_check(object->order_id, psprintf("%s.%s", machine, action), fulfillment ? object->id : 0,
+				   object->lines, object->line_count);
+}
+
+/*
+ * Takes one step: finds the transition or refuses, asks holds and guard, notes
+ * the event, runs its hook.  The caller writes the new state.
  */
 const Transition *
 oms_machine_step(const char *name, const char *from_state, const char *action,
@@ -325,6 +341,7 @@ oms_machine_step(const char *name, const char *from_state, const char *action,
 
 	if (found == NULL)
 		refuse_step(machine, from_state, action, object);
+	refuse_held(name, action, object);
 
 	/* A copy: guard and hook may change configuration and so drop the cache. */
 	transition = palloc(sizeof(Transition));
@@ -341,7 +358,7 @@ oms_machine_step(const char *name, const char *from_state, const char *action,
 		transition->after_hook = found->after_hook ? pstrdup(found->after_hook) : NULL;
 		run_guard(name, transition, object, argument);
 		if (transition->after_hook)
-			(void) call_user_function(transition->after_hook, argument, InvalidOid);
+			(void) oms_user_function(transition->after_hook, argument, InvalidOid);
 	}
 	event.order_id = object->order_id;
 	event.object_id = object->id;

@@ -31,6 +31,8 @@ typedef struct StepObject
 	int64		order_id;
 	const char *reason;
 	Jsonb	   *data;			/* goes into the event; guards see it too */
+	const int32 *lines;			/* lines that a fulfillment's step takes; NULL: all of it */
+	int			line_count;
 } StepObject;
 
 extern const char *oms_machine_initial(const char *machine);
@@ -38,5 +40,7 @@ extern bool oms_machine_final(const char *machine, const char *state);
 extern bool oms_machine_allows(const char *machine, const char *from_state, const char *action);
 extern const Transition *oms_machine_step(const char *machine, const char *from_state,
 										  const char *action, const StepObject *object);
+
+extern Datum oms_user_function(const char *name, Jsonb *argument, Oid expected);
 
 #endif							/* OMS_MACHINE_H */

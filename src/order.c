@@ -13,6 +13,7 @@
 #include "document.h"
 #include "event.h"
 #include "fulfillment.h"
+#include "hold.h"
 #include "machine.h"
 #include "money.h"
 #include "order.h"
@@ -20,10 +21,18 @@
 #include "relation.h"
 
 #define ORDER_COLUMNS \
-	"order_id, channel_id, version, status, payment_status, fulfillment_status, currency, external_ref, total"
+	"order_id, channel_id, version, status, payment_status, fulfillment_status, currency, external_ref, total," \
+	" coalesce(holds, 0)"
 
 static OmsPlan lock_plan = {
 	.sql = "SELECT " ORDER_COLUMNS " FROM {orders} WHERE order_id = $2 AND tenant_id = $1 FOR NO KEY UPDATE",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan lock_free_plan = {
+	.sql = "SELECT " ORDER_COLUMNS " FROM {orders} WHERE order_id = $2 AND tenant_id = $1"
+	" FOR NO KEY UPDATE SKIP LOCKED",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
@@ -122,6 +131,10 @@ static OmsPlan document_plan = {
 	" 'customer', coalesce(o.customer, CASE WHEN o.customer_ref IS NOT NULL THEN '{}'::jsonb END)"
 	" || CASE WHEN o.customer_ref IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('ref', o.customer_ref) END,"
 	" 'bill_to', o.bill_to, 'notes', o.notes, 'attributes', o.attributes,"
+	" 'holds', CASE WHEN o.holds > 0 THEN (SELECT jsonb_agg(jsonb_build_object('hold_id', h.hold_id, 'type', h.hold_type,"
+	" 'reason', h.reason, 'line_no', h.line_no, 'fulfillment_id', h.fulfillment_id, 'placed_at', h.placed_at,"
+	" 'release_at', h.release_at) ORDER BY h.hold_id) FROM {holds} h"
+	" WHERE h.order_id = o.order_id AND h.tenant_id = $1 AND h.released_at IS NULL) END,"
 	" 'lines', (SELECT jsonb_agg(jsonb_build_object('line_no', l.line_no, 'sku', i.sku, 'name', coalesce(l.name, i.name),"
 	" 'external_ref', l.external_ref, 'delivery_no', l.delivery_no, 'unit_price', l.unit_price, 'amount', l.amount,"
 	" 'attributes', l.attributes, 'ordered', l.ordered, 'allocated', l.allocated, 'backordered', l.backordered,"
@@ -183,11 +196,13 @@ read_order(TupleTableSlot *slot, void *state)
 	order->currency = oms_slot_text(slot, 7);
 	order->external_ref = oms_slot_text(slot, 8);
 	order->total = oms_slot_numeric(slot, 9);
+	order->holds = oms_slot_int32(slot, 10);
 	*(Order **) state = order;
 }
 
+/* NULL where there is none, or its channel is outside the caller's scope. */
 static Order *
-get_row(OmsPlan *plan, int64 order_id)
+find_row(OmsPlan *plan, int64 order_id)
 {
 	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
 	Order	   *order = NULL;
@@ -195,9 +210,15 @@ get_row(OmsPlan *plan, int64 order_id)
 	(void) oms_execute_each(plan, values, NULL, read_order, &order);
 	if (order != NULL)
 		order->channel = oms_channel_by_id(order->channel_id);
+	return order != NULL && order->channel != NULL ? order : NULL;
+}
 
-	/* An order of a channel outside the caller's scope looks unknown. */
-	if (order == NULL || order->channel == NULL)
+static Order *
+get_row(OmsPlan *plan, int64 order_id)
+{
+	Order	   *order = find_row(plan, order_id);
+
+	if (order == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_UNKNOWN),
 				 errmsg("order " INT64_FORMAT " is not known", order_id),
@@ -210,7 +231,24 @@ get_row(OmsPlan *plan, int64 order_id)
 Order *
 oms_order_lock(int64 order_id)
 {
-	return get_row(&lock_plan, order_id);
+	Order	   *order = get_row(&lock_plan, order_id);
+
+	oms_hold_note(order_id, order->holds);
+	return order;
+}
+
+/*
+ * The same for jobs, which leave alone what another transaction works on: NULL
+ * where somebody has the lock, or the order is not to be seen.
+ */
+Order *
+oms_order_lock_free(int64 order_id)
+{
+	Order	   *order = find_row(&lock_free_plan, order_id);
+
+	if (order != NULL)
+		oms_hold_note(order_id, order->holds);
+	return order;
 }
 
 Order *
@@ -458,6 +496,8 @@ oms_order_refresh(int64 order_id)
 	values[8] = NumericGetDatum(totals.taxes);
 	values[9] = NumericGetDatum(total);
 	(void) oms_execute(&refresh_plan, values, NULL);
+	if (order->holds > 0)
+		oms_hold_reconsider(order_id);
 }
 
 static void

@@ -21,6 +21,7 @@ typedef struct Order
 	char	   *external_ref;
 	Numeric		total;
 	Channel    *channel;
+	int32		holds;			/* not lifted yet, on the order and its parts */
 } Order;
 
 /* One line's ledger, and the change wanted. */
@@ -55,6 +56,7 @@ typedef struct OrderLines
 } OrderLines;
 
 extern Order *oms_order_lock(int64 order_id);
+extern Order *oms_order_lock_free(int64 order_id);
 extern Order *oms_order_read(int64 order_id);
 extern OrderLines *oms_order_lines(int64 order_id);
 extern OrderLine *oms_order_line(OrderLines *lines, int32 line_no);

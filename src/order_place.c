@@ -28,6 +28,7 @@
 #include "event.h"
 #include "fulfillment.h"
 #include "heap.h"
+#include "hold.h"
 #include "item.h"
 #include "location.h"
 #include "machine.h"
@@ -1701,6 +1702,7 @@ take_place_step(Placement *placement)
 {
 	StepObject	object = {.type = MACHINE_ORDER,.id = placement->order_id,.order_id = placement->order_id};
 
+	oms_hold_note(placement->order_id, 0);
 	placement->status = oms_machine_step(MACHINE_ORDER, oms_machine_initial(MACHINE_ORDER), "place", &object)->to_state;
 	return oms_call->events->count - 1;
 }
