@@ -69,6 +69,7 @@ typedef struct RoutingPolicy
 	int64		policy_id;
 	int64		channel_id;		/* 0: every channel without its own */
 	bool		nearest;		/* the built-in rule, no costs */
+	int32		thumb;			/* a rule of thumb: RoutePolicy + 1; 0: none */
 	bool		whole_lines;
 	const char *currency;		/* NULL: any */
 	double		shipping_weight;

@@ -8,6 +8,8 @@
  */
 #include "oms.h"
 
+#include <math.h>
+
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -18,7 +20,7 @@
 #include "route_decision.h"
 #include "routing.h"
 
-#define RECORD_LAYOUT 1
+#define RECORD_LAYOUT 2
 
 PG_FUNCTION_INFO_V1(oms_route_replays);
 
@@ -37,6 +39,51 @@ should_stop(void *context)
 	return false;
 }
 
+static int64
+weighted(int64 amount, double weight)
+{
+	return weight == 1 ? amount : (int64) llround(amount * weight);
+}
+
+/* What a parcel from a candidate costs before it is carried and filled. */
+int64
+oms_decision_fixed_cost(const RoutingDecision *decision, int location)
+{
+	return weighted(decision->fixed_costs[location], decision->order_weight) +
+		(int64) llround(Max(decision->distances[location], 0) / 1000.0 * decision->cost_per_kilometre);
+}
+
+/* The price of a parcel; -1 where it is heavier than the last step. */
+int64
+oms_tariff_cost(const RouteTariff *tariff, int64 grams)
+{
+	for (int i = 0; i < tariff->step_count; i++)
+		if (grams <= tariff->limit_grams[i])
+			return tariff->cost[i];
+	return -1;
+}
+
+/* The tariffs as the policy weighs them. */
+static const RouteTariff *
+weigh_tariffs(const RoutingDecision *decision)
+{
+	RouteTariff *tariffs;
+
+	if (decision->shipping_weight == 1)
+		return decision->tariffs;
+	tariffs = palloc(sizeof(RouteTariff) * Max(1, decision->tariff_count));
+	for (int i = 0; i < decision->tariff_count; i++)
+	{
+		const RouteTariff *tariff = &decision->tariffs[i];
+		int64	   *costs = palloc(sizeof(int64) * Max(1, tariff->step_count));
+
+		for (int j = 0; j < tariff->step_count; j++)
+			costs[j] = weighted(tariff->cost[j], decision->shipping_weight);
+		tariffs[i] = (RouteTariff) {tariff->step_count, tariff->limit_grams, costs};
+	}
+	return tariffs;
+}
+
 static void
 fill_problem(const RoutingDecision *decision, RouteProblem *problem)
 {
@@ -44,19 +91,22 @@ fill_problem(const RoutingDecision *decision, RouteProblem *problem)
 	int			locations = decision->location_count;
 	Size		cells = (Size) lines * locations;
 	int64	   *unit_costs = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(int64) * Max(1, cells), MCXT_ALLOC_HUGE);
+	int64	   *fixed_costs = palloc(sizeof(int64) * Max(1, locations));
 	bool	   *must_serve = palloc(sizeof(bool) * Max(1, lines));
 
+	for (int j = 0; j < locations; j++)
+		fixed_costs[j] = oms_decision_fixed_cost(decision, j);
 	for (int i = 0; i < lines; i++)
 	{
 		must_serve[i] = true;
 		for (int j = 0; j < locations; j++)
-			unit_costs[(Size) i * locations + j] = decision->unit_costs[j] * decision->factors[i];
+			unit_costs[(Size) i * locations + j] = weighted(decision->unit_costs[j], decision->unit_weight) * decision->factors[i];
 	}
 	*problem = (RouteProblem)
 	{
 		.line_count = lines,.location_count = locations,.quantity = decision->units,.must_serve = must_serve,
 			.weight_grams = decision->weights,.stock = decision->stock,.unit_cost = unit_costs,
-			.fixed_cost = decision->fixed_costs,.rank = decision->ranks,.tariffs = decision->tariffs,
+			.fixed_cost = fixed_costs,.rank = decision->ranks,.tariffs = weigh_tariffs(decision),
 			.tariff_of = decision->tariff_count > 0 ? decision->tariff_of : NULL,
 			.tariff_count = decision->tariff_count,.packages_max = (int32) decision->packages_max
 	};
@@ -78,6 +128,8 @@ oms_decision_solve(RoutingDecision *decision, const RouteResult *winner, RouteRe
 	fill_problem(decision, &problem);
 	if (winner)
 		return route_runner_up(&problem, &control, winner, result);
+	if (decision->thumb > 0)
+		return route_policy(&problem, &control, (RoutePolicy) (decision->thumb - 1), decision->distances, result);
 	if (decision->term_count > 0)
 		return route_solve_lexicographic(&problem, &control, decision->terms, decision->term_count,
 										 decision->distances, result);
@@ -185,6 +237,22 @@ code_text(Codec *codec, char **text)
 	codec->buffer.cursor += length;
 }
 
+/* Doubles as their bits; those of 1 take one byte. */
+static void
+code_double(Codec *codec, double *number)
+{
+	double		one = 1;
+	int64		bits;
+	int64		bits_of_one;
+
+	memcpy(&bits_of_one, &one, sizeof(bits_of_one));
+	memcpy(&bits, number, sizeof(bits));
+	bits ^= bits_of_one;
+	code(codec, &bits);
+	bits ^= bits_of_one;
+	memcpy(number, &bits, sizeof(bits));
+}
+
 static void
 code_tariff(Codec *codec, RouteTariff *tariff)
 {
@@ -205,6 +273,13 @@ code_problem(Codec *codec, RoutingDecision *decision)
 	code(codec, &decision->nodes_max);
 	code(codec, &decision->packages_max);
 	code(codec, &decision->relaxed);
+	code(codec, &decision->thumb);
+	code(codec, &decision->whole_lines);
+	code(codec, &decision->cost_per_kilometre);
+	code_double(codec, &decision->shipping_weight);
+	code_double(codec, &decision->order_weight);
+	code_double(codec, &decision->unit_weight);
+	code_text(codec, &decision->currency);
 	code_count(codec, &decision->term_count);
 	if (decision->term_count > RANKING_TERMS_MAX)
 	{
@@ -284,6 +359,214 @@ code_plan(Codec *codec, RoutingDecision *decision)
 	}
 }
 
+/* ---- What was asked and what was there ---- */
+
+static void
+code_lines(Codec *codec, RoutingRequest *asked)
+{
+	RoutingLine *lines = unconstify(RoutingLine *, asked->lines);
+
+	code_count(codec, &asked->line_count);
+	asked->lines = lines = room(codec, lines, asked->line_count, sizeof(RoutingLine));
+	for (int i = 0; i < asked->line_count; i++)
+	{
+		int32		backorder = lines[i].backorder;
+
+		code(codec, &lines[i].item_id);
+		code(codec, &lines[i].weight_grams);
+		code_int32(codec, &lines[i].quantity);
+		code_int32(codec, &backorder);
+		lines[i].backorder = backorder != 0;
+	}
+}
+
+static void
+code_optional_text(Codec *codec, const char **text)
+{
+	char	   *value = unconstify(char *, *text ? *text : "");
+
+	code_text(codec, &value);
+	*text = value[0] ? value : NULL;
+}
+
+static void
+code_destination(Codec *codec, RoutingRequest *asked)
+{
+	Destination *destination = &asked->destination;
+	int32		located = !isnan(destination->latitude);
+
+	code_optional_text(codec, &asked->service);
+	code_optional_text(codec, &destination->country);
+	code_optional_text(codec, &destination->postal_code);
+	code_int32(codec, &located);
+	if (located)
+	{
+		code_double(codec, &destination->latitude);
+		code_double(codec, &destination->longitude);
+	}
+	else
+		destination->latitude = destination->longitude = NAN;
+}
+
+/* What a place is: the next candidate, an exclusion by index + 1, or neither. */
+#define PLACE_CANDIDATE		0
+#define PLACE_OTHER			(-1)
+#define PLACE_NOT_RECORDED	(-2)
+
+static bool
+has_backorder(const RoutingRequest *asked, int place)
+{
+	for (int i = 0; i < asked->line_count; i++)
+		if (asked->lines[i].backorder && asked->backorder[(Size) i * asked->location_count + place] > 0)
+			return true;
+	return false;
+}
+
+/* Names what each place is; places that had nothing are not recorded. */
+static int
+name_places(const RoutingDecision *decision, int32 *kinds)
+{
+	const RoutingRequest *asked = &decision->asked;
+	int			recorded = decision->location_count + decision->exclusion_count;
+
+	for (int i = 0; i < asked->location_count; i++)
+		kinds[i] = PLACE_NOT_RECORDED;
+	for (int i = 0; i < decision->location_count; i++)
+		kinds[decision->place_of[i]] = PLACE_CANDIDATE;
+	for (int i = 0; i < decision->exclusion_count; i++)
+		kinds[decision->exclusions[i].place] = i + 1;
+	for (int i = 0; i < asked->location_count; i++)
+		if (kinds[i] == PLACE_NOT_RECORDED && has_backorder(asked, i))
+		{
+			kinds[i] = PLACE_OTHER;
+			recorded++;
+		}
+	return recorded;
+}
+
+static void
+code_places(Codec *codec, RoutingDecision *decision, int32 *kinds, int count)
+{
+	int			candidate = 0;
+	int			place = 0;
+
+	for (int i = 0; place < count && !codec->broken; i++)
+	{
+		int32		kind = codec->writing ? kinds[i] : PLACE_CANDIDATE;
+		int64		id = 0;
+
+		if (kind == PLACE_NOT_RECORDED)
+			continue;
+		if (count > decision->location_count)
+			code_int32(codec, &kind);
+		if (kind == PLACE_OTHER)
+		{
+			if (codec->writing)
+				id = decision->asked.locations[i]->location_id;
+			code(codec, &id);
+		}
+		if (!codec->writing)
+		{
+			if (kind < PLACE_OTHER || kind > decision->exclusion_count ||
+				(kind == PLACE_CANDIDATE && candidate == decision->location_count))
+			{
+				codec->broken = true;
+				return;
+			}
+			kinds[place] = kind;
+			if (kind == PLACE_CANDIDATE)
+				id = decision->location_ids[candidate];
+			else if (kind > 0)
+				id = decision->exclusions[kind - 1].location_id;
+			decision->place_ids[place] = id;
+			if (kind == PLACE_CANDIDATE)
+				decision->place_of[candidate] = place;
+			else if (kind > 0)
+				decision->exclusions[kind - 1].place = place;
+		}
+		candidate += kind == PLACE_CANDIDATE;
+		place++;
+	}
+	if (candidate != decision->location_count)
+		codec->broken = true;
+}
+
+/*
+ * Free units of a line by place, up to what it wants.  Where lines may divide,
+ * those of candidates are the problem's stock and not written again.
+ */
+static void
+code_free(Codec *codec, RoutingDecision *decision, const int32 *kinds, int line, int problem_line)
+{
+	RoutingRequest *asked = &decision->asked;
+	int32	   *free = unconstify(int32 *, asked->free) + (Size) line * asked->location_count;
+	int32	   *backorder = unconstify(int32 *, asked->backorder) + (Size) line * asked->location_count;
+	int			candidate = 0;
+
+	for (int i = 0; i < asked->location_count && !codec->broken; i++)
+	{
+		int32		units = codec->writing ? Min(free[i], asked->lines[line].quantity) : 0;
+		int32		later = codec->writing ? Min(backorder[i], asked->lines[line].quantity) : 0;
+
+		if (kinds[i] == PLACE_NOT_RECORDED)
+			continue;
+		if (decision->whole_lines || kinds[i] != PLACE_CANDIDATE)
+			code_int32(codec, &units);
+		else if (problem_line >= 0)
+			units = decision->stock[(Size) problem_line * decision->location_count + candidate];
+		if (asked->lines[line].backorder)
+			code_int32(codec, &later);
+		candidate += kinds[i] == PLACE_CANDIDATE;
+		if (!codec->writing)
+		{
+			free[i] = units;
+			backorder[i] = later;
+		}
+	}
+}
+
+static void
+code_asked(Codec *codec, RoutingDecision *decision)
+{
+	RoutingRequest *asked = &decision->asked;
+	int			count = 0;
+	int			problem_line = 0;
+	int32	   *kinds = NULL;
+
+	code_lines(codec, asked);
+	code_destination(codec, asked);
+	if (codec->writing)
+	{
+		kinds = palloc(sizeof(int32) * Max(1, asked->location_count));
+		count = name_places(decision, kinds);
+	}
+	code_int32(codec, &count);
+	if (!codec->writing)
+	{
+		if (codec->broken || count < decision->location_count ||
+			count - decision->location_count > codec->buffer.len - codec->buffer.cursor)
+		{
+			codec->broken = true;
+			return;
+		}
+		kinds = palloc(sizeof(int32) * Max(1, count));
+		asked->location_count = count;
+		decision->place_ids = palloc0(sizeof(int64) * Max(1, count));
+		decision->place_of = palloc0(sizeof(int32) * Max(1, decision->location_count));
+		asked->free = room(codec, NULL, (Size) asked->line_count * count, sizeof(int32));
+		asked->backorder = room(codec, NULL, (Size) asked->line_count * count, sizeof(int32));
+	}
+	code_places(codec, decision, kinds, count);
+	for (int i = 0; i < asked->line_count && !codec->broken; i++)
+	{
+		bool		served = problem_line < decision->line_count &&
+			decision->item_ids[problem_line] == asked->lines[i].item_id;
+
+		code_free(codec, decision, kinds, i, served ? problem_line : -1);
+		problem_line += served;
+	}
+}
+
 static void
 code_decision(Codec *codec, RoutingDecision *decision)
 {
@@ -296,6 +579,8 @@ code_decision(Codec *codec, RoutingDecision *decision)
 		code_problem(codec, decision);
 	if (!codec->broken)
 		code_plan(codec, decision);
+	if (!codec->broken)
+		code_asked(codec, decision);
 }
 
 bytea *

@@ -9,6 +9,7 @@
 
 #include "network.h"
 #include "route_kernel.h"
+#include "routing.h"
 
 /* Why a location is no candidate.  Numbers are recorded: only add at the end. */
 typedef enum ExclusionReason
@@ -23,6 +24,7 @@ typedef struct RoutingExclusion
 	int64		location_id;
 	int64		reason;
 	int64		detail;
+	int32		place;
 } RoutingExclusion;
 
 typedef struct RoutingDecision
@@ -31,8 +33,15 @@ typedef struct RoutingDecision
 	int64		nodes_max;
 	int64		packages_max;
 	int64		relaxed;		/* bit by RoutingRule */
+	int64		thumb;			/* as in RoutingPolicy */
+	int64		whole_lines;
+	int64		cost_per_kilometre;
+	double		shipping_weight;
+	double		order_weight;
+	double		unit_weight;
 	int			term_count;
 	RouteTerm	terms[RANKING_TERMS_MAX];
+	char	   *currency;		/* of the services considered; empty: any */
 
 	/* Whole lines are one unit for the kernel, of factor units. */
 	int			line_count;
@@ -41,6 +50,7 @@ typedef struct RoutingDecision
 	int32	   *factors;
 	int64	   *weights;		/* grams per unit of the kernel */
 
+	/* Candidates.  Amounts are as configured; the weights come on top. */
 	int			location_count;
 	int64	   *location_ids;
 	int64	   *fixed_costs;
@@ -56,6 +66,15 @@ typedef struct RoutingDecision
 	int			exclusion_count;
 	RoutingExclusion *exclusions;
 
+	/*
+	 * What was asked and what was there, whatever the policy made of it: lines,
+	 * places with their free units up to what the line wants, and the units
+	 * that may be promised beyond.  asked.locations is NULL in what is read.
+	 */
+	RoutingRequest asked;
+	int64	   *place_ids;
+	int32	   *place_of;		/* by candidate: index of asked.locations */
+
 	/* The plan. */
 	int64		proven;
 	int64		cost;
@@ -68,6 +87,8 @@ typedef struct RoutingDecision
 } RoutingDecision;
 
 extern RouteStatus oms_decision_solve(RoutingDecision *decision, const RouteResult *winner, RouteResult *result);
+extern int64 oms_decision_fixed_cost(const RoutingDecision *decision, int location);
+extern int64 oms_tariff_cost(const RouteTariff *tariff, int64 grams);
 extern bytea *oms_decision_write(RoutingDecision *decision);
 extern RoutingDecision *oms_decision_read(bytea *record);
 

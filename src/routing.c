@@ -33,6 +33,10 @@
 /* Excluded locations that an error names. */
 #define REFUSAL_REASONS_MAX 20
 
+/* What a place was in the decision that is made again, where it was no candidate. */
+#define PAST_NOTHING			(-1)
+#define PAST_EXCLUSION(index)	(-2 - (index))
+
 /* What is gathered for one order. */
 typedef struct Gathering
 {
@@ -41,13 +45,16 @@ typedef struct Gathering
 	Network    *network;
 	int64		relaxed;
 	RoutingDecision *decision;
-	int		   *line_of;		/* line of the request by line of the problem */
 	int		   *location_of;	/* the same of locations */
 	const RateCard **cards;		/* by location of the problem and service */
 	bool	   *usable;			/* by service */
 	int			usable_count;
 	int			step_count;
 	int64	   *steps;			/* parcel weights that can come up, rising */
+	const RoutingDecision *past;	/* the decision made again; NULL: none */
+	int		   *past_kind;		/* by place: candidate of past, PAST_NOTHING, or PAST_EXCLUSION */
+	bool		past_prices;	/* its tariffs hold for this problem */
+	int			lacked;			/* what past did not tell */
 	bool		complete;		/* every unit can be served */
 	bool		too_large;		/* beyond the kernel's limits */
 } Gathering;
@@ -70,15 +77,17 @@ ranks_by_distance(const RoutingPolicy *policy)
 	for (int i = 0; i < policy->term_count; i++)
 		if (policy->terms[i].kind == ROUTE_TERM_DISTANCE)
 			return true;
-	return false;
+	return policy->thumb == ROUTE_POLICY_NEAREST + 1 || policy->thumb == ROUTE_POLICY_NEAREST_COMPLETE + 1;
 }
 
 static void
-exclude(RoutingDecision *decision, const Location *location, ExclusionReason reason, int64 detail)
+exclude(Gathering *gathering, int place, ExclusionReason reason, int64 detail)
 {
+	RoutingDecision *decision = gathering->decision;
+
 	decision->exclusions[decision->exclusion_count++] = (RoutingExclusion)
 	{
-		location->location_id, reason, detail
+		gathering->request->locations[place]->location_id, reason, detail, place
 	};
 }
 
@@ -91,13 +100,32 @@ has_stock(const RoutingRequest *request, int location)
 	return false;
 }
 
+/* Metres to a location; -1 where they are not known. */
 static int64
-weighted(int64 amount, double weight)
+metres_to(const RoutingRequest *request, int place)
 {
-	return weight == 1 ? amount : (int64) llround(amount * weight);
+	double		distance;
+
+	if (request->metres)
+		return request->metres[place];
+	distance = oms_location_distance(request->locations[place], request->destination.latitude,
+									 request->destination.longitude);
+	return isinf(distance) ? -1 : (int64) llround(distance * 1000);
 }
 
-/* Candidates by place: those that have something and are near enough. */
+/* Why a location was no candidate in the decision that is made again; NULL: it was one. */
+static const RoutingExclusion *
+past_exclusion(const Gathering *gathering, int place)
+{
+	int			kind = gathering->past ? gathering->past_kind[place] : PAST_NOTHING;
+
+	return kind < PAST_NOTHING ? &gathering->past->exclusions[PAST_EXCLUSION(kind)] : NULL;
+}
+
+/*
+ * Candidates by place: those that have something and are near enough.  Where
+ * past prices hold, a location that had no rate has none.
+ */
 static void
 choose_locations(Gathering *gathering)
 {
@@ -110,27 +138,32 @@ choose_locations(Gathering *gathering)
 	for (int i = 0; i < request->location_count; i++)
 	{
 		Location   *location = request->locations[i];
-		double		distance;
+		const RoutingExclusion *before = past_exclusion(gathering, i);
+		int64		metres;
 		int			position = decision->location_count;
 
 		if (!has_stock(request, i))
 			continue;
-		distance = oms_location_distance(location, request->destination.latitude, request->destination.longitude);
-		if (needs_distance && isinf(distance))
-			exclude(decision, location, EXCLUDED_NO_PLACE, 0);
-		else if (far_excluded && distance > policy->max_kilometres)
-			exclude(decision, location, EXCLUDED_DISTANCE, (int64) distance);
+		metres = metres_to(request, i);
+		if (before && (before->reason == EXCLUDED_NO_RATE ? gathering->past_prices
+					   : gathering->past->policy_id == policy->policy_id))
+			exclude(gathering, i, before->reason, before->detail);
+		else if (needs_distance && metres < 0)
+			exclude(gathering, i, EXCLUDED_NO_PLACE, 0);
+		else if (far_excluded && metres > policy->max_kilometres * 1000)
+			exclude(gathering, i, EXCLUDED_DISTANCE, metres / 1000);
 		else
 		{
 			decision->location_ids[position] = location->location_id;
-			decision->distances[position] = isinf(distance) ? -1 : (int64) llround(distance * 1000);
-			decision->fixed_costs[position] = weighted(location->cost_per_order, policy->order_weight) +
-				(isinf(distance) ? 0 : (int64) llround(distance * policy->cost_per_kilometre));
-			decision->unit_costs[position] = weighted(location->cost_per_unit, policy->unit_weight);
+			decision->distances[position] = metres;
+			decision->fixed_costs[position] = location->cost_per_order;
+			decision->unit_costs[position] = location->cost_per_unit;
 			decision->ranks[position] = location->rank;
 			decision->tariff_of[position] = -1;
 			gathering->location_of[position] = i;
 			decision->location_count++;
+			if (before)
+				gathering->lacked |= LACKED_PLACES;
 		}
 	}
 }
@@ -145,7 +178,7 @@ choose_lines(Gathering *gathering)
 	const RoutingRequest *request = gathering->request;
 	RoutingDecision *decision = gathering->decision;
 	int			locations = decision->location_count;
-	bool		whole = gathering->policy->whole_lines && holds(gathering, RULE_WHOLE_LINES);
+	bool		whole = decision->whole_lines != 0;
 
 	gathering->complete = true;
 	decision->line_count = 0;
@@ -167,7 +200,6 @@ choose_lines(Gathering *gathering)
 		gathering->complete &= served >= line->quantity;
 		if (served == 0)
 			continue;
-		gathering->line_of[position] = i;
 		decision->item_ids[position] = line->item_id;
 		decision->units[position] = whole ? 1 : (int32) Min(served, line->quantity);
 		decision->factors[position] = whole ? line->quantity : 1;
@@ -287,8 +319,6 @@ make_tariff(Gathering *gathering, int location, RouteTariff *tariff)
 	{
 		int64		price = cheapest(gathering, location, gathering->steps[i], &service);
 
-		if (price >= 0)
-			price = weighted(price, gathering->policy->shipping_weight);
 		if (above < 0 || (price >= 0 && price < above))
 			above = price;
 		costs[i] = above;
@@ -343,10 +373,32 @@ tariff_of_cards(Gathering *gathering, int location)
 {
 	Size		row = gathering->network->service_count;
 
-	for (int i = 0; i < location; i++)
+	for (int i = 0; i < location && row > 0; i++)
 		if (memcmp(gathering->cards + i * row, gathering->cards + location * row, sizeof(RateCard *) * row) == 0)
 			return gathering->decision->tariff_of[i];
 	return -1;
+}
+
+/* The tariff that a candidate had before: its index, or -1. */
+static int
+past_tariff(Gathering *gathering, int location, int *tariff_of_past)
+{
+	const RoutingDecision *past = gathering->past;
+	RoutingDecision *decision = gathering->decision;
+	int			candidate;
+	int			tariff;
+
+	if (!gathering->past_prices)
+		return -1;
+	candidate = gathering->past_kind[gathering->location_of[location]];
+	if (candidate < 0 || (tariff = past->tariff_of[candidate]) < 0)
+		return -1;
+	if (tariff_of_past[tariff] < 0)
+	{
+		tariff_of_past[tariff] = decision->tariff_count;
+		decision->tariffs[decision->tariff_count++] = past->tariffs[tariff];
+	}
+	return tariff_of_past[tariff];
 }
 
 /* Gives every candidate its tariff; those without one are excluded. */
@@ -355,12 +407,15 @@ price_shipping(Gathering *gathering)
 {
 	RoutingDecision *decision = gathering->decision;
 	Location  **locations = palloc(sizeof(Location *) * Max(1, decision->location_count));
+	int		   *tariff_of_past = palloc(sizeof(int) * (gathering->past ? gathering->past->tariff_count + 1 : 1));
 	int			kept = 0;
 
 	decision->tariff_count = 0;
 	gathering->cards = NULL;
-	if (gathering->network->service_count == 0 || gathering->policy->shipping_weight == 0)
+	if ((gathering->network->service_count == 0 && !gathering->past_prices) || gathering->policy->shipping_weight == 0)
 		return;
+	for (int i = 0; gathering->past && i < gathering->past->tariff_count; i++)
+		tariff_of_past[i] = -1;
 	choose_services(gathering);
 	for (int i = 0; i < decision->location_count; i++)
 		locations[i] = gathering->request->locations[gathering->location_of[i]];
@@ -370,17 +425,20 @@ price_shipping(Gathering *gathering)
 	decision->tariffs = palloc(sizeof(RouteTariff) * Max(1, decision->location_count));
 	for (int i = 0; i < decision->location_count; i++)
 	{
-		Location   *location = locations[i];
-
 		drop_location(gathering, i, kept);
-		decision->tariff_of[kept] = tariff_of_cards(gathering, kept);
-		if (decision->tariff_of[kept] < 0 &&
-			make_tariff(gathering, kept, &decision->tariffs[decision->tariff_count]))
-			decision->tariff_of[kept] = decision->tariff_count++;
+		decision->tariff_of[kept] = past_tariff(gathering, kept, tariff_of_past);
+		if (decision->tariff_of[kept] < 0)
+		{
+			decision->tariff_of[kept] = gathering->past_prices ? -1 : tariff_of_cards(gathering, kept);
+			gathering->lacked |= gathering->past ? LACKED_RATES : 0;
+			if (decision->tariff_of[kept] < 0 &&
+				make_tariff(gathering, kept, &decision->tariffs[decision->tariff_count]))
+				decision->tariff_of[kept] = decision->tariff_count++;
+		}
 		if (decision->tariff_of[kept] >= 0)
 			kept++;
 		else
-			exclude(decision, location, EXCLUDED_NO_RATE, 0);
+			exclude(gathering, gathering->location_of[kept], EXCLUDED_NO_RATE, 0);
 	}
 	decision->location_count = kept;
 }
@@ -398,6 +456,14 @@ make_decision(const RoutingRequest *request, const RoutingPolicy *policy, int64 
 	decision->nodes_max = policy->search_nodes;
 	decision->relaxed = relaxed;
 	decision->packages_max = relaxed & (INT64CONST(1) << RULE_MAX_FULFILLMENTS) ? 0 : policy->max_fulfillments;
+	decision->thumb = policy->thumb;
+	decision->whole_lines = policy->whole_lines && (relaxed & (INT64CONST(1) << RULE_WHOLE_LINES)) == 0;
+	decision->cost_per_kilometre = policy->cost_per_kilometre;
+	decision->shipping_weight = policy->shipping_weight;
+	decision->order_weight = policy->order_weight;
+	decision->unit_weight = policy->unit_weight;
+	decision->currency = pstrdup(policy->currency ? policy->currency : "");
+	decision->asked = *request;
 	decision->term_count = policy->term_count;
 	for (int i = 0; i < policy->term_count; i++)
 		decision->terms[i] = (RouteTerm) {policy->terms[i].kind, policy->terms[i].tolerance};
@@ -417,17 +483,51 @@ make_decision(const RoutingRequest *request, const RoutingPolicy *policy, int64 
 	return decision;
 }
 
+/* Whether the services are those that the past decision considered. */
+static bool
+may_use_past_prices(const Gathering *gathering)
+{
+	const RoutingDecision *past = gathering->past;
+	const char *currency = gathering->policy->currency ? gathering->policy->currency : "";
+
+	return past && past->tariff_count > 0 && strcmp(past->currency, currency) == 0;
+}
+
+/* Whether parcels can have the weights that they could have in the past decision, no others. */
+static bool
+has_past_lines(const Gathering *gathering)
+{
+	const RoutingDecision *past = gathering->past;
+	const RoutingDecision *decision = gathering->decision;
+
+	if (past->line_count != decision->line_count)
+		return false;
+	for (int i = 0; i < past->line_count; i++)
+		if (past->item_ids[i] != decision->item_ids[i] || past->units[i] != decision->units[i] ||
+			past->weights[i] != decision->weights[i])
+			return false;
+	return true;
+}
+
 static void
 gather(Gathering *gathering, int64 relaxed)
 {
 	const RoutingRequest *request = gathering->request;
 
 	gathering->relaxed = relaxed;
+	gathering->lacked = 0;
 	gathering->decision = make_decision(request, gathering->policy, relaxed);
-	gathering->line_of = palloc(sizeof(int) * Max(1, request->line_count));
-	gathering->location_of = palloc(sizeof(int) * Max(1, request->location_count));
+	gathering->location_of = gathering->decision->place_of = palloc(sizeof(int) * Max(1, request->location_count));
+	gathering->past_prices = may_use_past_prices(gathering);
 	choose_locations(gathering);
 	choose_lines(gathering);
+	if (gathering->past_prices && !has_past_lines(gathering))
+	{
+		gathering->past_prices = false;
+		gathering->decision->location_count = gathering->decision->exclusion_count = 0;
+		choose_locations(gathering);
+		choose_lines(gathering);
+	}
 	price_shipping(gathering);
 	choose_lines(gathering);
 }
@@ -463,16 +563,20 @@ keep_result(Gathering *gathering, const RouteResult *result)
 static bool
 solve_with_rules(Gathering *gathering)
 {
+	const RoutingDecision *past = gathering->past;
 	int64		relaxed = 0;
 
 	for (int attempt = 0;; attempt++)
 	{
 		bool		last = attempt == gathering->policy->relax_count;
+		bool		given_up = past && past->policy_id == gathering->policy->policy_id && past->relaxed != relaxed;
 		RouteResult result = {0};
 		RouteStatus status;
 
-		gather(gathering, relaxed);
-		if (gathering->complete || last)
+		/* The same policy gave up the same rules. */
+		if (!given_up || last)
+			gather(gathering, relaxed);
+		if (given_up ? last : gathering->complete || last)
 		{
 			if (gathering->decision->line_count == 0)
 				return false;
@@ -578,6 +682,76 @@ find_refusal(const Gathering *gathering, const RoutingPlan *plan)
 	return text.data;
 }
 
+/* Whether the kernel takes lines as many and as large as these. */
+static bool
+is_within_limits(const RoutingRequest *request, const RoutingPolicy *policy)
+{
+	if (request->line_count > ROUTE_LINES_MAX)
+		return false;
+	for (int i = 0; i < request->line_count; i++)
+		if (request->lines[i].quantity > ROUTE_QUANTITY_MAX && !(policy->whole_lines && policy->relax_count == 0))
+			return false;
+	return true;
+}
+
+/*
+ * Makes parts of what a decision gives to lines and places, and of backorders.
+ * Without a decision nothing is given.
+ */
+void
+oms_routing_finish(const RoutingRequest *request, RoutingPlan *plan)
+{
+	const RoutingDecision *decision = plan->decision;
+	bool	   *used = palloc0(sizeof(bool) * Max(1, request->location_count));
+	int		   *line_of = palloc(sizeof(int) * Max(1, request->line_count));
+	Size		cells = (Size) request->line_count * request->location_count;
+	Size		most = 1;
+
+	for (Size i = 0; i < cells; i++)
+		most += (request->free[i] > 0) + (request->backorder[i] > 0);
+	plan->part_count = 0;
+	plan->parts = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(RoutingPart) * most, MCXT_ALLOC_HUGE);
+	plan->missing = palloc(sizeof(int32) * Max(1, request->line_count));
+	for (int i = 0; i < request->line_count; i++)
+		plan->missing[i] = request->lines[i].quantity;
+
+	/* Lines of the problem are some of the request's, in the same order. */
+	for (int i = 0, line = 0; decision && i < decision->line_count && line < request->line_count; line++)
+		if (request->lines[line].item_id == decision->item_ids[i])
+			line_of[i++] = line;
+	for (int i = 0; decision && i < decision->share_count; i++)
+	{
+		RouteShare *share = &decision->shares[i];
+		int			location = decision->place_of[share->location];
+
+		used[location] = true;
+		add_part(plan, line_of[share->line], location, share->units * decision->factors[share->line], false);
+	}
+	add_backorders(request, used, plan);
+}
+
+/* Gathers, solves, and says what cannot be served. */
+static RoutingPlan *
+make_plan(Gathering *gathering)
+{
+	const RoutingRequest *request = gathering->request;
+	RoutingPlan *plan = palloc0(sizeof(RoutingPlan));
+	int64		missing = 0;
+
+	if (!is_within_limits(request, gathering->policy))
+		return NULL;
+	if (solve_with_rules(gathering))
+		plan->decision = gathering->decision;
+	else if (gathering->too_large)
+		return NULL;
+	oms_routing_finish(request, plan);
+	for (int i = 0; i < request->line_count; i++)
+		missing += plan->missing[i];
+	if (missing > 0 && (plan->refusal = find_refusal(gathering, plan)) == NULL)
+		report_shortage(request, plan);
+	return plan;
+}
+
 /*
  * Plans the units of a request; NULL where the kernel's limits do not allow
  * it, so that the built-in rule must decide.
@@ -586,46 +760,60 @@ RoutingPlan *
 oms_routing_plan(const RoutingRequest *request)
 {
 	Gathering	gathering = {.request = request,.policy = oms_routing_policy(request->channel),.network = oms_network()};
-	RoutingPlan *plan = palloc0(sizeof(RoutingPlan));
-	bool	   *used = palloc0(sizeof(bool) * Max(1, request->location_count));
-	Size		cells = (Size) request->line_count * request->location_count;
-	Size		most = 1;
-	int64		missing = 0;
 
-	if (gathering.policy == NULL || request->line_count > ROUTE_LINES_MAX)
-		return NULL;
-	for (int i = 0; i < request->line_count; i++)
-		if (request->lines[i].quantity > ROUTE_QUANTITY_MAX &&
-			!(gathering.policy->whole_lines && gathering.policy->relax_count == 0))
-			return NULL;
-	for (Size i = 0; i < cells; i++)
-		most += (request->free[i] > 0) + (request->backorder[i] > 0);
-	plan->parts = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(RoutingPart) * most, MCXT_ALLOC_HUGE);
-	plan->missing = palloc(sizeof(int32) * Max(1, request->line_count));
-	for (int i = 0; i < request->line_count; i++)
-		plan->missing[i] = request->lines[i].quantity;
-	if (solve_with_rules(&gathering))
-	{
-		RoutingDecision *decision = plan->decision = gathering.decision;
+	return gathering.policy ? make_plan(&gathering) : NULL;
+}
 
-		for (int i = 0; i < decision->share_count; i++)
-		{
-			RouteShare *share = &decision->shares[i];
-			int			location = gathering.location_of[share->location];
+static void
+name_past_places(Gathering *gathering)
+{
+	const RoutingDecision *past = gathering->past;
+	int			count = gathering->request->location_count;
 
-			used[location] = true;
-			add_part(plan, gathering.line_of[share->line], location, share->units * decision->factors[share->line],
-					 false);
-		}
-	}
-	else if (gathering.too_large)
-		return NULL;
-	add_backorders(request, used, plan);
-	for (int i = 0; i < request->line_count; i++)
-		missing += plan->missing[i];
-	if (missing > 0 && (plan->refusal = find_refusal(&gathering, plan)) == NULL)
-		report_shortage(request, plan);
+	gathering->past_kind = palloc(sizeof(int) * Max(1, count));
+	for (int i = 0; i < count; i++)
+		gathering->past_kind[i] = PAST_NOTHING;
+	for (int i = 0; i < past->exclusion_count; i++)
+		gathering->past_kind[past->exclusions[i].place] = PAST_EXCLUSION(i);
+	for (int i = 0; i < past->location_count; i++)
+		gathering->past_kind[past->place_of[i]] = i;
+}
+
+/*
+ * Plans what a decision planned, by any policy.  Stock, places, costs and
+ * tariffs are those of the record; what the policy asks beyond is read from
+ * the configuration, and lacked says so.
+ */
+RoutingPlan *
+oms_routing_plan_again(const RoutingRequest *request, const RoutingPolicy *policy, const RoutingDecision *past,
+					   int *lacked)
+{
+	Gathering	gathering = {.request = request,.policy = policy,.network = oms_network(),.past = past};
+	RoutingPlan *plan;
+
+	name_past_places(&gathering);
+	plan = make_plan(&gathering);
+	*lacked |= gathering.lacked;
 	return plan;
+}
+
+/*
+ * What every place would charge for the request, whatever any policy makes of
+ * it: a problem without a plan.
+ */
+RoutingDecision *
+oms_routing_prices(const RoutingRequest *request, const RoutingDecision *past, int *lacked)
+{
+	RoutingPolicy policy = {
+		.shipping_weight = 1,.order_weight = 1,.unit_weight = 1,.max_kilometres = NAN,
+		.whole_lines = past->whole_lines != 0,.currency = past->currency[0] ? past->currency : NULL
+	};
+	Gathering	gathering = {.request = request,.policy = &policy,.network = oms_network(),.past = past};
+
+	name_past_places(&gathering);
+	gather(&gathering, 0);
+	*lacked |= gathering.lacked;
+	return gathering.decision;
 }
 
 /* ---- The record ---- */
@@ -786,7 +974,7 @@ explain_decision(Explanation *explanation)
 	explain_packages(explanation, "plan", decision->packages, decision->package_count, decision->services);
 	for (int i = 0; i < decision->location_count; i++)
 		if (!is_used(decision->packages, decision->package_count, i))
-			explain(explanation, "candidate", decision->location_ids[i], "order", decision->fixed_costs[i],
+			explain(explanation, "candidate", decision->location_ids[i], "order", oms_decision_fixed_cost(decision, i),
 					decision->distances[i] < 0 ? NULL : psprintf(INT64_FORMAT " km", decision->distances[i] / 1000));
 	for (int i = 0; i < decision->exclusion_count; i++)
 		explain(explanation, "excluded", decision->exclusions[i].location_id, "rule", PG_INT64_MIN,

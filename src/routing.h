@@ -32,6 +32,7 @@ typedef struct RoutingRequest
 	Location  **locations;
 	const int32 *free;			/* [line * location_count + location] */
 	const int32 *backorder;		/* units that may be promised beyond */
+	const int64 *metres;		/* by location, -1: unknown; NULL: by coordinates */
 } RoutingRequest;
 
 typedef struct RoutingPart
@@ -48,11 +49,21 @@ typedef struct RoutingPlan
 	RoutingPart *parts;
 	int32	   *missing;		/* by line */
 	const char *refusal;		/* why the hard rules leave no plan; NULL: they do */
-	struct RoutingDecision *decision;
+	struct RoutingDecision *decision;	/* NULL: nothing could be served */
 } RoutingPlan;
+
+/* What a plan made again did not find in the record of the first one. */
+#define LACKED_PLACES	1		/* distance, costs and rank of a location */
+#define LACKED_RATES	2
 
 extern bool oms_routing_applies(const Channel *channel);
 extern RoutingPlan *oms_routing_plan(const RoutingRequest *request);
+extern RoutingPlan *oms_routing_plan_again(const RoutingRequest *request, const struct RoutingPolicy *policy,
+										   const struct RoutingDecision *past, int *lacked);
+extern struct RoutingDecision *oms_routing_prices(const RoutingRequest *request, const struct RoutingDecision *past,
+												  int *lacked);
+extern RoutingPlan *oms_routing_nearest(const RoutingRequest *request);
+extern void oms_routing_finish(const RoutingRequest *request, RoutingPlan *plan);
 extern void oms_routing_record(const RoutingPlan *plan, int64 order_id);
 
 #endif							/* OMS_ROUTING_H */

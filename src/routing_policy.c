@@ -45,7 +45,11 @@ typedef struct PolicyDocument
 	int8		whole_lines;
 } PolicyDocument;
 
-static const char *const objectives[] = {"nearest", "cost", "ranking", NULL};
+/* Behind "ranking" the rules of thumb, in the order of RoutePolicy. */
+static const char *const objectives[] = {"nearest", "cost", "ranking", "nearest_first", "priority", "fewest_splits",
+"nearest_complete", NULL};
+#define OBJECTIVE_RANKING 2
+
 static const char *const term_names[] = {"cost", "fulfillments", "distance", "rank", NULL};
 static const RouteTermKind term_kinds[] = {ROUTE_TERM_COST, ROUTE_TERM_PACKAGES, ROUTE_TERM_DISTANCE, ROUTE_TERM_RANK};
 static const char *const rule_names[] = {"max_kilometres", "max_fulfillments", "whole_lines", NULL};
@@ -102,6 +106,7 @@ policy_of_document(PolicyDocument *document)
 	RoutingPolicy *policy = palloc0(sizeof(RoutingPolicy));
 
 	policy->nearest = strcmp(document->objective, "nearest") == 0;
+	policy->thumb = Max(0, index_of(objectives, document->objective) - OBJECTIVE_RANKING);
 	policy->whole_lines = document->whole_lines == 1;
 	policy->currency = document->currency;
 	policy->shipping_weight = or_one(document->shipping_weight);
