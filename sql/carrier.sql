@@ -16,6 +16,11 @@ CREATE FUNCTION oms.load_shipping_rates(service text, rates jsonb, idempotency_k
     AS 'MODULE_PATHNAME', 'oms_load_shipping_rates';
 COMMENT ON FUNCTION oms.load_shipping_rates(text, jsonb, text) IS 'replaces the rate card of a service: one row per zone and weight band; bands that overlap are refused; returns the number of rows';
 
+CREATE FUNCTION oms.load_transit_times(service text, transit_times jsonb, idempotency_key text DEFAULT NULL) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_load_transit_times';
+COMMENT ON FUNCTION oms.load_transit_times(text, jsonb, text) IS 'replaces the transit times of a service: working days by zone, by distance band, or for all; returns the number of rows';
+
 CREATE FUNCTION oms.check_network()
     RETURNS TABLE ("check" text, object text, detail text)
     LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10 SET search_path = pg_catalog, pg_temp
@@ -43,12 +48,39 @@ BEGIN
         currency   text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
         surcharge  numeric NOT NULL DEFAULT 0 CHECK (surcharge >= 0),
         name       text,
+        calendar          text,
+        delivery_calendar text,
+        delivered_by      time NOT NULL DEFAULT '24:00',
         PRIMARY KEY (tenant_id, code),
-        FOREIGN KEY (tenant_id, carrier) REFERENCES oms.carriers ON DELETE CASCADE
+        FOREIGN KEY (tenant_id, carrier) REFERENCES oms.carriers ON DELETE CASCADE,
+        FOREIGN KEY (tenant_id, calendar) REFERENCES oms.calendars ON UPDATE CASCADE,
+        FOREIGN KEY (tenant_id, delivery_calendar) REFERENCES oms.calendars ON UPDATE CASCADE
     );
     COMMENT ON TABLE oms.carrier_services IS 'what a carrier offers';
     COMMENT ON COLUMN oms.carrier_services.level IS 'what an order may ask for instead of one service: the cheapest of the level is taken';
     COMMENT ON COLUMN oms.carrier_services.surcharge IS 'on every parcel, on top of its rate';
+
+    COMMENT ON COLUMN oms.carrier_services.calendar IS 'days on which it collects and carries; null: all';
+    COMMENT ON COLUMN oms.carrier_services.delivery_calendar IS 'days on which it delivers; null: those of calendar';
+    COMMENT ON COLUMN oms.carrier_services.delivered_by IS 'local time until which it delivers';
+
+    CREATE TABLE oms.transit_times (
+        distance_from float8 NOT NULL DEFAULT 0 CHECK (distance_from >= 0),
+        distance_to   float8 NOT NULL DEFAULT 'infinity',
+        tenant_id     int NOT NULL DEFAULT 1,
+        days          int NOT NULL CHECK (days BETWEEN 0 AND 366),
+        days_latest   int NOT NULL CHECK (days_latest BETWEEN 0 AND 366),
+        service       text NOT NULL,
+        zone          text NOT NULL DEFAULT '',
+        PRIMARY KEY (tenant_id, service, zone, distance_from),
+        FOREIGN KEY (tenant_id, service) REFERENCES oms.carrier_services ON DELETE CASCADE,
+        CHECK (distance_to > distance_from),
+        CHECK (days_latest >= days),
+        CHECK (zone = '' OR (distance_from = 0 AND distance_to = 'infinity'))
+    );
+    COMMENT ON TABLE oms.transit_times IS 'working days of the carrier from collection to delivery, by zone or by kilometres; without a row the day of delivery is not known';
+    CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.transit_times
+        FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
 
     CREATE SEQUENCE oms.shipping_zones_zone_id_seq AS bigint MAXVALUE 9007199254740991;
     CREATE TABLE oms.shipping_zones (

@@ -52,6 +52,7 @@ BEGIN
 
     -- Configuration is edited in tables; everything else is written by functions only.
     GRANT SELECT, INSERT, UPDATE, DELETE ON oms.channels, oms.locations, oms.channel_locations, oms.items,
+        oms.calendars, oms.calendar_hours, oms.calendar_days, oms.location_services, oms.transit_times,
         oms.carriers, oms.carrier_services, oms.shipping_zones, oms.shipping_rates,
         oms.state_machines, oms.transitions, oms.role_scopes, oms.hold_types, oms.channel_holds TO oms_admin;
     GRANT USAGE ON ALL SEQUENCES IN SCHEMA oms TO oms_admin;

@@ -117,7 +117,7 @@ BEGIN
         RAISE NOTICE 'oms is already initialised with version %', installed;
         RETURN;
     END IF;
-    FOREACH noun IN ARRAY ARRAY['installation', 'machine', 'event', 'channel', 'location', 'carrier', 'routing', 'item', 'stock', 'reservation',
+    FOREACH noun IN ARRAY ARRAY['installation', 'machine', 'event', 'channel', 'calendar', 'location', 'carrier', 'routing', 'item', 'stock', 'reservation',
                                 'order', 'fulfillment', 'payment', 'hold', 'audit'] LOOP
         EXECUTE pg_catalog.format('CALL oms.init_%s()', noun);
     END LOOP;

@@ -25,17 +25,28 @@ BEGIN
         postal_code        text,
         time_zone          text NOT NULL DEFAULT 'UTC',
         address            jsonb,
+        calendar           text,
+        cut_off            time,
+        collected_at       time,
+        handling_days      int NOT NULL DEFAULT 0 CHECK (handling_days BETWEEN 0 AND 366),
+        handling_hours     numeric NOT NULL DEFAULT 0 CHECK (handling_hours BETWEEN 0 AND 10000),
         external_ref       text,
         cost_per_order     numeric NOT NULL DEFAULT 0 CHECK (cost_per_order >= 0),
         cost_per_unit      numeric NOT NULL DEFAULT 0 CHECK (cost_per_unit >= 0),
         attributes         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
         PRIMARY KEY (location_id, tenant_id),
         UNIQUE (code, tenant_id),
+        FOREIGN KEY (tenant_id, calendar) REFERENCES oms.calendars ON UPDATE CASCADE,
         CHECK ((latitude IS NULL) = (longitude IS NULL))
     );
     ALTER SEQUENCE oms.locations_location_id_seq OWNED BY oms.locations.location_id;
     COMMENT ON TABLE oms.locations IS 'warehouses, stores and suppliers';
     COMMENT ON COLUMN oms.locations.closed_until IS 'an outage: nothing new is promised from there before this moment';
+    COMMENT ON COLUMN oms.locations.calendar IS 'when it works; null: always';
+    COMMENT ON COLUMN oms.locations.cut_off IS 'local time; later orders count for the next working day; null: until it closes';
+    COMMENT ON COLUMN oms.locations.collected_at IS 'local time at which parcels leave; null: when it closes';
+    COMMENT ON COLUMN oms.locations.handling_days IS 'working days until an order is ready';
+    COMMENT ON COLUMN oms.locations.handling_hours IS 'working hours until an order is ready, after the days';
     COMMENT ON COLUMN oms.locations.rank IS 'ties go to the lower number';
     COMMENT ON COLUMN oms.locations.cost_per_order IS 'what a package costs there before it is carried, in the currency of the routing policy';
     COMMENT ON COLUMN oms.locations.cost_per_unit IS 'what handling a unit costs there, in the currency of the routing policy';
@@ -53,5 +64,18 @@ BEGIN
     );
     COMMENT ON TABLE oms.channel_locations IS 'which locations a channel may use; a channel without rows uses every active location';
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.channel_locations
+        FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
+
+    CREATE TABLE oms.location_services (
+        location_id  bigint NOT NULL,
+        tenant_id    int NOT NULL DEFAULT 1,
+        cut_off      time,
+        collected_at time,
+        service      text NOT NULL,
+        PRIMARY KEY (location_id, service, tenant_id),
+        FOREIGN KEY (location_id, tenant_id) REFERENCES oms.locations ON DELETE CASCADE
+    );
+    COMMENT ON TABLE oms.location_services IS 'services with times of their own at a location; null: those of the location';
+    CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.location_services
         FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
 END $init$;

@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 
+#include "calendar.h"
 #include "call.h"
 #include "document.h"
 #include "event.h"
@@ -27,6 +28,9 @@ typedef struct ServiceDocument
 	char	   *level;
 	char	   *zone_chart;
 	char	   *currency;
+	char	   *calendar;
+	char	   *delivery_calendar;
+	char	   *delivered_by;
 	Numeric		surcharge;
 	int8		active;
 } ServiceDocument;
@@ -46,6 +50,9 @@ static const DocField service_fields[] = {
 	{"zone_chart", DOC_CODE, offsetof(ServiceDocument, zone_chart)},
 	{"currency", DOC_TEXT, offsetof(ServiceDocument, currency)},
 	{"surcharge", DOC_MONEY, offsetof(ServiceDocument, surcharge)},
+	{"calendar", DOC_CODE, offsetof(ServiceDocument, calendar)},
+	{"delivery_calendar", DOC_CODE, offsetof(ServiceDocument, delivery_calendar)},
+	{"delivered_by", DOC_TEXT, offsetof(ServiceDocument, delivered_by)},
 	{"active", DOC_BOOL, offsetof(ServiceDocument, active)},
 };
 
@@ -78,7 +85,7 @@ static OmsPlan update_carriers_plan = {
 #define SERVICE_ROWS \
 	" FROM jsonb_to_recordset($2) c(code text, services jsonb)" \
 	" CROSS JOIN LATERAL jsonb_to_recordset(c.services) u(code text, name text, level text, zone_chart text," \
-	" currency text, surcharge numeric, active boolean)"
+	" currency text, surcharge numeric, active boolean, calendar text, delivery_calendar text, delivered_by time)"
 
 static OmsPlan insert_services_plan = {
 	.sql = "INSERT INTO {carrier_services} (tenant_id, carrier, code, zone_chart, currency)"
@@ -92,12 +99,30 @@ static OmsPlan update_services_plan = {
 	.sql = "UPDATE {carrier_services} s SET carrier = u.carrier, name = coalesce(u.name, s.name),"
 	" level = coalesce(u.level, s.level), zone_chart = coalesce(u.zone_chart, s.zone_chart),"
 	" currency = coalesce(u.currency, s.currency), surcharge = coalesce(u.surcharge, s.surcharge),"
-	" active = coalesce(u.active, s.active)"
+	" active = coalesce(u.active, s.active), calendar = coalesce(u.calendar, s.calendar),"
+	" delivery_calendar = coalesce(u.delivery_calendar, s.delivery_calendar),"
+	" delivered_by = coalesce(u.delivered_by, s.delivered_by)"
 	" FROM (SELECT c.code AS carrier, u.*" SERVICE_ROWS " WHERE c.services IS NOT NULL) u"
 	" WHERE s.tenant_id = $1 AND s.code = u.code",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, JSONBOID)
 };
+
+static void
+check_service_times(ServiceDocument *service, const char *place, FaultList *faults)
+{
+	int32		seconds;
+
+	if (service->calendar && !oms_calendar_exists(service->calendar))
+		oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_calendars adds a calendar.", psprintf("%s.calendar", place),
+				  "calendar \"%s\" is not known", service->calendar);
+	if (service->delivery_calendar && !oms_calendar_exists(service->delivery_calendar))
+		oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_calendars adds a calendar.",
+				  psprintf("%s.delivery_calendar", place), "calendar \"%s\" is not known", service->delivery_calendar);
+	if (service->delivered_by && !oms_parse_time_of_day(service->delivered_by, &seconds))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Write HH:MM, at most 24:00.", psprintf("%s.delivered_by", place),
+				  "\"%s\" is not a time of day", service->delivered_by);
+}
 
 static void
 check_services(CarrierDocument *carrier, int index, FaultList *faults)
@@ -112,6 +137,7 @@ check_services(CarrierDocument *carrier, int index, FaultList *faults)
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use an ISO 4217 code such as EUR.",
 					  psprintf("carriers[%d].services[%d].currency", index, i), "\"%s\" is not a currency",
 					  service->currency);
+		check_service_times(service, psprintf("carriers[%d].services[%d]", index, i), faults);
 	}
 }
 
@@ -377,6 +403,17 @@ insert_rates(Datum *values, DocArray *rows)
 	(void) oms_execute(&insert_rates_plan, values, NULL);
 }
 
+/* The service whose code stands second in values. */
+static void
+require_service(Datum *values)
+{
+	if (oms_execute(&find_service_plan, values, NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_UNKNOWN),
+				 errmsg("service \"%s\" is not known", TextDatumGetCString(values[1])),
+				 errhint("oms.upsert_carriers adds it.")));
+}
+
 /*
  * oms.load_shipping_rates(service text, rates jsonb, idempotency_key text) -> bigint
  */
@@ -389,11 +426,7 @@ OMS_FUNCTION(oms_load_shipping_rates, CALL_KEYED)
 
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = CStringGetTextDatum(service);
-	if (oms_execute(&find_service_plan, values, NULL) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OMS_UNKNOWN),
-				 errmsg("service \"%s\" is not known", service),
-				 errhint("oms.upsert_carriers adds it.")));
+	require_service(values);
 	oms_faults_init(&faults);
 	if (PG_ARGISNULL(1))
 		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give an array of rows.", "rates", "is null");
@@ -405,6 +438,111 @@ OMS_FUNCTION(oms_load_shipping_rates, CALL_KEYED)
 	(void) oms_execute(&delete_rates_plan, values, NULL);
 	insert_rates(values, &rows);
 	oms_event(&(Event) {.object_type = "carrier",.type = "shipping_rates.loaded",.reason = service});
+	PG_RETURN_INT64(rows.count);
+}
+
+/* ---- Transit times ---- */
+
+typedef struct TransitDocument
+{
+	char	   *zone;
+	double		distance_from;
+	double		distance_to;
+	int32		days;
+	int32		days_latest;
+} TransitDocument;
+
+static const DocField transit_fields[] = {
+	{"zone", DOC_CODE, offsetof(TransitDocument, zone)},
+	{"distance_from", DOC_DOUBLE, offsetof(TransitDocument, distance_from), .least = 0,.most = 50000},
+	{"distance_to", DOC_DOUBLE, offsetof(TransitDocument, distance_to), .least = 0,.most = 50000},
+	{"days", DOC_INT, offsetof(TransitDocument, days), .required = true,.least = 0,.most = 366},
+	{"days_latest", DOC_INT, offsetof(TransitDocument, days_latest), .least = 0,.most = 366},
+};
+
+static const DocShape transit_shape = DOC_SHAPE_OF(TransitDocument, transit_fields, "a transit time");
+
+static OmsPlan delete_transit_plan = {
+	.sql = "DELETE FROM {transit_times} WHERE tenant_id = $1 AND service = $2",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, TEXTOID)
+};
+
+static OmsPlan insert_transit_plan = {
+	.sql = "INSERT INTO {transit_times} (tenant_id, service, zone, distance_from, distance_to, days, days_latest)"
+	" SELECT $1, $2, coalesce(u.zone, ''), coalesce(u.distance_from, 0), coalesce(u.distance_to, 'infinity'), u.days,"
+	" coalesce(u.days_latest, u.days)"
+	" FROM jsonb_to_recordset($3) u(zone text, distance_from float8, distance_to float8, days int, days_latest int)",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, TEXTOID, JSONBOID)
+};
+
+static int
+compare_transit(const void *left, const void *right)
+{
+	const TransitDocument *a = left;
+	const TransitDocument *b = right;
+	int			order = strcmp(a->zone, b->zone);
+
+	if (order != 0)
+		return order;
+	return a->distance_from < b->distance_from ? -1 : a->distance_from > b->distance_from;
+}
+
+static void
+check_transit(DocArray *rows, FaultList *faults)
+{
+	TransitDocument *all = (TransitDocument *) rows->items;
+
+	for (int i = 0; i < rows->count; i++)
+	{
+		TransitDocument *row = &all[i];
+		const char *place = oms_document_place("transit_times", i, NULL);
+
+		if (row->zone && (!isnan(row->distance_from) || !isnan(row->distance_to)))
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give a zone or a distance.", place, "has a zone and a distance");
+		if (row->days_latest != DOC_ABSENT && row->days_latest < row->days)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "days_latest is days or more.", place,
+					  "arrives at the latest before it arrives at the earliest");
+		row->zone = row->zone ? row->zone : "";
+		row->distance_from = isnan(row->distance_from) ? 0 : row->distance_from;
+		row->distance_to = isnan(row->distance_to) ? INFINITY : row->distance_to;
+		if (row->distance_from >= row->distance_to)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "A band goes from distance_from up to distance_to.", place,
+					  "is no band of distance");
+	}
+	qsort(all, rows->count, sizeof(TransitDocument), compare_transit);
+	for (int i = 1; i < rows->count; i++)
+		if (strcmp(all[i].zone, all[i - 1].zone) == 0 && all[i].distance_from < all[i - 1].distance_to)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Each zone and each distance has one transit time.", "transit_times",
+					  all[i].zone[0] ? "zone \"%s\" stands there twice" : "bands of distance overlap%s", all[i].zone);
+}
+
+/*
+ * oms.load_transit_times(service text, transit_times jsonb, idempotency_key text) -> bigint
+ */
+OMS_FUNCTION(oms_load_transit_times, CALL_KEYED)
+{
+	char	   *service = oms_argument_required(fcinfo, 0, "service");
+	FaultList	faults;
+	DocArray	rows = {0};
+	Datum		values[3];
+
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = CStringGetTextDatum(service);
+	values[2] = PG_GETARG_DATUM(1);
+	require_service(values);
+	oms_faults_init(&faults);
+	if (PG_ARGISNULL(1))
+		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give an array of rows.", "transit_times", "is null");
+	else
+		rows = oms_document_read_array(PG_GETARG_JSONB_P(1), &transit_shape, OMS_BULK_ROWS_MAX, "transit_times", &faults);
+	if (faults.count == 0)
+		check_transit(&rows, &faults);
+	oms_faults_raise(&faults, "transit times are not valid");
+	(void) oms_execute(&delete_transit_plan, values, NULL);
+	(void) oms_execute(&insert_transit_plan, values, NULL);
+	oms_event(&(Event) {.object_type = "carrier",.type = "transit_times.loaded",.reason = service});
 	PG_RETURN_INT64(rows.count);
 }
 
@@ -429,6 +567,9 @@ static OmsPlan check_plan = {
 	" UNION ALL SELECT 'location without place', l.code, 'has neither coordinates nor a postal code nor a row in a chart'"
 	" FROM {locations} l WHERE l.tenant_id = $1 AND l.active AND l.latitude IS NULL AND l.postal_code IS NULL"
 	" AND NOT EXISTS (SELECT FROM {shipping_zones} z WHERE z.tenant_id = $1 AND z.origin_location = l.code)"
+	" UNION ALL SELECT 'location without time zone', l.code, format('\"%s\" is not a time zone: UTC is used', l.time_zone)"
+	" FROM {locations} l WHERE l.tenant_id = $1 AND l.active AND l.time_zone <> 'UTC'"
+	" AND NOT EXISTS (SELECT FROM pg_timezone_names n WHERE n.name = l.time_zone)"
 	") n(\"check\", object, detail) ORDER BY 1, 2, 3",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)

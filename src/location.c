@@ -7,7 +7,9 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "pgtime.h"
 
+#include "calendar.h"
 #include "call.h"
 #include "configuration.h"
 #include "document.h"
@@ -32,9 +34,15 @@ typedef struct LocationDocument
 	TimestampTz closed_until;
 	Numeric		cost_per_order;
 	Numeric		cost_per_unit;
+	char	   *calendar;
+	char	   *cut_off;
+	char	   *collected_at;
+	double		handling_hours;
 	Jsonb	   *address;
 	Jsonb	   *attributes;
 	DocArray	channels;
+	DocArray	services;
+	int32		handling_days;
 	int32		rank;
 	int8		active;
 	int8		ships;
@@ -47,6 +55,13 @@ typedef struct LocationChannelDocument
 	int32		rank;
 } LocationChannelDocument;
 
+typedef struct LocationServiceDocument
+{
+	char	   *service;
+	char	   *cut_off;
+	char	   *collected_at;
+} LocationServiceDocument;
+
 static const char *const kind_choices[] = {"warehouse", "store", "supplier", NULL};
 
 static const DocField location_channel_fields[] = {
@@ -56,6 +71,15 @@ static const DocField location_channel_fields[] = {
 
 static const DocShape location_channel_shape =
 DOC_SHAPE_OF(LocationChannelDocument, location_channel_fields, "a channel of a location");
+
+static const DocField location_service_fields[] = {
+	{"service", DOC_CODE, offsetof(LocationServiceDocument, service), .required = true},
+	{"cut_off", DOC_TEXT, offsetof(LocationServiceDocument, cut_off)},
+	{"collected_at", DOC_TEXT, offsetof(LocationServiceDocument, collected_at)},
+};
+
+static const DocShape location_service_shape =
+DOC_SHAPE_OF(LocationServiceDocument, location_service_fields, "a service at a location");
 
 static const DocField location_fields[] = {
 	{"code", DOC_CODE, offsetof(LocationDocument, code), .required = true},
@@ -76,7 +100,13 @@ static const DocField location_fields[] = {
 	{"pickup", DOC_BOOL, offsetof(LocationDocument, pickup)},
 	{"address", DOC_OBJECT, offsetof(LocationDocument, address)},
 	{"attributes", DOC_OBJECT, offsetof(LocationDocument, attributes)},
+	{"calendar", DOC_CODE, offsetof(LocationDocument, calendar)},
+	{"cut_off", DOC_TEXT, offsetof(LocationDocument, cut_off)},
+	{"collected_at", DOC_TEXT, offsetof(LocationDocument, collected_at)},
+	{"handling_days", DOC_INT, offsetof(LocationDocument, handling_days), .least = 0, .most = 366},
+	{"handling_hours", DOC_DOUBLE, offsetof(LocationDocument, handling_hours), .least = 0, .most = 10000},
 	{"channels", DOC_ARRAY, offsetof(LocationDocument, channels), .most = 1000, .shape = &location_channel_shape},
+	{"services", DOC_ARRAY, offsetof(LocationDocument, services), .most = 1000, .shape = &location_service_shape},
 };
 
 static const DocShape location_shape = DOC_SHAPE_OF(LocationDocument, location_fields, "a location");
@@ -84,7 +114,8 @@ static const DocShape location_shape = DOC_SHAPE_OF(LocationDocument, location_f
 #define LOCATION_ROWS \
 	" FROM jsonb_to_recordset($2) u(code text, name text, kind text, country text, postal_code text," \
 	" time_zone text, external_ref text, latitude float8, longitude float8, rank int, active boolean, closed_until timestamptz," \
-	" cost_per_order numeric, cost_per_unit numeric, ships boolean, pickup boolean, address jsonb, attributes jsonb, channels jsonb)"
+	" cost_per_order numeric, cost_per_unit numeric, ships boolean, pickup boolean, address jsonb, attributes jsonb, channels jsonb," \
+	" calendar text, cut_off time, collected_at time, handling_days int, handling_hours numeric)"
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {locations} (tenant_id, code)"
@@ -102,6 +133,10 @@ static OmsPlan update_plan = {
 	" closed_until = coalesce(u.closed_until, l.closed_until),"
 	" cost_per_order = coalesce(u.cost_per_order, l.cost_per_order),"
 	" cost_per_unit = coalesce(u.cost_per_unit, l.cost_per_unit),"
+	" calendar = coalesce(u.calendar, l.calendar), cut_off = coalesce(u.cut_off, l.cut_off),"
+	" collected_at = coalesce(u.collected_at, l.collected_at),"
+	" handling_days = coalesce(u.handling_days, l.handling_days),"
+	" handling_hours = coalesce(u.handling_hours, l.handling_hours),"
 	" ships = coalesce(u.ships, l.ships), pickup = coalesce(u.pickup, l.pickup),"
 	" address = coalesce(u.address, l.address), attributes = coalesce(u.attributes, l.attributes)"
 	LOCATION_ROWS " WHERE l.tenant_id = $1 AND l.code = u.code",
@@ -130,6 +165,61 @@ static OmsPlan link_plan = {
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, JSONBOID)
 };
+
+/* A row that has "services" states them all. */
+static OmsPlan unlink_services_plan = {
+	.sql = "DELETE FROM {location_services} x USING {locations} l,"
+	" jsonb_to_recordset($2) u(code text, services jsonb)"
+	" WHERE x.tenant_id = $1 AND l.tenant_id = $1 AND l.code = u.code AND u.services IS NOT NULL"
+	" AND x.location_id = l.location_id",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, JSONBOID)
+};
+
+static OmsPlan link_services_plan = {
+	.sql = "INSERT INTO {location_services} (location_id, tenant_id, service, cut_off, collected_at)"
+	" SELECT l.location_id, $1, v.service, v.cut_off, v.collected_at"
+	" FROM jsonb_to_recordset($2) u(code text, services jsonb)"
+	" CROSS JOIN LATERAL jsonb_to_recordset(u.services) v(service text, cut_off time, collected_at time)"
+	" JOIN {locations} l ON l.tenant_id = $1 AND l.code = u.code"
+	" WHERE u.services IS NOT NULL",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, JSONBOID)
+};
+
+static void
+check_time(const char *text, const char *place, FaultList *faults)
+{
+	int32		seconds;
+
+	if (text && !oms_parse_time_of_day(text, &seconds))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Write HH:MM, at most 24:00.", place, "\"%s\" is not a time of day", text);
+}
+
+/* What the location says about time. */
+static void
+check_times(LocationDocument *row, int index, FaultList *faults)
+{
+	pg_tz	   *zone = row->time_zone ? pg_tzset(row->time_zone) : NULL;
+
+	if (row->time_zone && (zone == NULL || !pg_tz_acceptable(zone)))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use a name of pg_timezone_names such as Europe/Berlin.",
+				  oms_document_place("locations", index, "time_zone"), "\"%s\" is not a time zone", row->time_zone);
+	if (row->calendar && !oms_calendar_exists(row->calendar))
+		oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_calendars adds a calendar.",
+				  oms_document_place("locations", index, "calendar"), "calendar \"%s\" is not known", row->calendar);
+	check_time(row->cut_off, oms_document_place("locations", index, "cut_off"), faults);
+	check_time(row->collected_at, oms_document_place("locations", index, "collected_at"), faults);
+	oms_document_duplicates(&row->services, &location_service_shape, offsetof(LocationServiceDocument, service),
+							psprintf("locations[%d].services", index), "service", faults);
+	for (int i = 0; i < row->services.count; i++)
+	{
+		LocationServiceDocument *service = (LocationServiceDocument *) row->services.items + i;
+
+		check_time(service->cut_off, psprintf("locations[%d].services[%d].cut_off", index, i), faults);
+		check_time(service->collected_at, psprintf("locations[%d].services[%d].collected_at", index, i), faults);
+	}
+}
 
 static void
 check_location(LocationDocument *row, int index, FaultList *faults)
@@ -161,6 +251,7 @@ OMS_FUNCTION(oms_upsert_locations, CALL_KEYED)
 	DocArray	rows = {0};
 	Datum		values[2];
 	bool		links = false;
+	bool		services = false;
 
 	oms_faults_init(&faults);
 	if (PG_ARGISNULL(0))
@@ -173,9 +264,11 @@ OMS_FUNCTION(oms_upsert_locations, CALL_KEYED)
 		LocationDocument *row = (LocationDocument *) rows.items + i;
 
 		check_location(row, i, &faults);
+		check_times(row, i, &faults);
 		oms_document_duplicates(&row->channels, &location_channel_shape, offsetof(LocationChannelDocument, channel),
 								psprintf("locations[%d].channels", i), "channel", &faults);
 		links |= row->channels.present;
+		services |= row->services.present;
 	}
 	oms_faults_raise(&faults, "locations are not valid");
 
@@ -187,6 +280,11 @@ OMS_FUNCTION(oms_upsert_locations, CALL_KEYED)
 	{
 		(void) oms_execute(&unlink_plan, values, NULL);
 		(void) oms_execute(&link_plan, values, NULL);
+	}
+	if (services)
+	{
+		(void) oms_execute(&unlink_services_plan, values, NULL);
+		(void) oms_execute(&link_services_plan, values, NULL);
 	}
 	oms_event(&(Event) {.object_type = "location",.type = "locations.upserted",.data = PG_GETARG_JSONB_P(0)});
 	PG_RETURN_INT64(rows.count);
