@@ -6,7 +6,7 @@ DECLARE
     app       text[] := ARRAY['call', 'place_order', 'preview_order', 'get_order', 'find_order', 'order_timeline', 'explain_route',
                               'route_map', 'cancel_order',
                               'confirm_order', 'available', 'available_many', 'explain_available', 'reserve', 'extend_reservation', 'release_reservation', 'add_payment', 'record_payment_event', 'order_balance',
-                              'hold_order', 'hold_fulfillment', 'release_hold', 'order_holds',
+                              'hold_order', 'hold_fulfillment', 'release_hold', 'order_holds', 'record_answer',
                               'state_diagram', 'version', 'current_time'];
     warehouse text[] := ARRAY['call', 'receive_stock', 'adjust_stock', 'count_stock', 'available', 'available_many', 'explain_available', 'get_order', 'find_order',
                               'order_timeline', 'release_fulfillment', 'accept_fulfillment', 'pick_fulfillment',
@@ -54,7 +54,7 @@ BEGIN
     GRANT SELECT, INSERT, UPDATE, DELETE ON oms.channels, oms.locations, oms.channel_locations, oms.items,
         oms.calendars, oms.calendar_hours, oms.calendar_days, oms.location_services, oms.transit_times,
         oms.carriers, oms.carrier_services, oms.shipping_zones, oms.shipping_rates,
-        oms.state_machines, oms.transitions, oms.role_scopes, oms.hold_types, oms.channel_holds TO oms_admin;
+        oms.state_machines, oms.transitions, oms.role_scopes, oms.hold_types, oms.channel_holds, oms.customers TO oms_admin;
     GRANT USAGE ON ALL SEQUENCES IN SCHEMA oms TO oms_admin;
     GRANT SELECT ON ALL TABLES IN SCHEMA oms TO oms_admin;
 END $init$;

@@ -118,7 +118,7 @@ BEGIN
         RETURN;
     END IF;
     FOREACH noun IN ARRAY ARRAY['installation', 'machine', 'event', 'channel', 'calendar', 'location', 'carrier', 'routing', 'item', 'stock', 'reservation',
-                                'order', 'fulfillment', 'payment', 'hold', 'audit'] LOOP
+                                'order', 'fulfillment', 'payment', 'customer', 'hold', 'answer', 'audit'] LOOP
         EXECUTE pg_catalog.format('CALL oms.init_%s()', noun);
     END LOOP;
     INSERT INTO oms.installation (version) VALUES ('@OMS_VERSION@');

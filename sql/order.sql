@@ -67,6 +67,7 @@ BEGIN
         bill_to            jsonb,
         attributes         jsonb,
         notes              text,
+        risk               jsonb,
         PRIMARY KEY (order_id, tenant_id),
         -- The tenant stands last: an index that begins with it looks as good as the primary key to a planner that
         -- knows nothing of the table yet, and would be walked whole.
@@ -77,6 +78,7 @@ BEGIN
     COMMENT ON TABLE oms.orders IS 'one row per order';
     COMMENT ON COLUMN oms.orders.document_hash IS 'hash of the document that placed the order: the same document again is the same order';
     COMMENT ON COLUMN oms.orders.holds IS 'holds on the order and its parts that have not been lifted, null where it never had one: read with the lock, so an order without holds pays nothing for them';
+    COMMENT ON COLUMN oms.orders.risk IS 'the last that a fraud check said of the order';
     COMMENT ON COLUMN oms.orders.tax_total IS 'all taxes; those included in prices do not add to total';
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.orders FOR EACH ROW
         WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')

@@ -154,7 +154,10 @@
 	" WHERE h.tenant_id = $1 AND (t.type = 'hold.placed' OR h.released_at IS NOT NULL) AND NOT EXISTS (SELECT FROM {events} e" \
 	" WHERE e.order_id = h.order_id AND e.tenant_id = $1 AND e.object_id = h.hold_id AND e.type = t.type)" \
 	" UNION ALL SELECT 'hold.released_at', h.hold_id::text, 'not before ' || h.placed_at, h.released_at::text FROM {holds} h" \
-	" WHERE h.tenant_id = $1 AND h.released_at < h.placed_at"
+	" WHERE h.tenant_id = $1 AND h.released_at < h.placed_at" \
+	" UNION ALL SELECT 'answer.command', a.command_event_id::text, a.type, coalesce(e.type, 'none') FROM {answers} a" \
+	" LEFT JOIN {events} e ON e.event_id = a.command_event_id AND e.tenant_id = $1" \
+	" WHERE a.tenant_id = $1 AND (e.type IS DISTINCT FROM a.type OR e.order_id IS DISTINCT FROM a.order_id)"
 
 static OmsPlan audit_plan = {
 	.sql = "SELECT * FROM (" STOCK_PARTS RESERVATION_PARTS LINE_PARTS ORPHAN_PARTS STATUS_PARTS ROUTING_PARTS HOLD_PARTS

@@ -14,6 +14,7 @@ typedef struct Channel
 	bool		backorder;
 	bool		confirmation;	/* confirm_order is required before release */
 	bool		restricted;		/* has rows in channel_locations */
+	bool		looks_for_holds;	/* has rows in channel_holds */
 	const char *code;
 	const char *currency;
 	const char *capture;

@@ -28,7 +28,8 @@ static struct
 static OmsPlan channels_plan = {
 	.sql = "SELECT c.channel_id, c.active, c.backorder, c.confirmation = 'required',"
 	" EXISTS (SELECT FROM {channel_locations} l WHERE l.channel_id = c.channel_id AND l.tenant_id = $1),"
-	" c.code, c.currency, c.capture"
+	" c.code, c.currency, c.capture,"
+	" EXISTS (SELECT FROM {channel_holds} h WHERE h.channel_id = c.channel_id AND h.tenant_id = $1)"
 	" FROM {channels} c WHERE c.tenant_id = $1",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
@@ -62,6 +63,7 @@ collect_channel(TupleTableSlot *slot, void *state)
 	channel->code = oms_slot_text(slot, 6);
 	channel->currency = oms_slot_text(slot, 7);
 	channel->capture = oms_slot_text(slot, 8);
+	channel->looks_for_holds = oms_slot_bool(slot, 9);
 	cache.configuration.channels = lappend(cache.configuration.channels, channel);
 }
 

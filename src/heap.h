@@ -10,7 +10,7 @@
 #include "access/htup.h"
 #include "nodes/execnodes.h"
 
-#define OMS_HEAP_COLUMNS_MAX 24
+#define OMS_HEAP_COLUMNS_MAX 32
 
 /* A table as this backend knows it; filled on first use. */
 typedef struct OmsHeap

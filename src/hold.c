@@ -22,7 +22,9 @@
 #include "nodes/pg_list.h"
 #include "utils/acl.h"
 
+#include "answer.h"
 #include "call.h"
+#include "customer.h"
 #include "document.h"
 #include "error.h"
 #include "event.h"
@@ -100,10 +102,39 @@ static OmsPlan unlifted_plan = {
 };
 
 static OmsPlan met_plan = {
-	.sql = "SELECT coalesce(jsonb_path_match($3, t.release_when, '{}', true), false) FROM {hold_types} t"
-	" WHERE t.code = $2 AND t.tenant_id = $1",
+	.sql = "SELECT coalesce(jsonb_path_match($3, CASE WHEN $4 THEN t.place_when ELSE t.release_when END, '{}', true), false)"
+	" FROM {hold_types} t WHERE t.code = $2 AND t.tenant_id = $1",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, TEXTOID, JSONBOID)
+	OMS_ARGTYPES(INT4OID, TEXTOID, JSONBOID, BOOLOID)
+};
+
+/* The types that a channel looks at for an order; $4: only conditions that have placed no hold yet. */
+static OmsPlan looked_at_plan = {
+	.sql = "SELECT t.code, t.place_check, t.place_when IS NOT NULL FROM {channel_holds} c"
+	" JOIN {hold_types} t ON t.code = c.hold_type AND t.tenant_id = $1"
+	" WHERE c.channel_id = $2 AND c.tenant_id = $1 AND t.active AND 'order' = ANY (t.levels)"
+	" AND (NOT $4 OR (t.place_when IS NOT NULL AND t.place_check IS NULL AND NOT EXISTS (SELECT FROM {holds} h"
+	" WHERE h.order_id = $3 AND h.hold_type = t.code AND h.tenant_id = $1))) ORDER BY t.code",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, BOOLOID)
+};
+
+/* What a delivery lacks of the address that goods are sent to. */
+static OmsPlan address_plan = {
+	.sql = "SELECT string_agg(f.name, ', ' ORDER BY f.n) FROM (VALUES ('line1', 1), ('city', 2), ('country', 3)) f(name, n)"
+	" WHERE EXISTS (SELECT FROM {allocations} a WHERE a.order_id = $2 AND a.tenant_id = $1 AND a.location_id IS NOT NULL)"
+	" AND (NOT EXISTS (SELECT FROM {order_deliveries} d WHERE d.order_id = $2 AND d.tenant_id = $1)"
+	" OR EXISTS (SELECT FROM {order_deliveries} d WHERE d.order_id = $2 AND d.tenant_id = $1 AND d.method = 'ship'"
+	" AND btrim(coalesce(d.address->>f.name, '')) = ''))",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan on_reject_plan = {
+	.sql = "SELECT t.on_reject = 'cancel' FROM {holds} h JOIN {hold_types} t ON t.code = h.hold_type AND t.tenant_id = $1"
+	" WHERE h.hold_id = $2 AND h.tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
 };
 
 static OmsPlan lift_plan = {
@@ -552,9 +583,10 @@ read_met(TupleTableSlot *slot, void *state)
 }
 
 static bool
-condition_met(const OrderHold *hold, Jsonb *order)
+condition_met(const char *type, Jsonb *order, bool placing)
 {
-	Datum		values[3] = {Int32GetDatum(oms_call->tenant), CStringGetTextDatum(hold->type), JsonbPGetDatum(order)};
+	Datum		values[4] = {Int32GetDatum(oms_call->tenant), CStringGetTextDatum(type), JsonbPGetDatum(order),
+	BoolGetDatum(placing)};
 	bool		met = false;
 
 	(void) oms_execute_each(&met_plan, values, NULL, read_met, &met);
@@ -579,7 +611,7 @@ reconsider(int64 order_id, bool ask_functions)
 		CHECK_FOR_INTERRUPTS();
 		if (rule == NULL && (hold->conditional || ask) && order == NULL)
 			order = oms_order_document(order_id);
-		if (rule == NULL && hold->conditional && condition_met(hold, order))
+		if (rule == NULL && hold->conditional && condition_met(hold->type, order, false))
 			rule = "condition";
 		if (rule == NULL && ask && DatumGetBool(oms_user_function(hold->function, order, BOOLOID)))
 			rule = "condition";
@@ -689,4 +721,173 @@ OMS_FUNCTION(oms_order_holds, CALL_READ)
 	oms_return_rows(fcinfo, &list_plan, values, NULL);
 	*isnull = true;
 	return (Datum) 0;
+}
+
+/* ---- Placing orders ---- */
+
+typedef struct LookedAt
+{
+	char	   *type;
+	char	   *check;			/* NULL: the condition decides */
+	bool		conditional;
+} LookedAt;
+
+static void
+collect_looked_at(TupleTableSlot *slot, void *state)
+{
+	List	  **list = state;
+	LookedAt   *row = palloc(sizeof(LookedAt));
+
+	row->type = oms_slot_text(slot, 1);
+	row->check = oms_slot_text(slot, 2);
+	row->conditional = oms_slot_bool(slot, 3);
+	*list = lappend(*list, row);
+}
+
+static List *
+types_to_look_at(const Order *order, bool conditions_only)
+{
+	Datum		values[4] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order->channel_id),
+	Int64GetDatum(order->order_id), BoolGetDatum(conditions_only)};
+	List	   *list = NIL;
+
+	(void) oms_execute_each(&looked_at_plan, values, NULL, collect_looked_at, &list);
+	return list;
+}
+
+static void
+read_text(TupleTableSlot *slot, void *state)
+{
+	*(char **) state = oms_slot_text(slot, 1);
+}
+
+static char *
+address_fault(int64 order_id)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
+	char	   *missing = NULL;
+
+	(void) oms_execute_each(&address_plan, values, NULL, read_text, &missing);
+	return missing ? psprintf("ship_to lacks %s", missing) : NULL;
+}
+
+/* Asks for a check of the order; the answer names the event and lifts the hold. */
+static void
+ask_for_check(const Order *order, int64 hold_id)
+{
+	DocWriter	writer;
+
+	oms_write_begin(&writer);
+	oms_write_int64(&writer, "hold_id", hold_id);
+	oms_write_text(&writer, "channel", order->channel->code);
+	oms_write_text(&writer, "external_ref", order->external_ref);
+	oms_write_text(&writer, "currency", order->currency);
+	oms_write_numeric(&writer, "total", order->total);
+	oms_event(&(Event) {.order_id = order->order_id,.object_id = hold_id,.object_type = "hold",
+						.type = COMMAND_FRAUD_CHECK,.data = oms_write_finish(&writer)});
+}
+
+/*
+ * Why an order gets a hold of a type; NULL: it gets none.  decision is what a
+ * fraud check said before the order came, NULL where there was none.
+ */
+static const char *
+reason_to_hold(const Order *order, const LookedAt *type, const char *decision)
+{
+	if (type->conditional && !condition_met(type->type, oms_order_document(order->order_id), true))
+		return NULL;
+	if (type->check == NULL)
+		return type->conditional ? "condition of its type" : "rule of the channel";
+	if (strcmp(type->check, "credit") == 0)
+		return oms_customer_credit_fault(order->order_id);
+	if (strcmp(type->check, "address") == 0)
+		return address_fault(order->order_id);
+	if (decision == NULL)
+		return "waits for a fraud check";
+	return strcmp(decision, "accept") == 0 ? NULL : psprintf("the fraud check says %s", decision);
+}
+
+static List *
+look_at(Order *order, List *types, const char *decision)
+{
+	List	   *placed = NIL;
+	ListCell   *cell;
+
+	foreach(cell, types)
+	{
+		LookedAt   *type = lfirst(cell);
+		const char *reason = reason_to_hold(order, type, decision);
+		PlacedHold *hold;
+
+		CHECK_FOR_INTERRUPTS();
+		if (reason == NULL)
+			continue;
+		hold = palloc(sizeof(PlacedHold));
+		hold->type = type->type;
+		hold->reason = reason;
+		hold->hold_id = place_hold(order->order_id, type->type, reason, 0, 0, DT_NOEND);
+		if (type->check && strcmp(type->check, "fraud") == 0 && decision == NULL)
+			ask_for_check(order, hold->hold_id);
+		placed = lappend(placed, hold);
+	}
+	return placed;
+}
+
+/* Places the holds that the channel looks for on an order that has been written. */
+List *
+oms_hold_new_order(Order *order, const char *decision)
+{
+	return look_at(order, types_to_look_at(order, false), decision);
+}
+
+/* Conditions look at a locked order again when its risk has changed. */
+void
+oms_hold_risk_changed(Order *order)
+{
+	if (order->channel->looks_for_holds && !oms_machine_final(MACHINE_ORDER, order->status))
+		(void) look_at(order, types_to_look_at(order, true), NULL);
+}
+
+/* ---- Answers ---- */
+
+/* Lifts the hold of a locked order that waited for an answer; returns how many. */
+int
+oms_hold_answered(int64 order_id, int64 hold_id, const char *note)
+{
+	OrderHold	hold = get_hold(hold_id);
+
+	if (hold.lifted || hold.expired)
+		return 0;
+	lift(&hold, "answer", note);
+	return 1;
+}
+
+typedef struct Rejection
+{
+	Order	   *order;
+	const char *reason;
+} Rejection;
+
+static void
+cancel_rejected(void *state)
+{
+	Rejection  *rejection = state;
+
+	oms_order_cancel(rejection->order, NULL, "cancel", rejection->reason);
+}
+
+/*
+ * Cancels what is open of a locked order, if the type of its hold says so.
+ * False where the order stays held: by the type, or because nothing of it can
+ * be cancelled any more.
+ */
+bool
+oms_hold_rejected(Order *order, int64 hold_id, const char *reason)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(hold_id)};
+	Rejection	rejection = {order, reason ? reason : "rejected by a check"};
+	bool		cancels = false;
+
+	(void) oms_execute_each(&on_reject_plan, values, NULL, read_met, &cancels);
+	return cancels && oms_attempt_run(cancel_rejected, &rejection) == NULL;
 }

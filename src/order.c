@@ -130,7 +130,7 @@ static OmsPlan document_plan = {
 	" 'fee', o.fee_total, 'tax', o.tax_total, 'total', o.total),"
 	" 'customer', coalesce(o.customer, CASE WHEN o.customer_ref IS NOT NULL THEN '{}'::jsonb END)"
 	" || CASE WHEN o.customer_ref IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('ref', o.customer_ref) END,"
-	" 'bill_to', o.bill_to, 'notes', o.notes, 'attributes', o.attributes,"
+	" 'bill_to', o.bill_to, 'notes', o.notes, 'attributes', o.attributes, 'risk', o.risk,"
 	" 'holds', CASE WHEN o.holds > 0 THEN (SELECT jsonb_agg(jsonb_build_object('hold_id', h.hold_id, 'type', h.hold_type,"
 	" 'reason', h.reason, 'line_no', h.line_no, 'fulfillment_id', h.fulfillment_id, 'placed_at', h.placed_at,"
 	" 'release_at', h.release_at) ORDER BY h.hold_id) FROM {holds} h"
@@ -786,9 +786,12 @@ cancelled_document(OrderLines *lines)
 	return oms_write_finish(&writer);
 }
 
-/* Cancels units of a locked order. */
-static void
-cancel(Order *order, Jsonb *document, const char *reason)
+/*
+ * Cancels units of a locked order: those that the document lists, or all that
+ * are open.  action is the step that ends an order of which nothing is left.
+ */
+void
+oms_order_cancel(Order *order, Jsonb *document, const char *action, const char *reason)
 {
 	OrderLines *lines = oms_order_lines(order->order_id);
 	AllocationList *allocations = oms_allocations_of_order(order->order_id);
@@ -796,7 +799,7 @@ cancel(Order *order, Jsonb *document, const char *reason)
 
 	/* Refuses in the order's own terms before any arithmetic of lines. */
 	if (oms_machine_final(MACHINE_ORDER, order->status))
-		oms_order_step(order, "cancel", reason, NULL);
+		oms_order_step(order, action, reason, NULL);
 	if (mark_cancelled(order, document, lines, allocations) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_TRANSITION),
@@ -810,7 +813,7 @@ cancel(Order *order, Jsonb *document, const char *reason)
 	oms_order_lines_write(order->order_id, lines);
 	oms_fulfillments_close_empty(order->order_id, reason);
 	if (nothing_left)
-		oms_order_step(order, "cancel", reason, cancelled_document(lines));
+		oms_order_step(order, action, reason, cancelled_document(lines));
 	else
 		oms_event(&(Event) {.order_id = order->order_id,.object_id = order->order_id,.object_type = "order",
 							.type = "order.lines_cancelled",.reason = reason,.data = cancelled_document(lines)});
@@ -824,6 +827,6 @@ OMS_FUNCTION(oms_cancel_order, CALL_KEYED)
 {
 	Order	   *order = oms_order_lock(oms_argument_id(fcinfo, 0, "order_id"));
 
-	cancel(order, PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), oms_argument_text(fcinfo, 2));
+	oms_order_cancel(order, PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), "cancel", oms_argument_text(fcinfo, 2));
 	PG_RETURN_JSONB_P(oms_order_document(order->order_id));
 }

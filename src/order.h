@@ -62,6 +62,7 @@ extern OrderLines *oms_order_lines(int64 order_id);
 extern OrderLine *oms_order_line(OrderLines *lines, int32 line_no);
 extern void oms_order_lines_write(int64 order_id, OrderLines *lines);
 extern void oms_order_step(Order *order, const char *action, const char *reason, Jsonb *data);
+extern void oms_order_cancel(Order *order, Jsonb *lines, const char *action, const char *reason);
 extern void oms_order_refresh(int64 order_id);
 extern Jsonb *oms_order_document(int64 order_id);
 

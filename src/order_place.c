@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 
 #include "allocation.h"
+#include "answer.h"
 #include "call.h"
 #include "configuration.h"
 #include "document.h"
@@ -104,6 +105,7 @@ typedef struct OrderDocument
 	CustomerDocument *customer;
 	Jsonb	   *ship_to;
 	Jsonb	   *bill_to;
+	Jsonb	   *risk;
 	Jsonb	   *attributes;
 	Numeric		total;
 	TimestampTz requested_at;
@@ -188,6 +190,7 @@ static const DocField order_fields[] = {
 	{"allow_backorder", DOC_BOOL, offsetof(OrderDocument, allow_backorder)},
 	{"notes", DOC_TEXT, offsetof(OrderDocument, notes)},
 	{"attributes", DOC_OBJECT, offsetof(OrderDocument, attributes)},
+	{"risk", DOC_OBJECT, offsetof(OrderDocument, risk)},
 };
 
 static const DocShape order_shape = DOC_SHAPE_OF(OrderDocument, order_fields, "an order");
@@ -220,6 +223,7 @@ typedef struct Placement
 	int64		hash;
 	OrderDocument *document;
 	AddressDocument *address;	/* NULL where there is none */
+	RiskDocument *risk;
 	Channel    *channel;
 	Location   *pickup;
 	const char *currency;
@@ -255,6 +259,7 @@ typedef struct Placement
 	Allocation *allocations;
 	int			allocation_count;
 	int64	   *payment_ids;
+	List	   *order_holds;	/* of PlacedHold: what the channel holds the order for */
 } Placement;
 
 static OmsPlan existing_plan = {
@@ -273,13 +278,13 @@ static OmsPlan first_answer_plan = {
 static OmsPlan insert_order_plan = {
 	.sql = "INSERT INTO {orders} (tenant_id, channel_id, external_ref, order_id, placed_at, document_hash, status,"
 	" payment_status, fulfillment_status, currency, item_total, discount_total, shipping_total, fee_total, tax_total,"
-	" total, customer_ref, customer, bill_to, attributes, notes)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)"
+	" total, customer_ref, customer, bill_to, attributes, notes, risk)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)"
 	" ON CONFLICT (tenant_id, channel_id, external_ref) DO NOTHING",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, INT8OID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 				 NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, TEXTOID, JSONBOID, JSONBOID,
-				 JSONBOID, TEXTOID)
+				 JSONBOID, TEXTOID, JSONBOID)
 };
 
 static OmsPlan correct_status_plan = {
@@ -624,6 +629,8 @@ read_document(Placement *placement, FaultList *faults)
 		placement->address = oms_document_read_field(document->ship_to, &address_shape, "ship_to", faults);
 	if (document->bill_to)
 		(void) oms_document_read_field(document->bill_to, &address_shape, "bill_to", faults);
+	if (document->risk)
+		placement->risk = oms_document_read_field(document->risk, &oms_risk_shape, "risk", faults);
 	if (faults->count > 0)
 		return;
 	resolve_header(placement, faults);
@@ -1336,10 +1343,10 @@ customer_document(const CustomerDocument *customer)
 static OmsHeap order_heap = {
 	.relation = "orders",
 	.key_count = 3,
-	.column_count = 21,
+	.column_count = 22,
 	.columns = {"tenant_id", "channel_id", "external_ref", "order_id", "placed_at", "document_hash", "status",
 		"payment_status", "fulfillment_status", "currency", "item_total", "discount_total", "shipping_total",
-	"fee_total", "tax_total", "total", "customer_ref", "customer", "bill_to", "attributes", "notes"}
+	"fee_total", "tax_total", "total", "customer_ref", "customer", "bill_to", "attributes", "notes", "risk"}
 };
 
 /* Writes the order's row; false where the reference exists already. */
@@ -1347,11 +1354,11 @@ static bool
 insert_order(Placement *placement)
 {
 	OrderDocument *document = placement->document;
-	Datum		values[21];
-	char		nulls[22];
+	Datum		values[22];
+	char		nulls[23];
 
-	memset(nulls, ' ', 21);
-	nulls[21] = '\0';
+	memset(nulls, ' ', 22);
+	nulls[22] = '\0';
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(placement->channel->channel_id);
 	values[2] = CStringGetTextDatum(document->external_ref);
@@ -1373,6 +1380,7 @@ insert_order(Placement *placement)
 	values[18] = jsonb_or_null(document->bill_to, &nulls[18]);
 	values[19] = jsonb_or_null(document->attributes, &nulls[19]);
 	values[20] = oms_text_or_null(document->notes, &nulls[20]);
+	values[21] = jsonb_or_null(document->risk, &nulls[21]);
 	if (oms_heap_is_plain(&order_heap))
 		return oms_heap_insert_new(&order_heap, values, nulls);
 	return oms_execute(&insert_order_plan, values, nulls) == 1;
@@ -1621,6 +1629,27 @@ write_fulfillments(DocWriter *writer, Placement *placement)
 	oms_write_end_array(writer);
 }
 
+static void
+write_holds(DocWriter *writer, Placement *placement)
+{
+	ListCell   *cell;
+
+	if (placement->order_holds == NIL)
+		return;
+	oms_write_begin_array(writer, "holds");
+	foreach(cell, placement->order_holds)
+	{
+		PlacedHold *hold = lfirst(cell);
+
+		oms_write_begin_object(writer, NULL);
+		oms_write_int64(writer, "hold_id", hold->hold_id);
+		oms_write_text(writer, "type", hold->type);
+		oms_write_text(writer, "reason", hold->reason);
+		oms_write_end(writer);
+	}
+	oms_write_end_array(writer);
+}
+
 static Jsonb *
 answer(Placement *placement)
 {
@@ -1644,6 +1673,7 @@ answer(Placement *placement)
 			oms_write_int64(&writer, NULL, placement->payment_ids[i]);
 		oms_write_end_array(&writer);
 	}
+	write_holds(&writer, placement);
 	return oms_write_finish(&writer);
 }
 
@@ -1744,6 +1774,9 @@ OMS_FUNCTION(oms_place_order, CALL_KEYED)
 		PG_RETURN_JSONB_P(result);
 	}
 	add_payments(placement);
+	if (placement->channel->looks_for_holds)
+		placement->order_holds = oms_hold_new_order(oms_order_read(placement->order_id),
+													placement->risk ? placement->risk->decision : NULL);
 	result = answer(placement);
 	oms_event_set_data(placed_event, result);
 	PG_RETURN_JSONB_P(result);

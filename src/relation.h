@@ -9,7 +9,7 @@
 
 #include "executor/tuptable.h"
 
-#define OMS_PLAN_ARGUMENTS_MAX 24
+#define OMS_PLAN_ARGUMENTS_MAX 32
 
 /*
  * A statement whose plan lives as long as the backend.  In sql, a name in
