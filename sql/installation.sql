@@ -117,8 +117,27 @@ BEGIN
         RAISE NOTICE 'oms is already initialised with version %', installed;
         RETURN;
     END IF;
-    FOREACH noun IN ARRAY ARRAY['installation', 'machine', 'event', 'channel', 'calendar', 'location', 'carrier', 'routing', 'item', 'stock', 'reservation',
-                                'order', 'fulfillment', 'payment', 'customer', 'hold', 'answer', 'audit'] LOOP
+    FOREACH noun IN ARRAY ARRAY[
+        'installation',
+        'machine',
+        'event',
+        'channel',
+        'calendar',
+        'location',
+        'carrier',
+        'routing',
+        'item',
+        'stock',
+        'reservation',
+        'quota',
+        'order',
+        'fulfillment',
+        'payment',
+        'customer',
+        'hold',
+        'answer',
+        'audit'
+    ] LOOP
         EXECUTE pg_catalog.format('CALL oms.init_%s()', noun);
     END LOOP;
     INSERT INTO oms.installation (version) VALUES ('@OMS_VERSION@');

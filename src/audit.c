@@ -51,6 +51,16 @@
 	" FROM {reservation_lines} l WHERE l.tenant_id = $1 AND NOT EXISTS (SELECT FROM {stock} s" \
 	" WHERE s.tenant_id = $1 AND s.item_id = l.item_id AND s.location_id = l.location_id)"
 
+/* A quota has used what the orders of its channel hold that were placed while it ran. */
+#define QUOTA_PARTS \
+	" UNION ALL SELECT 'quota.used', q.quota_id::text, coalesce(u.units, 0)::text, q.used::text FROM {channel_quotas} q" \
+	" LEFT JOIN (SELECT x.quota_id, sum(l.allocated + l.backordered) AS units FROM {channel_quotas} x" \
+	" JOIN {orders} o ON o.tenant_id = $1 AND o.channel_id = x.channel_id AND o.placed_at >= x.starts_at" \
+	" AND (x.ends_at IS NULL OR o.placed_at < x.ends_at)" \
+	" JOIN {order_lines} l ON l.order_id = o.order_id AND l.tenant_id = $1 AND l.item_id = x.item_id" \
+	" WHERE x.tenant_id = $1 AND x.location_id IS NULL GROUP BY x.quota_id) u USING (quota_id)" \
+	" WHERE q.tenant_id = $1 AND q.used <> coalesce(u.units, 0)"
+
 #define LINE_PARTS \
 	" UNION ALL SELECT 'line.units', l.order_id || ' line ' || l.line_no, l.ordered::text," \
 	" (l.allocated + l.backordered + l.cancelled)::text" \
@@ -160,7 +170,8 @@
 	" WHERE a.tenant_id = $1 AND (e.type IS DISTINCT FROM a.type OR e.order_id IS DISTINCT FROM a.order_id)"
 
 static OmsPlan audit_plan = {
-	.sql = "SELECT * FROM (" STOCK_PARTS RESERVATION_PARTS LINE_PARTS ORPHAN_PARTS STATUS_PARTS ROUTING_PARTS HOLD_PARTS
+	.sql = "SELECT * FROM (" STOCK_PARTS RESERVATION_PARTS QUOTA_PARTS LINE_PARTS ORPHAN_PARTS STATUS_PARTS ROUTING_PARTS
+	HOLD_PARTS
 	") a(\"check\", object, expected, found) ORDER BY 1, 2",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)

@@ -15,11 +15,11 @@
 #include "utils/array.h"
 #include "utils/tuplestore.h"
 
-#include "availability.h"
 #include "call.h"
 #include "document.h"
 #include "item.h"
 #include "location.h"
+#include "quota.h"
 #include "relation.h"
 #include "reservation.h"
 
@@ -39,20 +39,23 @@ static OmsPlan held_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID)
 };
 
-/* The counters of some items as a channel sees them, sorted by item and location. */
-StockView *
-oms_availability_view(const Channel *channel, int64 own, const int64 *item_ids, int count)
+/*
+ * The counters of some items as a channel sees them, sorted by item and
+ * location, and the quotas that bear on them.
+ */
+static StockView *
+view_of_items(const Channel *channel, int64 own, const int64 *item_ids, int count, QuotaList **quotas)
 {
 	HoldList   *holds = oms_holds_read(own, item_ids, count);
-	StockView  *view = oms_stock_view(item_ids, count);
+	StockView  *view = oms_quotas_view(channel, own, item_ids, count, quotas);
 
 	oms_holds_credit(holds, view);
 	return view;
 }
 
 /* Units that can be promised from a counter now. */
-int64
-oms_availability_free(const StockRow *row)
+static int64
+free_units(const StockRow *row)
 {
 	return Max(0, (int64) row->on_hand - row->reserved - row->safety);
 }
@@ -64,6 +67,21 @@ serving_location(const StockRow *row, const Channel *channel)
 	Location   *location = oms_location_by_id(row->location_id);
 
 	return location && oms_location_serves(location, channel) ? location : NULL;
+}
+
+typedef struct Asked
+{
+	const Channel *channel;
+	const Location *only;		/* NULL: all */
+} Asked;
+
+static bool
+is_asked(const StockRow *row, void *state)
+{
+	const Asked *asked = state;
+	Location   *location = serving_location(row, asked->channel);
+
+	return location && (asked->only == NULL || asked->only == location);
 }
 
 /* ---- One SKU ---- */
@@ -78,7 +96,7 @@ put_available(ReturnSetInfo *result, const StockRow *row, const Location *locati
 	values[1] = Int64GetDatum(row->on_hand);
 	values[2] = Int64GetDatum(row->reserved);
 	values[3] = Int64GetDatum(row->safety);
-	values[4] = Int64GetDatum(oms_availability_free(row));
+	values[4] = Int64GetDatum(free_units(row));
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -92,16 +110,15 @@ OMS_FUNCTION(oms_available, CALL_READ)
 	Channel    *channel = PG_ARGISNULL(1) ? NULL : oms_channel_get(oms_argument_required(fcinfo, 1, "channel"));
 	Location   *only = PG_ARGISNULL(2) ? NULL : oms_location_get(oms_argument_required(fcinfo, 2, "location"));
 	int64		own = PG_ARGISNULL(3) ? 0 : oms_argument_id(fcinfo, 3, "reservation_id");
-	StockView  *view = oms_availability_view(channel, own, &item->item_id, 1);
+	Asked		asked = {channel, only};
+	QuotaList  *quotas;
+	StockView  *view = view_of_items(channel, own, &item->item_id, 1, &quotas);
 
+	oms_quotas_trim(quotas, view, item->item_id, PG_INT64_MAX, is_asked, &asked);
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < view->count; i++)
-	{
-		Location   *location = serving_location(&view->rows[i], channel);
-
-		if (location && (only == NULL || only == location))
-			put_available(result, &view->rows[i], location);
-	}
+		if (is_asked(&view->rows[i], &asked))
+			put_available(result, &view->rows[i], oms_location_by_id(view->rows[i].location_id));
 	*isnull = true;
 	return (Datum) 0;
 }
@@ -177,13 +194,17 @@ first_row_of(const StockView *view, int64 item_id)
 
 /* Units that the channel may promise of an item, over all its locations. */
 static int64
-sum_of_item(const StockView *view, int64 item_id, const Channel *channel)
+sum_of_item(const StockView *view, const QuotaList *quotas, int64 item_id, const Channel *channel)
 {
+	QuotaLimit	limit;
 	int64		sum = 0;
+
+	if (oms_quotas_limit(quotas, view, item_id, &limit))
+		return limit.firm;
 
 	for (int i = first_row_of(view, item_id); i < view->count && view->rows[i].item_id == item_id; i++)
 		if (serving_location(&view->rows[i], channel))
-			sum += oms_availability_free(&view->rows[i]);
+			sum += free_units(&view->rows[i]);
 	return sum;
 }
 
@@ -208,6 +229,7 @@ OMS_FUNCTION(oms_available_many, CALL_READ)
 	Channel    *channel = PG_ARGISNULL(0) ? NULL : oms_channel_get(oms_argument_required(fcinfo, 0, "channel"));
 	SkuList		list = {0};
 	ItemSet    *items;
+	QuotaList  *quotas;
 	StockView  *view;
 	int64	   *item_ids;
 	int			count = 0;
@@ -226,14 +248,14 @@ OMS_FUNCTION(oms_available_many, CALL_READ)
 		if (item && item->kind == ITEM_STOCKED)
 			item_ids[count++] = item->item_id;
 	}
-	view = oms_availability_view(channel, 0, item_ids, count);
+	view = view_of_items(channel, 0, item_ids, count, &quotas);
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < list.count; i++)
 	{
 		CatalogItem *item = oms_items_find(items, list.skus[i]);
 		bool		stocked = item && item->kind == ITEM_STOCKED;
 		Datum		values[3] = {CStringGetTextDatum(list.skus[i]),
-			Int64GetDatum(stocked ? sum_of_item(view, item->item_id, channel) : 0), CStringGetTextDatum(kind_of(item))};
+			Int64GetDatum(stocked ? sum_of_item(view, quotas, item->item_id, channel) : 0), CStringGetTextDatum(kind_of(item))};
 		bool		nulls[3] = {[1] = !stocked};
 
 		CHECK_FOR_INTERRUPTS();
@@ -297,17 +319,19 @@ held_at(const HeldList *list, int64 location_id)
 typedef struct Explanation
 {
 	ReturnSetInfo *result;
-	const Location *location;
+	const Location *location;	/* NULL: over all of them */
+	const QuotaList *quotas;
 	int64		sum;
 } Explanation;
 
 static void
 put_term(Explanation *explanation, const char *term, int64 quantity, const char *reason)
 {
-	Datum		values[4] = {CStringGetTextDatum(explanation->location->code), CStringGetTextDatum(term),
-	Int64GetDatum(quantity), (Datum) 0};
-	bool		nulls[4] = {[3] = reason == NULL};
+	Datum		values[4] = {[1] = CStringGetTextDatum(term),[2] = Int64GetDatum(quantity)};
+	bool		nulls[4] = {[0] = explanation->location == NULL,[3] = reason == NULL};
 
+	if (explanation->location)
+		values[0] = CStringGetTextDatum(explanation->location->code);
 	if (reason)
 		values[3] = CStringGetTextDatum(reason);
 	explanation->sum += quantity;
@@ -335,6 +359,7 @@ static void
 explain_row(Explanation *explanation, const StockRow *row, Held held, const CatalogItem *item, const Channel *channel)
 {
 	const char *exclusion = oms_location_exclusion(explanation->location, channel);
+	int32		kept = oms_quotas_safety(explanation->quotas, row->item_id, row->location_id);
 
 	explanation->sum = 0;
 	put_term(explanation, "on_hand", row->on_hand, NULL);
@@ -345,13 +370,32 @@ explain_row(Explanation *explanation, const StockRow *row, Held held, const Cata
 	if (held.lapsed > 0)
 		put_term(explanation, "held_lapsed", 0, psprintf(INT64_FORMAT " units of holds whose time is over are free",
 														 held.lapsed));
-	if (row->safety > 0)
-		put_term(explanation, "safety", -row->safety, "kept back at the location");
+	if (row->safety > kept)
+		put_term(explanation, "safety", kept - row->safety, "kept back at the location");
+	if (kept > 0)
+		put_term(explanation, "channel_safety", -kept, "left by the channel at the location");
 	if (explanation->sum < 0)
 		put_term(explanation, "floor", -explanation->sum, "a location that lacks units does not lower the others");
 	put_backorder(explanation, row, item, channel);
 	if (exclusion)
 		put_term(explanation, "excluded", -explanation->sum, exclusion);
+}
+
+/* Terms over all locations, which have the location null. */
+static void
+explain_limit(Explanation *explanation, const QuotaLimit *limit)
+{
+	explanation->location = NULL;
+	explanation->sum = limit->free;
+	if (limit->network_safety > 0)
+		put_term(explanation, "network_safety", -limit->network_safety, "left by the channel over all locations");
+	if (limit->guaranteed > 0)
+		put_term(explanation, "guaranteed", -limit->guaranteed, "kept for other channels");
+	if (explanation->sum < 0)
+		put_term(explanation, "floor", -explanation->sum, "nothing is left for the channel");
+	if (explanation->sum > limit->cap)
+		put_term(explanation, "cap", limit->cap - explanation->sum,
+				 psprintf(INT64_FORMAT " units are left below the cap of the channel", limit->cap));
 }
 
 /*
@@ -365,12 +409,15 @@ OMS_FUNCTION(oms_explain_available, CALL_READ)
 	CatalogItem *item = oms_item_get(oms_argument_required(fcinfo, 0, "sku"));
 	Channel    *channel = PG_ARGISNULL(1) ? NULL : oms_channel_get(oms_argument_required(fcinfo, 1, "channel"));
 	HeldList	held = {0};
+	QuotaLimit	limit;
+	QuotaList  *quotas;
 	StockView  *view;
 	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(item->item_id),
 	TimestampTzGetDatum(oms_call->now)};
 
 	(void) oms_execute_each(&held_plan, values, NULL, collect_held, &held);
-	view = oms_stock_view(&item->item_id, 1);
+	view = oms_quotas_view(channel, 0, &item->item_id, 1, &quotas);
+	explanation.quotas = quotas;
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < view->count; i++)
 	{
@@ -378,6 +425,9 @@ OMS_FUNCTION(oms_explain_available, CALL_READ)
 		if (explanation.location)
 			explain_row(&explanation, &view->rows[i], held_at(&held, view->rows[i].location_id), item, channel);
 	}
+	oms_holds_credit(oms_holds_read(0, &item->item_id, 1), view);
+	if (oms_quotas_limit(quotas, view, item->item_id, &limit))
+		explain_limit(&explanation, &limit);
 	*isnull = true;
 	return (Datum) 0;
 }

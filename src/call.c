@@ -259,6 +259,8 @@ oms_call_run(FunctionCallInfo fcinfo, OmsCallMode mode, OmsBody body)
 		call.actor = actor_name();
 		oms_events_init(&events);
 		call.events = &events;
+		call.context = context;
+		call.outer = outer;
 		SetUserIdAndSecContext(oms_relation_owner(),
 							   security_context | SECURITY_LOCAL_USERID_CHANGE);
 		oms_call = &call;

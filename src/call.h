@@ -23,6 +23,9 @@ typedef struct OmsCall
 	TimestampTz now;
 	char	   *actor;
 	Oid			user;			/* who called; the call itself runs as the owner */
+	MemoryContext context;		/* lives as long as the call */
+	struct OmsCall *outer;		/* the call that this one runs in, NULL: none */
+	bool		configured;		/* holds pointers into the configuration */
 	struct EventList *events;
 	int64		unheld_order;	/* locked order that has no hold: see hold.c */
 	uint64		unheld_since;

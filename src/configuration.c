@@ -50,6 +50,12 @@ static OmsPlan channel_locations_plan = {
 	OMS_ARGTYPES(INT4OID)
 };
 
+static OmsPlan quotas_plan = {
+	.sql = "SELECT EXISTS (SELECT FROM {channel_quotas} WHERE tenant_id = $1)",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
 static void
 collect_channel(TupleTableSlot *slot, void *state)
 {
@@ -118,6 +124,12 @@ collect_channel_location(TupleTableSlot *slot, void *state)
 	entry->rank = isnull ? PG_INT32_MAX : oms_slot_int32(slot, 3);
 }
 
+static void
+read_has_quotas(TupleTableSlot *slot, void *state)
+{
+	cache.configuration.has_quotas = oms_slot_bool(slot, 1);
+}
+
 static HTAB *
 make_hash(const char *name, Size key_size, Size entry_size, int flags)
 {
@@ -141,6 +153,25 @@ load(void)
 	(void) oms_execute_latest(&channels_plan, values, collect_channel, NULL);
 	(void) oms_execute_latest(&locations_plan, values, collect_location, NULL);
 	(void) oms_execute_latest(&channel_locations_plan, values, collect_channel_location, NULL);
+	(void) oms_execute_latest(&quotas_plan, values, read_has_quotas, NULL);
+}
+
+/*
+ * Channels and locations may change while a call runs, which goes on with those
+ * that it has seen: the old ones live as long as the outermost such call.
+ */
+static void
+leave_to_calls(void)
+{
+	OmsCall    *holder = NULL;
+
+	for (OmsCall *call = oms_call; call != NULL; call = call->outer)
+		if (call->configured)
+			holder = call;
+	if (holder == NULL || cache.context == NULL)
+		return;
+	MemoryContextSetParent(cache.context, holder->context);
+	cache.context = NULL;
 }
 
 /* The configuration of the call's tenant. */
@@ -151,7 +182,12 @@ oms_configuration(void)
 	MemoryContext old;
 
 	if (cache.generation == generation && cache.tenant == oms_call->tenant)
+	{
+		oms_call->configured = true;
 		return &cache.configuration;
+	}
+	leave_to_calls();
+	oms_call->configured = true;
 	if (cache.context == NULL)
 		cache.context = AllocSetContextCreate(TopMemoryContext, "oms configuration",
 											  ALLOCSET_DEFAULT_SIZES);

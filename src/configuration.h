@@ -38,6 +38,7 @@ typedef struct Configuration
 	HTAB	   *locations_by_id;
 	HTAB	   *locations_by_code;
 	HTAB	   *channel_locations;
+	bool		has_quotas;
 } Configuration;
 
 extern Configuration *oms_configuration(void);

@@ -18,6 +18,7 @@
 #include "money.h"
 #include "order.h"
 #include "payment.h"
+#include "quota.h"
 #include "relation.h"
 
 #define ORDER_COLUMNS \
@@ -323,6 +324,30 @@ line_changed(const OrderLine *line)
 		line->delta.shipped != 0 || line->delta.delivered != 0 || line->delta.cancelled != 0;
 }
 
+/* Units that an order gains or gives up count for the quotas of its channel. */
+static void
+count_quotas(int64 order_id, const OrderLines *lines)
+{
+	int64	   *items;
+	int32	   *units;
+	int			count = 0;
+
+	if (!oms_quotas_exist())
+		return;
+	items = palloc(sizeof(int64) * Max(1, lines->count));
+	units = palloc(sizeof(int32) * Max(1, lines->count));
+	for (int i = 0; i < lines->count; i++)
+	{
+		int32		change = lines->rows[i].delta.allocated + lines->rows[i].delta.backordered;
+
+		if (change == 0 || !lines->rows[i].stocked)
+			continue;
+		items[count] = lines->rows[i].item_id;
+		units[count++] = change;
+	}
+	oms_quotas_line_change(order_id, items, units, count);
+}
+
 /* Writes the changed lines of an order in one statement. */
 void
 oms_order_lines_write(int64 order_id, OrderLines *lines)
@@ -332,6 +357,7 @@ oms_order_lines_write(int64 order_id, OrderLines *lines)
 	int			count = 0;
 	Datum		values[9];
 
+	count_quotas(order_id, lines);
 	for (int i = 0; i < lines->count; i++)
 	{
 		OrderLine  *line = &lines->rows[i];

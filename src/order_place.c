@@ -36,6 +36,7 @@
 #include "money.h"
 #include "order.h"
 #include "payment.h"
+#include "quota.h"
 #include "relation.h"
 #include "reservation.h"
 #include "route.h"
@@ -249,6 +250,7 @@ typedef struct Placement
 	int32	   *missing;		/* per demand: units that nobody can promise */
 	RoutingPlan *routing;		/* NULL where no policy decided */
 	HoldList   *holds;			/* holds that the order may use up, NULL: none */
+	QuotaList  *quotas;			/* of the channel, NULL: none */
 
 	int64		order_id;		/* 0 in a preview */
 	const char *status;
@@ -1058,6 +1060,31 @@ refuse_plan(Placement *placement)
 	refuse_shortage(placement);
 }
 
+static int64
+wanted_of(const Placement *placement, int64 item_id)
+{
+	int64		wanted = 0;
+
+	for (int i = 0; i < placement->demand_count; i++)
+		if (placement->demands[i].item->item_id == item_id)
+			wanted += placement->demands[i].quantity;
+	return wanted;
+}
+
+/* Whether a demand for the row's item may take from it. */
+static bool
+is_usable(const StockRow *row, void *state)
+{
+	const Placement *placement = state;
+	Location   *location = oms_location_by_id(row->location_id);
+	bool		wanted = false;
+
+	for (int i = 0; i < placement->demand_count; i++)
+		wanted |= placement->demands[i].item->item_id == row->item_id &&
+			(placement->demands[i].pinned == NULL || placement->demands[i].pinned == location);
+	return wanted && is_candidate(placement, location);
+}
+
 /* Reads the counters and plans; false where not every unit can be promised. */
 static bool
 plan_sources(Placement *placement)
@@ -1073,9 +1100,13 @@ plan_sources(Placement *placement)
 		return true;
 	for (int i = 0; i < placement->demand_count; i++)
 		item_ids[i] = placement->demands[i].item->item_id;
-	sourcing.view = oms_stock_view(item_ids, placement->demand_count);
+	sourcing.view = oms_quotas_view(placement->channel, placement->document->reservation_id, item_ids,
+									placement->demand_count, &placement->quotas);
 	if (placement->holds)
 		oms_holds_credit(placement->holds, sourcing.view);
+	for (int i = 0; placement->quotas && i < placement->demand_count; i++)
+		oms_quotas_trim(placement->quotas, sourcing.view, item_ids[i], wanted_of(placement, item_ids[i]), is_usable,
+						placement);
 	position_of_row = palloc(sizeof(int) * Max(1, sourcing.view->count));
 	placement->candidate_count = collect_candidates(placement, sourcing.view, position_of_row);
 	fill_matrix(placement, &sourcing, position_of_row);
@@ -1257,6 +1288,23 @@ counters_of_plan(Placement *placement, int *count)
 	return rows;
 }
 
+/* Sums the units of each item: rows are sorted by item. */
+static bool
+take_quotas(Placement *placement, const StockRow *rows, int count)
+{
+	QuotaTake  *takes = palloc(sizeof(QuotaTake) * Max(1, count));
+	int			kept = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (kept == 0 || takes[kept - 1].item_id != rows[i].item_id)
+			takes[kept++] = (QuotaTake) {rows[i].item_id, 0, 0};
+		takes[kept - 1].firm += rows[i].firm;
+		takes[kept - 1].total += rows[i].reserved_delta;
+	}
+	return oms_quotas_take(placement->channel, placement->holds, takes, kept, true);
+}
+
 /* Locks the plan's counters and takes the units; false where they are gone. */
 static bool
 take_units(Placement *placement)
@@ -1267,13 +1315,16 @@ take_units(Placement *placement)
 	if (placement->holds)
 		oms_holds_lock(placement->holds);
 	rows = counters_of_plan(placement, &count);
+	oms_quotas_keep(placement->quotas, rows, count);
 	oms_stock_lock(rows, count);
+	if (!take_quotas(placement, rows, count))
+		return false;
 	for (int i = 0; i < count; i++)
 	{
 		StockRow   *row = &rows[i];
 
 		if (!row->found ||
-			(row->firm > 0 && (int64) row->on_hand - row->reserved + row->held - row->safety < row->firm) ||
+			(row->firm > 0 && (int64) row->on_hand - row->reserved + row->held - row->safety - row->left < row->firm) ||
 			(int64) row->on_hand + row->backorder_limit - row->reserved + row->held < row->reserved_delta)
 			return false;
 		row->reserved_delta -= row->held;

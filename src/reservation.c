@@ -28,6 +28,7 @@
 #include "item.h"
 #include "location.h"
 #include "machine.h"
+#include "quota.h"
 #include "relation.h"
 #include "reservation.h"
 #include "scope.h"
@@ -328,6 +329,20 @@ record_end(const HoldList *list, bool own, const char *action, int64 order_id)
 		oms_stock_record(rows, count, psprintf("hold.%s", action), NULL, NULL);
 }
 
+static void
+touch_quotas(const HoldList *list)
+{
+	int64	   *items;
+
+	if (!oms_quotas_exist())
+		return;
+	items = palloc(sizeof(int64) * Max(1, list->count));
+	for (int i = 0; i < list->count; i++)
+		items[i] = list->rows[i].item_id;
+	qsort(items, list->count, sizeof(int64), oms_compare_int64);
+	oms_quotas_touch(items, list->count);
+}
+
 /*
  * Ends locked reservations: the caller's own by the given action, others
  * because they have expired.  The counters are the caller's business.
@@ -355,6 +370,7 @@ oms_holds_end(const HoldList *list, const char *own_action, int64 order_id)
 	(void) oms_execute(&delete_lines_plan, values, NULL);
 	record_end(list, true, own_action, order_id);
 	record_end(list, false, "expire", 0);
+	touch_quotas(list);
 }
 
 /* ---- Counts ---- */
@@ -624,6 +640,7 @@ typedef struct Request
 	int			line_count;
 	WantedLine *lines;
 	HoldList   *holds;
+	QuotaList  *quotas;
 	StockView  *view;
 	int			taken_count;
 	int			taken_capacity;
@@ -757,6 +774,31 @@ serve_line(Request *request, int index)
 	}
 }
 
+static int64
+wanted_of(const Request *request, int64 item_id)
+{
+	int64		wanted = 0;
+
+	for (int i = 0; i < request->line_count; i++)
+		if (request->lines[i].item->item_id == item_id)
+			wanted += request->lines[i].document->quantity;
+	return wanted;
+}
+
+/* Whether a line of the row's item may take from it. */
+static bool
+is_usable(const StockRow *row, void *state)
+{
+	const Request *request = state;
+	Location   *location = oms_location_by_id(row->location_id);
+	bool		wanted = false;
+
+	for (int i = 0; i < request->line_count; i++)
+		wanted |= request->lines[i].item->item_id == row->item_id &&
+			(request->lines[i].pinned == NULL || request->lines[i].pinned == location);
+	return wanted && location && oms_location_serves(location, request->channel);
+}
+
 /* Plans from unlocked counters; false where units are missing. */
 static bool
 plan(Request *request, bool with_expired)
@@ -769,8 +811,10 @@ plan(Request *request, bool with_expired)
 		if (request->lines[i].item->kind == ITEM_STOCKED)
 			item_ids[count++] = request->lines[i].item->item_id;
 	request->holds = oms_holds_read(request->holds->own, item_ids, with_expired ? count : 0);
-	request->view = oms_stock_view(item_ids, count);
+	request->view = oms_quotas_view(request->channel, request->holds->own, item_ids, count, &request->quotas);
 	oms_holds_credit(request->holds, request->view);
+	for (int i = 0; request->quotas && i < count; i++)
+		oms_quotas_trim(request->quotas, request->view, item_ids[i], wanted_of(request, item_ids[i]), is_usable, request);
 	request->taken_count = 0;
 	request->taken_capacity = 16;
 	request->taken = palloc(sizeof(Taken) * request->taken_capacity);
@@ -869,6 +913,23 @@ insert_reservation(Request *request, const StockRow *rows, const int32 *wanted, 
 	return true;
 }
 
+/* Sums the units of each item: rows are sorted by item. */
+static bool
+take_quotas(Request *request, const StockRow *rows, int count)
+{
+	QuotaTake  *takes = palloc(sizeof(QuotaTake) * Max(1, count));
+	int			kept = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (kept == 0 || takes[kept - 1].item_id != rows[i].item_id)
+			takes[kept++] = (QuotaTake) {rows[i].item_id, 0, 0};
+		takes[kept - 1].firm += rows[i].firm;
+		takes[kept - 1].total += rows[i].reserved_delta;
+	}
+	return oms_quotas_take(request->channel, request->holds, takes, kept, false);
+}
+
 /* Locks, checks and takes the planned units; false where they are gone. */
 static bool
 take_units(Request *request)
@@ -890,10 +951,13 @@ take_units(Request *request)
 			.reserved_delta = request->taken[i].quantity,.firm = request->taken[i].quantity
 	};
 	count = oms_stock_merge(rows, count);
+	oms_quotas_keep(request->quotas, rows, count);
 	if (count > 0)
 		oms_stock_lock(rows, count);
+	if (!take_quotas(request, rows, count))
+		return false;
 	for (int i = 0; i < count; i++)
-		if (!rows[i].found || (rows[i].firm > 0 && free_units(&rows[i]) + rows[i].held < rows[i].firm))
+		if (!rows[i].found || (rows[i].firm > 0 && free_units(&rows[i]) - rows[i].left + rows[i].held < rows[i].firm))
 			return false;
 	wanted = palloc(sizeof(int32) * Max(1, count));
 	for (int i = 0; i < count; i++)

@@ -42,6 +42,8 @@ typedef struct StockRow
 	int32		backorder_limit_delta;
 	int32		firm;			/* units of the change that must be on hand, safety untouched */
 	int32		held;			/* units of holds that end with the change */
+	int32		kept;			/* units beside safety that firm ones must leave */
+	int32		left;			/* what of these falls to the rows that are locked */
 	bool		whole;			/* to be locked with all its stripes */
 	bool		found;
 	bool		waited;			/* somebody else held it */

@@ -132,6 +132,7 @@ oms_stock_merge(StockRow *rows, int count)
 			rows[kept - 1].reserved_delta += rows[i].reserved_delta;
 			rows[kept - 1].firm += rows[i].firm;
 			rows[kept - 1].held += rows[i].held;
+			rows[kept - 1].kept = Max(rows[kept - 1].kept, rows[i].kept);
 			rows[kept - 1].whole |= rows[i].whole;
 		}
 		else
@@ -207,9 +208,16 @@ lock_stripe(OmsHeapWork *work, const StockRow *row, int number, StockStripe *str
 	return true;
 }
 
+/* What one of count stripes must leave, so that all together leave what is kept. */
+static int32
+share_kept(const StockRow *row, int count)
+{
+	return row->kept / count + (row->kept % count > 0 ? 1 : 0);
+}
+
 /* Whether the stripe alone can take the change: then no look at the others is needed. */
 static bool
-covers(const StockStripe *stripe, const StockRow *row)
+covers(const StockStripe *stripe, const StockRow *row, int count)
 {
 	int64		taken = (int64) row->reserved_delta - row->held;
 	int64		on_hand = (int64) stripe->on_hand + row->on_hand_delta;
@@ -217,13 +225,13 @@ covers(const StockStripe *stripe, const StockRow *row)
 
 	if (on_hand < 0 || reserved < 0 || reserved > on_hand + stripe->backorder_limit)
 		return false;
-	return row->firm <= 0 || on_hand - reserved >= stripe->safety;
+	return row->firm <= 0 || on_hand - reserved >= (int64) stripe->safety + share_kept(row, count);
 }
 
 /* ---- Locking ---- */
 
 static void
-use_one(StockRow *row, const StockStripe *stripe)
+use_one(StockRow *row, const StockStripe *stripe, int count)
 {
 	row->found = true;
 	row->stripe_count = 1;
@@ -233,12 +241,14 @@ use_one(StockRow *row, const StockStripe *stripe)
 	row->reserved = stripe->reserved;
 	row->safety = stripe->safety;
 	row->backorder_limit = stripe->backorder_limit;
+	row->left = share_kept(row, count);
 }
 
 static void
 add_up(StockRow *row)
 {
 	row->found = true;
+	row->left = row->kept;
 	row->on_hand = row->reserved = row->safety = row->backorder_limit = 0;
 	for (int i = 0; i < row->stripe_count; i++)
 	{
@@ -268,7 +278,7 @@ lock_whole(OmsHeapWork *work, StockRow *row)
 
 	if (!lock_stripe(work, row, 0, &first))
 		return;
-	use_one(row, &first);
+	use_one(row, &first, 1);
 	if (first.stripes == 1)
 		return;
 	look_again(work);
@@ -314,12 +324,12 @@ lock_any(OmsHeapWork *work, StockRow *row, StripeList *list)
 		{
 			const StockStripe *stripe = &list->rows[(start + i) % list->count];
 
-			if (!covers(stripe, row))
+			if (!covers(stripe, row, list->count))
 				continue;
 			switch (oms_heap_try_lock(work, stripe->tuple))
 			{
 				case OMS_HEAP_LOCKED:
-					use_one(row, stripe);
+					use_one(row, stripe, list->count);
 					return true;
 				case OMS_HEAP_BUSY:
 					row->waited = true;
@@ -362,14 +372,14 @@ lock_directly(OmsHeapWork *work, StockRow *row)
 	}
 	if (list.rows[0].stripes == 1 && oms_heap_try_lock(work, list.rows[0].tuple) == OMS_HEAP_LOCKED)
 	{
-		use_one(row, &list.rows[0]);
+		use_one(row, &list.rows[0], 1);
 		return;
 	}
 	row->waited = true;
 	if (!lock_stripe(work, row, 0, &stripe))
 		return;
-	if (stripe.stripes == 1 || covers(&stripe, row))
-		use_one(row, &stripe);
+	if (stripe.stripes == 1 || covers(&stripe, row, stripe.stripes))
+		use_one(row, &stripe, stripe.stripes);
 	else
 		lock_whole(work, row);
 }
