@@ -128,6 +128,7 @@ BEGIN
         'routing',
         'item',
         'stock',
+        'stock_load',
         'reservation',
         'quota',
         'order',

@@ -68,6 +68,7 @@ BEGIN
         location_id    bigint NOT NULL,
         order_id       bigint,
         at             timestamptz NOT NULL,
+        counted_at     timestamptz,
         tenant_id      int NOT NULL,
         on_hand_delta  int NOT NULL,
         reserved_delta int NOT NULL,
@@ -80,6 +81,8 @@ BEGIN
     ALTER SEQUENCE oms.stock_movements_movement_id_seq OWNED BY oms.stock_movements.movement_id;
     CREATE INDEX stock_movements_item ON oms.stock_movements (item_id, location_id, at);
     COMMENT ON TABLE oms.stock_movements IS 'ledger: every change of a counter except the taking of a promise, whose ledger row is the allocation itself';
+    COMMENT ON COLUMN oms.stock_movements.at IS 'when the call began that moved the units';
+    COMMENT ON COLUMN oms.stock_movements.counted_at IS 'of a count or snapshot: the moment at which the units stood there';
     CREATE TABLE oms.stock_movements_default PARTITION OF oms.stock_movements DEFAULT;
     PERFORM oms.create_partitions(pg_catalog.now(), 3);
 END $init$;

@@ -74,11 +74,8 @@ static OmsHeap allocation_heap = {
 };
 
 static void
-collect(TupleTableSlot *slot, void *state)
+append_allocation(AllocationList *list, const Allocation *row)
 {
-	AllocationList *list = state;
-	Allocation *row;
-
 	if (list->count == list->capacity)
 	{
 		list->capacity = Max(16, list->capacity * 2);
@@ -86,19 +83,18 @@ collect(TupleTableSlot *slot, void *state)
 			? repalloc_huge(list->rows, sizeof(Allocation) * list->capacity)
 			: palloc(sizeof(Allocation) * list->capacity);
 	}
-	row = &list->rows[list->count++];
-	memset(row, 0, sizeof(*row));
-	row->order_id = oms_slot_int64(slot, 1);
-	row->fulfillment_id = oms_slot_int64(slot, 2);
-	row->item_id = oms_slot_int64(slot, 3);
-	row->location_id = oms_slot_int64(slot, 4);
-	row->line_no = oms_slot_int32(slot, 5);
-	row->promised = oms_slot_int32(slot, 6);
-	row->picked = oms_slot_int32(slot, 7);
-	row->shipped = oms_slot_int32(slot, 8);
-	row->cancelled = oms_slot_int32(slot, 9);
-	row->backordered = oms_slot_bool(slot, 10);
-	row->status = oms_slot_text(slot, 11);
+	list->rows[list->count++] = *row;
+}
+
+static void
+collect(TupleTableSlot *slot, void *state)
+{
+	append_allocation(state, &(Allocation) {
+		.order_id = oms_slot_int64(slot, 1),.fulfillment_id = oms_slot_int64(slot, 2),
+		.item_id = oms_slot_int64(slot, 3),.location_id = oms_slot_int64(slot, 4),.line_no = oms_slot_int32(slot, 5),
+		.promised = oms_slot_int32(slot, 6),.picked = oms_slot_int32(slot, 7),.shipped = oms_slot_int32(slot, 8),
+		.cancelled = oms_slot_int32(slot, 9),.backordered = oms_slot_bool(slot, 10),.status = oms_slot_text(slot, 11)
+	});
 }
 
 /* All promises of an order, by line and fulfillment. */
@@ -218,35 +214,62 @@ oms_allocations_write(AllocationList *list)
 
 /* ---- Withdrawing promises that a count cannot cover ---- */
 
-static bool
-contains(const int64 *ids, int count, int64 id)
+/* What one attempt to settle counters tells the next. */
+typedef struct Settlement
 {
-	for (int i = 0; i < count; i++)
-		if (ids[i] == id)
-			return true;
-	return false;
+	StockRow   *rows;
+	int			count;
+	StockTarget target;
+	void	   *state;
+	int			order_count;	/* orders to be locked first, in order */
+	int64	   *orders;
+	int			short_count;	/* counters whose holds are to be locked first */
+	StockRow   *shorts;
+	AllocationList withdrawn;
+} Settlement;
+
+/* Units that a counter owes beyond what it will have. */
+static int64
+excess_of(const StockRow *row)
+{
+	return (int64) row->reserved - row->held - row->on_hand - row->on_hand_delta - row->backorder_limit;
 }
 
-/*
- * Marks the newest promises on a counter until excess units are found.  Returns
- * the number of rows that take part; they are at the head of the list.
- */
-static int
-mark_newest(AllocationList *list, int32 excess)
+/* Marks the newest promises on a counter until its excess is found. */
+static void
+mark_newest(StockRow *row, AllocationList *withdrawn)
 {
-	int			taken = 0;
+	AllocationList list = {0};
+	int64		excess = excess_of(row);
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(row->item_id), Int64GetDatum(row->location_id)};
 
-	while (excess > 0 && taken < list->count)
+	if (excess <= 0)
+		return;
+	(void) oms_execute_each(&of_stock_plan, values, NULL, collect, &list);
+	row->reserved_delta = -excess;
+	for (int i = 0; i < list.count && excess > 0; i++)
 	{
-		Allocation *row = &list->rows[taken++];
+		Allocation *allocation = &list.rows[i];
 
-		row->delta.cancelled = Min(oms_allocation_open(row), excess);
-		excess -= row->delta.cancelled;
+		allocation->delta.cancelled = Min(oms_allocation_open(allocation), excess);
+		excess -= allocation->delta.cancelled;
+		append_allocation(withdrawn, allocation);
 	}
 	if (excess > 0)
-		elog(ERROR, "counter has %d reserved units more than its promises", excess);
-	list->count = taken;
-	return taken;
+		elog(ERROR, "counter has " INT64_FORMAT " reserved units more than its promises", excess);
+}
+
+static int
+compare_allocations(const void *left, const void *right)
+{
+	const Allocation *a = left;
+	const Allocation *b = right;
+
+	if (a->order_id != b->order_id)
+		return a->order_id < b->order_id ? 1 : -1;
+	if (a->line_no != b->line_no)
+		return a->line_no < b->line_no ? 1 : -1;
+	return a->fulfillment_id == b->fulfillment_id ? 0 : a->fulfillment_id < b->fulfillment_id ? 1 : -1;
 }
 
 /* Gives the withdrawn units back to their lines, as backordered. */
@@ -277,82 +300,146 @@ withdraw_from_lines(AllocationList *list)
 	}
 }
 
+/* Takes excess units from the holds of short counters; false where a hold is not locked. */
+static bool
+cut_holds(Settlement *settlement, const HoldList *holds)
+{
+	int			short_count = 0;
+
+	for (int i = 0; i < settlement->count; i++)
+		if (excess_of(&settlement->rows[i]) > 0)
+			short_count++;
+	if (short_count == 0)
+		return true;
+	if (holds != NULL)
+	{
+		bool		all_locked = true;
+
+		for (int i = 0; i < settlement->count && all_locked; i++)
+			if (excess_of(&settlement->rows[i]) > 0)
+				all_locked = oms_holds_cut(holds, &settlement->rows[i], excess_of(&settlement->rows[i]));
+		if (all_locked)
+			return true;
+	}
+	settlement->shorts = palloc(sizeof(StockRow) * short_count);
+	settlement->short_count = 0;
+	for (int i = 0; i < settlement->count; i++)
+	{
+		settlement->rows[i].held = 0;
+		if (excess_of(&settlement->rows[i]) > 0)
+			settlement->shorts[settlement->short_count++] = settlement->rows[i];
+	}
+	return false;
+}
+
+static bool
+orders_are_locked(Settlement *settlement)
+{
+	AllocationList *list = &settlement->withdrawn;
+	int64	   *needed = palloc(sizeof(int64) * Max(1, list->count));
+	int			count = 0;
+	bool		all_locked = true;
+
+	for (int i = list->count - 1; i >= 0; i--)
+		if (count == 0 || needed[count - 1] != list->rows[i].order_id)
+			needed[count++] = list->rows[i].order_id;
+	for (int i = 0; i < count && all_locked; i++)
+		all_locked = settlement->order_count > 0 &&
+			bsearch(&needed[i], settlement->orders, settlement->order_count, sizeof(int64), oms_compare_int64) != NULL;
+	if (!all_locked)
+	{
+		settlement->orders = needed;
+		settlement->order_count = count;
+	}
+	return all_locked;
+}
+
+/* One attempt; false where locks are missing, which are then noted for the next. */
+static bool
+settle(Settlement *settlement)
+{
+	HoldList   *holds = NULL;
+
+	for (int i = 0; i < settlement->order_count; i++)
+		(void) oms_order_lock(settlement->orders[i]);
+	if (settlement->short_count > 0)
+		holds = oms_holds_lock_counters(settlement->shorts, settlement->short_count);
+	oms_stock_lock_all(settlement->rows, settlement->count);
+	for (int i = 0; i < settlement->count; i++)
+		settlement->rows[i].on_hand_delta = settlement->rows[i].reserved_delta = settlement->rows[i].held = 0;
+	settlement->target(settlement->rows, settlement->count, settlement->state);
+	if (!cut_holds(settlement, holds))
+		return false;
+	settlement->withdrawn.count = 0;
+	for (int i = 0; i < settlement->count; i++)
+		mark_newest(&settlement->rows[i], &settlement->withdrawn);
+	if (settlement->withdrawn.count > 0)
+		qsort(settlement->withdrawn.rows, settlement->withdrawn.count, sizeof(Allocation), compare_allocations);
+	if (!orders_are_locked(settlement))
+		return false;
+	oms_allocations_write(&settlement->withdrawn);
+	withdraw_from_lines(&settlement->withdrawn);
+	for (int i = 0; i < settlement->count; i++)
+		settlement->rows[i].reserved_delta -= settlement->rows[i].held;
+	return true;
+}
+
+static Withdrawal *
+withdrawals_of(const AllocationList *list)
+{
+	Withdrawal *withdrawn = palloc(sizeof(Withdrawal) * Max(1, list->count));
+
+	for (int i = 0; i < list->count; i++)
+		withdrawn[i] = (Withdrawal)
+	{
+		.order_id = list->rows[i].order_id,.fulfillment_id = list->rows[i].fulfillment_id,
+			.item_id = list->rows[i].item_id,.location_id = list->rows[i].location_id,
+			.line_no = list->rows[i].line_no,.quantity = list->rows[i].delta.cancelled
+	};
+	return withdrawn;
+}
+
 /*
- * Locks a counter for a count, together with the orders whose promises the
- * count cannot cover, and withdraws those promises, the newest first.  Units
- * held for carts go before any promise.
+ * Sets counters, which must be in lock order, to what target says once they are
+ * locked, and withdraws the promises that they then cannot cover: units held for
+ * carts first, then the newest promises.  Afterwards the counters are written;
+ * the ledger and the derived statuses of the orders are the caller's.
  *
  * Orders are locked before counters, but which orders are needed is known only
- * once the counter stands still.  So the counter is locked, the orders are
+ * once the counters stand still.  So the counters are locked, the orders are
  * noted, the locks are given back, and the next attempt takes the orders first.
  */
 int
-oms_allocation_withdraw(StockRow *row, int32 counted, Withdrawal **withdrawn)
+oms_allocations_settle(StockRow *rows, int count, StockTarget target, void *state, Withdrawal **withdrawn)
 {
-	int64	   *locked = NULL;
-	int			locked_count = 0;
-	bool		needs_holds = false;
+	Settlement	settlement = {.rows = rows,.count = count,.target = target,.state = state};
 
 	for (int attempt_no = 0; attempt_no < WITHDRAW_ATTEMPTS_MAX; attempt_no++)
 	{
-		AllocationList *list = palloc0(sizeof(AllocationList));
-		HoldList   *holds = NULL;
 		OmsAttempt	attempt;
-		Datum		values[3];
-		int32		excess;
-		bool		all_locked = true;
 
 		CHECK_FOR_INTERRUPTS();
 		oms_attempt_begin(&attempt);
-		for (int i = 0; i < locked_count; i++)
-			(void) oms_order_lock(locked[i]);
-		if (needs_holds)
-			holds = oms_holds_lock_counter(row->item_id, row->location_id);
-		oms_stock_lock_one(row);
-		row->held = 0;
-		excess = row->reserved - counted - row->backorder_limit;
-		if (excess > 0 && (holds == NULL || !oms_holds_cut(holds, row, excess)))
+		if (settle(&settlement))
 		{
-			needs_holds = true;
-			oms_attempt_undo(&attempt);
-			continue;
-		}
-		excess -= row->held;
-		if (excess > 0)
-		{
-			values[0] = Int32GetDatum(oms_call->tenant);
-			values[1] = Int64GetDatum(row->item_id);
-			values[2] = Int64GetDatum(row->location_id);
-			(void) oms_execute_each(&of_stock_plan, values, NULL, collect, list);
-			(void) mark_newest(list, excess);
-		}
-		for (int i = 0; i < list->count; i++)
-			all_locked &= contains(locked, locked_count, list->rows[i].order_id);
-		if (all_locked)
-		{
-			oms_allocations_write(list);
-			withdraw_from_lines(list);
-			row->reserved_delta = -Max(excess, 0) - row->held;
-			*withdrawn = palloc0(sizeof(Withdrawal) * Max(1, list->count));
-			for (int i = 0; i < list->count; i++)
-				(*withdrawn)[i] = (Withdrawal)
-			{
-				list->rows[i].order_id, list->rows[i].fulfillment_id,
-					list->rows[i].line_no, list->rows[i].delta.cancelled
-			};
+			oms_stock_apply_changed(rows, count);
+			*withdrawn = withdrawals_of(&settlement.withdrawn);
 			oms_attempt_keep(&attempt);
-			return list->count;
+			return settlement.withdrawn.count;
 		}
 		oms_attempt_undo(&attempt);
-		locked = palloc(sizeof(int64) * list->count);
-		locked_count = 0;
-		for (int i = 0; i < list->count; i++)
-			if (!contains(locked, locked_count, list->rows[i].order_id))
-				locked[locked_count++] = list->rows[i].order_id;
-		qsort(locked, locked_count, sizeof(int64), oms_compare_int64);
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_OMS_CONCURRENT),
 			 errmsg("the promises on this stock keep changing"),
 			 errhint("Repeat the transaction.")));
+}
+
+/* Derives the statuses of the orders that lost promises; their withdrawals stand together. */
+void
+oms_withdrawals_refresh(const Withdrawal *withdrawn, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (i == 0 || withdrawn[i].order_id != withdrawn[i - 1].order_id)
+			oms_order_refresh(withdrawn[i].order_id);
 }

@@ -42,14 +42,21 @@ typedef struct Withdrawal
 {
 	int64		order_id;
 	int64		fulfillment_id;
+	int64		item_id;
+	int64		location_id;
 	int32		line_no;
 	int32		quantity;
 } Withdrawal;
+
+/* Says, by on_hand_delta, what locked counters are to become. */
+typedef void (*StockTarget) (StockRow *rows, int count, void *state);
 
 extern AllocationList *oms_allocations_of_order(int64 order_id);
 extern int32 oms_allocation_open(const Allocation *allocation);
 extern void oms_allocations_insert(const Allocation *rows, int count);
 extern void oms_allocations_write(AllocationList *list);
-extern int	oms_allocation_withdraw(StockRow *row, int32 counted, Withdrawal **withdrawn);
+extern int	oms_allocations_settle(StockRow *rows, int count, StockTarget target, void *state,
+								   Withdrawal **withdrawn);
+extern void oms_withdrawals_refresh(const Withdrawal *withdrawn, int count);
 
 #endif							/* OMS_ALLOCATION_H */

@@ -381,17 +381,17 @@ read_counter(HoldList *list, int64 item_id, int64 location_id)
 	Datum		values[4] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(item_id), Int64GetDatum(location_id),
 	TimestampTzGetDatum(oms_call->now)};
 
-	list->count = 0;
 	(void) oms_execute_each(&of_counter_plan, values, NULL, collect, list);
 }
 
-/* Locks every reservation that holds units of a counter. */
+/* Locks every reservation that holds units of the counters. */
 HoldList *
-oms_holds_lock_counter(int64 item_id, int64 location_id)
+oms_holds_lock_counters(const StockRow *rows, int count)
 {
 	HoldList   *list = palloc0(sizeof(HoldList));
 
-	read_counter(list, item_id, location_id);
+	for (int i = 0; i < count; i++)
+		read_counter(list, rows[i].item_id, rows[i].location_id);
 	list->ids = ids_of(list, &list->id_count);
 	list->ids = lock_reservations(list->ids, &list->id_count, 0, DT_NOEND);
 	return list;
@@ -400,10 +400,7 @@ oms_holds_lock_counter(int64 item_id, int64 location_id)
 static bool
 is_locked(const HoldList *locked, int64 id)
 {
-	for (int i = 0; i < locked->id_count; i++)
-		if (locked->ids[i] == id)
-			return true;
-	return false;
+	return locked->id_count > 0 && bsearch(&id, locked->ids, locked->id_count, sizeof(int64), oms_compare_int64) != NULL;
 }
 
 /*

@@ -38,7 +38,7 @@ extern void oms_holds_end(const HoldList *list, const char *own_action, int64 or
 extern bool oms_reservation_exists(int64 reservation_id);
 
 /* Holds on one counter that a count takes away. */
-extern HoldList *oms_holds_lock_counter(int64 item_id, int64 location_id);
+extern HoldList *oms_holds_lock_counters(const StockRow *rows, int count);
 extern bool oms_holds_cut(const HoldList *locked, StockRow *row, int32 excess);
 
 #endif							/* OMS_RESERVATION_H */

@@ -33,25 +33,38 @@
 #include "stock.h"
 
 static OmsPlan record_plan = {
-	.sql = "INSERT INTO {stock_movements} (item_id, location_id, order_id, at, tenant_id, on_hand_delta,"
+	.sql = "INSERT INTO {stock_movements} (item_id, location_id, order_id, at, counted_at, tenant_id, on_hand_delta,"
 	" reserved_delta, type, reason, reference, actor)"
-	" SELECT u.item_id, u.location_id, nullif(u.order_id, 0), $6, $1, u.on_hand, u.reserved, $7, $8, $9, $10"
+	" SELECT u.item_id, u.location_id, nullif(u.order_id, 0), $6, $12, $1, u.on_hand, u.reserved, $7, $8, $9, $10"
 	" FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::int[], $11::int[])"
 	" u(item_id, location_id, order_id, on_hand, reserved)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID,
-				 TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4ARRAYOID)
+				 TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4ARRAYOID, TIMESTAMPTZOID)
 };
 
-/* Writes one ledger row per counter row. */
+/* Writes to those of the locked counters that are to change. */
 void
-oms_stock_record(const StockRow *rows, int count, const char *type,
-				 const char *reason, const char *reference)
+oms_stock_apply_changed(const StockRow *rows, int count)
+{
+	StockRow   *changed = palloc_extended(sizeof(StockRow) * Max(1, count), MCXT_ALLOC_HUGE);
+	int			changed_count = 0;
+
+	for (int i = 0; i < count; i++)
+		if (rows[i].on_hand_delta != 0 || rows[i].reserved_delta != 0)
+			changed[changed_count++] = rows[i];
+	if (changed_count > 0)
+		oms_stock_apply(changed, changed_count);
+}
+
+static void
+record(const StockRow *rows, int count, const char *type, const char *reason, const char *reference,
+	   TimestampTz counted_at)
 {
 	int64	   *ids = palloc(sizeof(int64) * count * 3);
 	int32	   *deltas = palloc(sizeof(int32) * count * 2);
-	Datum		values[11];
-	char		nulls[12];
+	Datum		values[12];
+	char		nulls[13];
 
 	for (int i = 0; i < count; i++)
 	{
@@ -61,8 +74,9 @@ oms_stock_record(const StockRow *rows, int count, const char *type,
 		deltas[i] = rows[i].on_hand_delta;
 		deltas[count + i] = rows[i].reserved_delta;
 	}
-	memset(nulls, ' ', 11);
-	nulls[11] = '\0';
+	memset(nulls, ' ', 12);
+	nulls[11] = counted_at == DT_NOBEGIN ? 'n' : ' ';
+	nulls[12] = '\0';
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = oms_array_int64(ids, count);
 	values[2] = oms_array_int64(ids + count, count);
@@ -74,7 +88,24 @@ oms_stock_record(const StockRow *rows, int count, const char *type,
 	values[8] = oms_text_or_null(reference, &nulls[8]);
 	values[9] = CStringGetTextDatum(oms_call->actor);
 	values[10] = oms_array_int32(deltas + count, count);
+	values[11] = TimestampTzGetDatum(counted_at);
 	(void) oms_execute(&record_plan, values, nulls);
+}
+
+/* Writes one ledger row per counter row. */
+void
+oms_stock_record(const StockRow *rows, int count, const char *type,
+				 const char *reason, const char *reference)
+{
+	record(rows, count, type, reason, reference, DT_NOBEGIN);
+}
+
+/* The same for counters that were set to what stood there at a moment. */
+void
+oms_stock_record_count(const StockRow *rows, int count, const char *type,
+					   const char *reference, TimestampTz counted_at)
+{
+	record(rows, count, type, NULL, reference, counted_at);
 }
 
 static bool
@@ -233,15 +264,11 @@ OMS_FUNCTION(oms_adjust_stock, CALL_KEYED)
 	PG_RETURN_INT32(row.on_hand + row.on_hand_delta);
 }
 
-/* Sets on hand of a locked counter to what was counted. */
+/* Sets on hand to what was counted. */
 static void
-book_count(StockRow *row, const CatalogItem *item, const Location *location, int32 counted, const char *reference)
+set_counted(StockRow *rows, int count, void *state)
 {
-	row->on_hand_delta = counted - row->on_hand;
-	oms_stock_apply(row, 1);
-	if (row->on_hand_delta != 0 || row->reserved_delta != 0)
-		oms_stock_record(row, 1, "count", NULL, reference);
-	stock_event("stock.counted", item, location, row->on_hand_delta, counted, NULL, reference);
+	rows[0].on_hand_delta = *(int32 *) state - rows[0].on_hand;
 }
 
 static Jsonb *
@@ -280,14 +307,16 @@ OMS_FUNCTION(oms_count_stock, CALL_KEYED)
 	StockRow	row = row_of_arguments(fcinfo, &item, &location);
 	Withdrawal *withdrawn = NULL;
 	int			withdrawn_count;
+	int32		counted;
 
 	require_quantity(fcinfo, 2, "counted", 0);
-	withdrawn_count = oms_allocation_withdraw(&row, PG_GETARG_INT32(2), &withdrawn);
-	book_count(&row, item, location, PG_GETARG_INT32(2), reference);
-	for (int i = 0; i < withdrawn_count; i++)
-		if (i == 0 || withdrawn[i].order_id != withdrawn[i - 1].order_id)
-			oms_order_refresh(withdrawn[i].order_id);
-	PG_RETURN_JSONB_P(count_answer(&row, PG_GETARG_INT32(2), withdrawn, withdrawn_count));
+	counted = PG_GETARG_INT32(2);
+	withdrawn_count = oms_allocations_settle(&row, 1, set_counted, &counted, &withdrawn);
+	/* A count leaves its trace though it found no difference: older figures are then known to be older. */
+	oms_stock_record_count(&row, 1, "count", reference, oms_call->now);
+	stock_event("stock.counted", item, location, row.on_hand_delta, counted, NULL, reference);
+	oms_withdrawals_refresh(withdrawn, withdrawn_count);
+	PG_RETURN_JSONB_P(count_answer(&row, counted, withdrawn, withdrawn_count));
 }
 
 /*

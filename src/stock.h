@@ -58,9 +58,13 @@ typedef struct StockRow
 extern int	oms_stock_merge(StockRow *rows, int count);
 extern void oms_stock_lock(StockRow *rows, int count);
 extern void oms_stock_lock_one(StockRow *row);
+extern void oms_stock_lock_all(StockRow *rows, int count);
 extern void oms_stock_apply(StockRow *rows, int count);
+extern void oms_stock_apply_changed(const StockRow *rows, int count);
 extern void oms_stock_record(const StockRow *rows, int count, const char *type,
 							 const char *reason, const char *reference);
+extern void oms_stock_record_count(const StockRow *rows, int count, const char *type,
+								   const char *reference, TimestampTz counted_at);
 extern void oms_stock_change(StockRow *rows, int count, const char *type,
 							 const char *reason, const char *reference);
 

@@ -69,10 +69,11 @@ static OmsPlan apply_plan = {
 };
 
 static OmsPlan create_plan = {
-	.sql = "INSERT INTO {stock_counters} (item_id, location_id, tenant_id) VALUES ($2, $3, $1)"
+	.sql = "INSERT INTO {stock_counters} (item_id, location_id, tenant_id)"
+	" SELECT u.item_id, u.location_id, $1 FROM unnest($2::bigint[], $3::bigint[]) u(item_id, location_id)"
 	" ON CONFLICT (tenant_id, item_id, location_id, stripe) DO NOTHING",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID)
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID)
 };
 
 static OmsPlan view_plan = {
@@ -472,26 +473,61 @@ oms_stock_lock(StockRow *rows, int count)
 	oms_heap_end(&work);
 }
 
-/* Locks the whole of one counter, making it first where there is none. */
-void
-oms_stock_lock_one(StockRow *row)
+static void
+create_counters(const StockRow *rows, int count)
 {
+	int64	   *ids = palloc(sizeof(int64) * count * 2);
 	Datum		values[3];
 
-	row->whole = true;
-	oms_stock_lock(row, 1);
-	if (row->found)
-		return;
+	for (int i = 0; i < count; i++)
+	{
+		ids[i] = rows[i].item_id;
+		ids[count + i] = rows[i].location_id;
+	}
 	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = Int64GetDatum(row->item_id);
-	values[2] = Int64GetDatum(row->location_id);
+	values[1] = oms_array_int64(ids, count);
+	values[2] = oms_array_int64(ids + count, count);
 	(void) oms_execute(&create_plan, values, NULL);
-	oms_stock_lock(row, 1);
-	if (!row->found)
+}
+
+static bool
+all_found(const StockRow *rows, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (!rows[i].found)
+			return false;
+	return true;
+}
+
+/*
+ * Locks the whole of counters, which must be in the order of oms_stock_merge, making first
+ * those that do not exist.  Many are made before any is locked: who waits for a
+ * row that somebody else is making must not hold a later one.
+ */
+void
+oms_stock_lock_all(StockRow *rows, int count)
+{
+	for (int i = 0; i < count; i++)
+		rows[i].whole = true;
+	if (count > 1)
+		create_counters(rows, count);
+	oms_stock_lock(rows, count);
+	if (all_found(rows, count))
+		return;
+	create_counters(rows, count);
+	oms_stock_lock(rows, count);
+	if (!all_found(rows, count))
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_CONCURRENT),
 				 errmsg("another transaction is creating the same stock row"),
 				 errhint("Repeat the transaction.")));
+}
+
+/* Locks the whole of one counter, making it first where there is none. */
+void
+oms_stock_lock_one(StockRow *row)
+{
+	oms_stock_lock_all(row, 1);
 }
 
 /* ---- Changing ---- */
