@@ -39,6 +39,7 @@ BEGIN
         version      int NOT NULL CHECK (version > 0),
         status       text NOT NULL CHECK (status IN ('draft', 'active', 'archived')),
         code         text NOT NULL CHECK (octet_length(code) BETWEEN 1 AND 200),
+        owner        text NOT NULL,
         definition   jsonb NOT NULL,
         PRIMARY KEY (policy_id, tenant_id),
         UNIQUE (tenant_id, code, version)
@@ -48,6 +49,7 @@ BEGIN
         WHERE status = 'active';
     COMMENT ON TABLE oms.routing_policies IS 'how orders are routed; without an active policy the nearest location that has everything serves';
     COMMENT ON COLUMN oms.routing_policies.channel_id IS 'null: every channel without a policy of its own';
+    COMMENT ON COLUMN oms.routing_policies.owner IS 'who saved it: the role that the expressions of its rules run as';
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.routing_policies
         FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
 

@@ -77,7 +77,7 @@ static OmsPlan prefix_length_plan = {
 };
 
 static OmsPlan policies_plan = {
-	.sql = "SELECT policy_id, channel_id, definition FROM {routing_policies} WHERE tenant_id = $1 AND status = 'active'",
+	.sql = "SELECT policy_id, channel_id, definition, owner FROM {routing_policies} WHERE tenant_id = $1 AND status = 'active'",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
 };
@@ -194,6 +194,7 @@ collect_policy(TupleTableSlot *slot, void *state)
 
 	policy->policy_id = oms_slot_int64(slot, 1);
 	policy->channel_id = oms_slot_int64(slot, 2);
+	policy->owner = oms_slot_text(slot, 4);
 	cache.network.policies = lappend(cache.network.policies, policy);
 }
 

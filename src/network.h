@@ -64,6 +64,18 @@ typedef struct RankingTerm
 
 #define RANKING_TERMS_MAX 8
 
+#define POLICY_RULES_MAX 32
+
+/* A rule of the user's own: an SQL expression. */
+typedef struct PolicyRule
+{
+	const char *name;
+	const char *expression;
+	bool		cost;			/* a price of the location, else a condition */
+	bool		per_line;
+	double		weight;
+} PolicyRule;
+
 typedef struct RoutingPolicy
 {
 	int64		policy_id;
@@ -82,7 +94,10 @@ typedef struct RoutingPolicy
 	int			term_count;
 	RankingTerm terms[RANKING_TERMS_MAX];
 	int			relax_count;
-	RoutingRule relax[RULE_COUNT];
+	int			relax[RULE_COUNT + POLICY_RULES_MAX];	/* RoutingRule, then RULE_COUNT + index of rules */
+	int			rule_count;
+	PolicyRule *rules;
+	const char *owner;			/* role that the rules run as */
 } RoutingPolicy;
 
 typedef struct Network

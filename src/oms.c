@@ -17,6 +17,7 @@ int			oms_tenant_setting = 1;
 char	   *oms_actor_setting = NULL;
 char	   *oms_clock_setting = NULL;
 int			oms_lock_timeout_setting = 10000;
+int			oms_routing_rule_timeout_setting = 200;
 int			oms_stripe_waits = 16;
 bool		oms_in_call = false;
 bool		oms_read_only = false;
@@ -83,6 +84,10 @@ _PG_init(void)
 							"Longest wait of a call for a row lock; lock_timeout wins where it is set.",
 							NULL, &oms_lock_timeout_setting, 10000, 1, 3600000,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("oms.routing_rule_timeout",
+							"Longest time that the expressions of a routing policy may take for one order.",
+							NULL, &oms_routing_rule_timeout_setting, 200, 1, 60000,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("oms.stripe_waits",
 							"Waits at a stock row, each soon after the one before, after which it is divided; 0 never divides.",
 							NULL, &oms_stripe_waits, 16, 0, 10000,

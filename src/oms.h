@@ -46,6 +46,7 @@ extern int	oms_tenant_setting;
 extern char *oms_actor_setting;
 extern char *oms_clock_setting;
 extern int	oms_lock_timeout_setting;
+extern int	oms_routing_rule_timeout_setting;
 extern int	oms_stripe_waits;
 
 /* True while a function of the extension runs: read by the guard triggers. */

@@ -915,6 +915,9 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const int *demand_of_l
 	AddressDocument *address = placement->address;
 	RoutingRequest request = {
 		.channel = placement->channel,.service = placement->document->service,
+		.channel_code = placement->channel->code,.external_ref = placement->document->external_ref,
+		.customer = placement->document->customer ? placement->document->customer->ref : NULL,
+		.customer_class = placement->document->customer ? placement->document->customer->class : NULL,
 		.destination = {.latitude = NAN,.longitude = NAN},
 		.line_count = line_count,.lines = lines,.location_count = placement->candidate_count,
 		.locations = placement->candidates,.free = units,.backorder = units + cells
@@ -928,7 +931,7 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const int *demand_of_l
 		Demand	   *demand = &placement->demands[demand_of_line[i]];
 
 		lines[i] = (RoutingLine) {demand->item->item_id, demand_weight(placement, demand_of_line[i]),
-		demand->quantity, placement->backorder && demand->item->backorder};
+		demand->quantity, placement->backorder && demand->item->backorder, demand->item->sku};
 	}
 	for (Size i = 0; i < cells; i++)
 	{

@@ -45,11 +45,22 @@ weighted(int64 amount, double weight)
 	return weight == 1 ? amount : (int64) llround(amount * weight);
 }
 
+/* What the policy's expressions add to a parcel from a candidate. */
+int64
+oms_decision_rule_cost(const RoutingDecision *decision, int location)
+{
+	int64		cost = 0;
+
+	for (int i = 0; i < decision->rule_count; i++)
+		cost += decision->rule_costs[(Size) location * decision->rule_count + i];
+	return cost;
+}
+
 /* What a parcel from a candidate costs before it is carried and filled. */
 int64
 oms_decision_fixed_cost(const RoutingDecision *decision, int location)
 {
-	return weighted(decision->fixed_costs[location], decision->order_weight) +
+	return weighted(decision->fixed_costs[location], decision->order_weight) + oms_decision_rule_cost(decision, location) +
 		(int64) llround(Max(decision->distances[location], 0) / 1000.0 * decision->cost_per_kilometre);
 }
 
@@ -266,6 +277,29 @@ code_tariff(Codec *codec, RouteTariff *tariff)
 	tariff->cost = costs;
 }
 
+/* Most rules are conditions: only those with costs have them written. */
+static void
+code_rules(Codec *codec, RoutingDecision *decision)
+{
+	int			rules;
+
+	code_count(codec, &decision->rule_count);
+	rules = decision->rule_count;
+	decision->rule_names = room(codec, decision->rule_names, rules, sizeof(char *));
+	decision->rule_costs = room(codec, decision->rule_costs, (Size) rules * decision->location_count, sizeof(int64));
+	for (int i = 0; i < rules && !codec->broken; i++)
+	{
+		int64		priced = 0;
+
+		code_text(codec, &decision->rule_names[i]);
+		for (int j = 0; j < decision->location_count && codec->writing; j++)
+			priced |= decision->rule_costs[(Size) j * rules + i] != 0;
+		code(codec, &priced);
+		for (int j = 0; j < decision->location_count && priced && !codec->broken; j++)
+			code(codec, &decision->rule_costs[(Size) j * rules + i]);
+	}
+}
+
 static void
 code_problem(Codec *codec, RoutingDecision *decision)
 {
@@ -306,6 +340,7 @@ code_problem(Codec *codec, RoutingDecision *decision)
 	code_int64s(codec, &decision->distances, decision->location_count);
 	code_int32s(codec, &decision->ranks, decision->location_count);
 	code_int32s(codec, &decision->tariff_of, decision->location_count);
+	code_rules(codec, decision);
 	if (!codec->writing && (Size) decision->line_count * decision->location_count > codec->buffer.len - codec->buffer.cursor)
 	{
 		codec->broken = true;
@@ -492,8 +527,9 @@ code_places(Codec *codec, RoutingDecision *decision, int32 *kinds, int count)
 }
 
 /*
- * Free units of a line by place, up to what it wants.  Where lines may divide,
- * those of candidates are the problem's stock and not written again.
+ * Free units of a line by place, up to what it wants.  Where lines may divide
+ * and no rule forbids a place to a line, those of candidates are the problem's
+ * stock and not written again.
  */
 static void
 code_free(Codec *codec, RoutingDecision *decision, const int32 *kinds, int line, int problem_line)
@@ -510,7 +546,7 @@ code_free(Codec *codec, RoutingDecision *decision, const int32 *kinds, int line,
 
 		if (kinds[i] == PLACE_NOT_RECORDED)
 			continue;
-		if (decision->whole_lines || kinds[i] != PLACE_CANDIDATE)
+		if (decision->whole_lines || decision->rule_count > 0 || kinds[i] != PLACE_CANDIDATE)
 			code_int32(codec, &units);
 		else if (problem_line >= 0)
 			units = decision->stock[(Size) problem_line * decision->location_count + candidate];

@@ -16,7 +16,8 @@ typedef enum ExclusionReason
 {
 	EXCLUDED_DISTANCE = 1,		/* detail: kilometres */
 	EXCLUDED_NO_PLACE,			/* its distance is not known */
-	EXCLUDED_NO_RATE			/* no service has a zone and a rate */
+	EXCLUDED_NO_RATE,			/* no service has a zone and a rate */
+	EXCLUDED_RULE				/* detail: index of rule_names */
 } ExclusionReason;
 
 typedef struct RoutingExclusion
@@ -60,6 +61,11 @@ typedef struct RoutingDecision
 	int32	   *tariff_of;		/* -1: none */
 	int32	   *stock;			/* [line * location_count + location] */
 
+	/* Expressions of the policy: what they cost, already weighed. */
+	int			rule_count;
+	char	  **rule_names;
+	int64	   *rule_costs;		/* [location * rule_count + rule] */
+
 	int			tariff_count;
 	RouteTariff *tariffs;
 
@@ -87,6 +93,7 @@ typedef struct RoutingDecision
 } RoutingDecision;
 
 extern RouteStatus oms_decision_solve(RoutingDecision *decision, const RouteResult *winner, RouteResult *result);
+extern int64 oms_decision_rule_cost(const RoutingDecision *decision, int location);
 extern int64 oms_decision_fixed_cost(const RoutingDecision *decision, int location);
 extern int64 oms_tariff_cost(const RouteTariff *tariff, int64 grams);
 extern bytea *oms_decision_write(RoutingDecision *decision);

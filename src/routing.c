@@ -23,6 +23,7 @@
 #include "relation.h"
 #include "route_decision.h"
 #include "routing.h"
+#include "routing_rule.h"
 
 /* Steps of all tariffs of one order together. */
 #define TARIFF_CELLS_MAX 1000000
@@ -55,6 +56,7 @@ typedef struct Gathering
 	int		   *past_kind;		/* by place: candidate of past, PAST_NOTHING, or PAST_EXCLUSION */
 	bool		past_prices;	/* its tariffs hold for this problem */
 	int			lacked;			/* what past did not tell */
+	RuleVerdict *verdict;		/* of the policy's expressions; NULL: none, or past tells */
 	bool		complete;		/* every unit can be served */
 	bool		too_large;		/* beyond the kernel's limits */
 } Gathering;
@@ -66,7 +68,7 @@ oms_routing_applies(const Channel *channel)
 }
 
 static bool
-holds(const Gathering *gathering, RoutingRule rule)
+holds(const Gathering *gathering, int rule)
 {
 	return (gathering->relaxed & (INT64CONST(1) << rule)) == 0;
 }
@@ -100,9 +102,86 @@ has_stock(const RoutingRequest *request, int location)
 	return false;
 }
 
+/* The first rule that keeps a line from a place; -1: none. */
+static int
+forbidding_rule(const Gathering *gathering, int line, int place)
+{
+	const RoutingRequest *request = gathering->request;
+
+	for (int i = 0; gathering->verdict && i < gathering->policy->rule_count; i++)
+		if (!gathering->policy->rules[i].cost && holds(gathering, RULE_COUNT + i) &&
+			!gathering->verdict->allowed[((Size) i * request->line_count + line) * request->location_count + place])
+			return i;
+	return -1;
+}
+
+/* The rule that leaves nothing of a place, which has stock; -1: none. */
+static int
+excluding_rule(const Gathering *gathering, int place)
+{
+	const RoutingRequest *request = gathering->request;
+	int			rule = -1;
+
+	for (int line = 0; line < request->line_count; line++)
+		if (request->free[(Size) line * request->location_count + place] > 0 &&
+			(rule = forbidding_rule(gathering, line, place)) < 0)
+			return -1;
+	return rule;
+}
+
+/* The index of a problem's line with an item, or -1. */
+static int
+line_of_item(const RoutingDecision *decision, int64 item_id)
+{
+	for (int i = 0; i < decision->line_count; i++)
+		if (decision->item_ids[i] == item_id)
+			return i;
+	return -1;
+}
+
+/*
+ * Free units that rules leave.  The same policy's rules are not asked again:
+ * what they left is in the record.
+ */
+static int32
+usable_units(const Gathering *gathering, int line, int place)
+{
+	const RoutingRequest *request = gathering->request;
+	const RoutingDecision *past = gathering->past;
+	int32		free = request->free[(Size) line * request->location_count + place];
+	int			candidate;
+	int			past_line;
+
+	if (free == 0 || gathering->policy->rule_count == 0)
+		return free;
+	if (gathering->verdict)
+		return forbidding_rule(gathering, line, place) >= 0 ? 0 : free;
+	candidate = gathering->past_kind[place];
+	past_line = line_of_item(past, request->lines[line].item_id);
+	if (candidate < 0 || past_line < 0)
+		return 0;
+	if (past->whole_lines && free < request->lines[line].quantity)
+		return free;			/* no matter: too few for the line */
+	return past->stock[(Size) past_line * past->location_count + candidate] > 0 ? free : 0;
+}
+
+/* The costs that rules give a candidate. */
+static void
+set_rule_costs(Gathering *gathering, int position, int place)
+{
+	RoutingDecision *decision = gathering->decision;
+	int			rules = decision->rule_count;
+	int			candidate = gathering->past ? gathering->past_kind[place] : -1;
+
+	for (int i = 0; i < rules; i++)
+		decision->rule_costs[(Size) position * rules + i] =
+			gathering->verdict ? gathering->verdict->costs[(Size) i * gathering->request->location_count + place]
+			: candidate >= 0 ? gathering->past->rule_costs[(Size) candidate * rules + i] : 0;
+}
+
 /* Metres to a location; -1 where they are not known. */
-static int64
-metres_to(const RoutingRequest *request, int place)
+int64
+oms_routing_metres(const RoutingRequest *request, int place)
 {
 	double		distance;
 
@@ -140,11 +219,13 @@ choose_locations(Gathering *gathering)
 		Location   *location = request->locations[i];
 		const RoutingExclusion *before = past_exclusion(gathering, i);
 		int64		metres;
+		int			rule;
 		int			position = decision->location_count;
 
 		if (!has_stock(request, i))
 			continue;
-		metres = metres_to(request, i);
+		metres = oms_routing_metres(request, i);
+		rule = excluding_rule(gathering, i);
 		if (before && (before->reason == EXCLUDED_NO_RATE ? gathering->past_prices
 					   : gathering->past->policy_id == policy->policy_id))
 			exclude(gathering, i, before->reason, before->detail);
@@ -152,6 +233,8 @@ choose_locations(Gathering *gathering)
 			exclude(gathering, i, EXCLUDED_NO_PLACE, 0);
 		else if (far_excluded && metres > policy->max_kilometres * 1000)
 			exclude(gathering, i, EXCLUDED_DISTANCE, metres / 1000);
+		else if (rule >= 0)
+			exclude(gathering, i, EXCLUDED_RULE, rule);
 		else
 		{
 			decision->location_ids[position] = location->location_id;
@@ -160,6 +243,7 @@ choose_locations(Gathering *gathering)
 			decision->unit_costs[position] = location->cost_per_unit;
 			decision->ranks[position] = location->rank;
 			decision->tariff_of[position] = -1;
+			set_rule_costs(gathering, position, i);
 			gathering->location_of[position] = i;
 			decision->location_count++;
 			if (before)
@@ -192,7 +276,7 @@ choose_lines(Gathering *gathering)
 
 		for (int j = 0; j < locations; j++)
 		{
-			int32		free = request->free[(Size) i * request->location_count + gathering->location_of[j]];
+			int32		free = usable_units(gathering, i, gathering->location_of[j]);
 
 			stock[j] = whole ? free >= line->quantity : Min(free, line->quantity);
 			served += whole ? (int64) stock[j] * line->quantity : stock[j];
@@ -361,6 +445,8 @@ drop_location(Gathering *gathering, int from, int to)
 	decision->unit_costs[to] = decision->unit_costs[from];
 	decision->ranks[to] = decision->ranks[from];
 	decision->tariff_of[to] = decision->tariff_of[from];
+	memmove(decision->rule_costs + (Size) to * decision->rule_count,
+			decision->rule_costs + (Size) from * decision->rule_count, sizeof(int64) * decision->rule_count);
 	gathering->location_of[to] = gathering->location_of[from];
 	memmove(gathering->cards + (Size) to * gathering->network->service_count,
 			gathering->cards + (Size) from * gathering->network->service_count,
@@ -467,6 +553,11 @@ make_decision(const RoutingRequest *request, const RoutingPolicy *policy, int64 
 	decision->term_count = policy->term_count;
 	for (int i = 0; i < policy->term_count; i++)
 		decision->terms[i] = (RouteTerm) {policy->terms[i].kind, policy->terms[i].tolerance};
+	decision->rule_count = policy->rule_count;
+	decision->rule_names = palloc(sizeof(char *) * Max(1, policy->rule_count));
+	for (int i = 0; i < policy->rule_count; i++)
+		decision->rule_names[i] = pstrdup(policy->rules[i].name);
+	decision->rule_costs = palloc0(sizeof(int64) * Max(1, policy->rule_count) * locations);
 	decision->item_ids = palloc(sizeof(int64) * lines);
 	decision->units = palloc(sizeof(int32) * lines);
 	decision->factors = palloc(sizeof(int32) * lines);
@@ -620,7 +711,7 @@ add_backorders(const RoutingRequest *request, const bool *used, RoutingPlan *pla
 }
 
 static const char *
-exclusion_text(const RoutingExclusion *exclusion)
+exclusion_text(const RoutingDecision *decision, const RoutingExclusion *exclusion)
 {
 	switch ((ExclusionReason) exclusion->reason)
 	{
@@ -630,6 +721,9 @@ exclusion_text(const RoutingExclusion *exclusion)
 			return "the distance is not known";
 		case EXCLUDED_NO_RATE:
 			return "no service has a zone and a rate";
+		case EXCLUDED_RULE:
+			if (exclusion->detail >= 0 && exclusion->detail < decision->rule_count)
+				return psprintf("rule \"%s\"", decision->rule_names[exclusion->detail]);
 	}
 	return "unknown reason";
 }
@@ -675,10 +769,12 @@ find_refusal(const Gathering *gathering, const RoutingPlan *plan)
 			break;
 		}
 		appendStringInfo(&text, "%s%s: %s", i > 0 ? "\n" : "", location ? location->code : "a location",
-						 exclusion_text(exclusion));
+						 exclusion_text(gathering->decision, exclusion));
 	}
 	if (text.len == 0)
-		appendStringInfoString(&text, "The candidates have the units, but not within the split limits.");
+		appendStringInfoString(&text, gathering->verdict
+							   ? "The candidates have the units, but not within the split limits and the rules for lines."
+							   : "The candidates have the units, but not within the split limits.");
 	return text.data;
 }
 
@@ -730,6 +826,19 @@ oms_routing_finish(const RoutingRequest *request, RoutingPlan *plan)
 	add_backorders(request, used, plan);
 }
 
+/* A plan that gives nothing, for a reason. */
+static RoutingPlan *
+refused_plan(const RoutingRequest *request, const char *refusal)
+{
+	RoutingPlan *plan = palloc0(sizeof(RoutingPlan));
+
+	plan->refusal = refusal;
+	plan->missing = palloc(sizeof(int32) * Max(1, request->line_count));
+	for (int i = 0; i < request->line_count; i++)
+		plan->missing[i] = request->lines[i].quantity;
+	return plan;
+}
+
 /* Gathers, solves, and says what cannot be served. */
 static RoutingPlan *
 make_plan(Gathering *gathering)
@@ -740,6 +849,12 @@ make_plan(Gathering *gathering)
 
 	if (!is_within_limits(request, gathering->policy))
 		return NULL;
+	if (gathering->policy->rule_count > 0 && !(gathering->past && gathering->past->policy_id == gathering->policy->policy_id))
+	{
+		gathering->verdict = oms_rules_evaluate(gathering->policy, request);
+		if (gathering->verdict->failure)
+			return refused_plan(request, gathering->verdict->failure);
+	}
 	if (solve_with_rules(gathering))
 		plan->decision = gathering->decision;
 	else if (gathering->too_large)
@@ -793,6 +908,8 @@ oms_routing_plan_again(const RoutingRequest *request, const RoutingPolicy *polic
 
 	name_past_places(&gathering);
 	plan = make_plan(&gathering);
+	if (gathering.verdict)
+		gathering.lacked |= LACKED_RULES;
 	*lacked |= gathering.lacked;
 	return plan;
 }
@@ -905,6 +1022,21 @@ explain(Explanation *explanation, const char *kind, int64 location_id, const cha
 	tuplestore_putvalues(explanation->target->setResult, explanation->target->setDesc, values, nulls);
 }
 
+/* What expressions of the policy cost there. */
+static void
+explain_rules(Explanation *explanation, const char *kind, int candidate)
+{
+	RoutingDecision *decision = explanation->decision;
+
+	for (int i = 0; i < decision->rule_count; i++)
+	{
+		int64		cost = decision->rule_costs[(Size) candidate * decision->rule_count + i];
+
+		if (cost != 0)
+			explain(explanation, kind, decision->location_ids[candidate], "rule", cost, decision->rule_names[i]);
+	}
+}
+
 static void
 explain_packages(Explanation *explanation, const char *kind, const RoutePackage *packages, int count, char **services)
 {
@@ -912,7 +1044,9 @@ explain_packages(Explanation *explanation, const char *kind, const RoutePackage 
 	{
 		int64		location = explanation->decision->location_ids[packages[i].location];
 
-		explain(explanation, kind, location, "order", packages[i].fixed_cost, NULL);
+		explain_rules(explanation, kind, packages[i].location);
+		explain(explanation, kind, location, "order",
+				packages[i].fixed_cost - oms_decision_rule_cost(explanation->decision, packages[i].location), NULL);
 		explain(explanation, kind, location, "units", packages[i].unit_cost,
 				psprintf(INT64_FORMAT " grams", packages[i].weight_grams));
 		if (explanation->decision->tariff_count > 0)
@@ -968,9 +1102,10 @@ explain_decision(Explanation *explanation)
 	if (decision->term_count == 0)
 		explain(explanation, "policy", 0, "lower bound", decision->lower_bound,
 				decision->proven ? "proven" : "search limit reached");
-	for (int i = 0; i < RULE_COUNT; i++)
+	for (int i = 0; i < RULE_COUNT + decision->rule_count; i++)
 		if (decision->relaxed & (INT64CONST(1) << i))
-			explain(explanation, "relaxed", 0, rules[i], PG_INT64_MIN, NULL);
+			explain(explanation, "relaxed", 0, i < RULE_COUNT ? rules[i] : decision->rule_names[i - RULE_COUNT],
+					PG_INT64_MIN, NULL);
 	explain_packages(explanation, "plan", decision->packages, decision->package_count, decision->services);
 	for (int i = 0; i < decision->location_count; i++)
 		if (!is_used(decision->packages, decision->package_count, i))
@@ -978,7 +1113,7 @@ explain_decision(Explanation *explanation)
 					decision->distances[i] < 0 ? NULL : psprintf(INT64_FORMAT " km", decision->distances[i] / 1000));
 	for (int i = 0; i < decision->exclusion_count; i++)
 		explain(explanation, "excluded", decision->exclusions[i].location_id, "rule", PG_INT64_MIN,
-				exclusion_text(&decision->exclusions[i]));
+				exclusion_text(decision, &decision->exclusions[i]));
 	explain_runner_up(explanation);
 }
 

@@ -19,11 +19,16 @@ typedef struct RoutingLine
 	int64		weight_grams;	/* of all units */
 	int32		quantity;
 	bool		backorder;
+	const char *sku;			/* not recorded */
 } RoutingLine;
 
 typedef struct RoutingRequest
 {
 	const Channel *channel;
+	const char *channel_code;	/* this and the next three: for rules, not recorded */
+	const char *external_ref;
+	const char *customer;
+	const char *customer_class;
 	const char *service;		/* service or level; NULL: any */
 	Destination destination;
 	int			line_count;
@@ -55,7 +60,9 @@ typedef struct RoutingPlan
 /* What a plan made again did not find in the record of the first one. */
 #define LACKED_PLACES	1		/* distance, costs and rank of a location */
 #define LACKED_RATES	2
+#define LACKED_RULES	4
 
+extern int64 oms_routing_metres(const RoutingRequest *request, int place);
 extern bool oms_routing_applies(const Channel *channel);
 extern RoutingPlan *oms_routing_plan(const RoutingRequest *request);
 extern RoutingPlan *oms_routing_plan_again(const RoutingRequest *request, const struct RoutingPolicy *policy,

@@ -5,6 +5,7 @@
 #include "oms.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/fmgrprotos.h"
 
 #include "call.h"
@@ -15,6 +16,7 @@
 #include "network.h"
 #include "relation.h"
 #include "route_kernel.h"
+#include "routing_rule.h"
 
 #define SEARCH_NODES_DEFAULT 20000
 
@@ -29,6 +31,15 @@ typedef struct RelaxDocument
 	char	   *rule;
 } RelaxDocument;
 
+typedef struct RuleDocument
+{
+	char	   *name;
+	char	   *kind;
+	char	   *per;
+	char	   *expression;
+	double		weight;
+} RuleDocument;
+
 typedef struct PolicyDocument
 {
 	char	   *objective;
@@ -40,6 +51,7 @@ typedef struct PolicyDocument
 	Numeric		cost_per_kilometre;
 	DocArray	ranking;
 	DocArray	relax;
+	DocArray	rules;
 	int32		max_fulfillments;
 	int32		search_nodes;
 	int8		whole_lines;
@@ -62,10 +74,23 @@ static const DocField ranking_fields[] = {
 static const DocShape ranking_shape = DOC_SHAPE_OF(RankingDocument, ranking_fields, "a term of a ranking");
 
 static const DocField relax_fields[] = {
-	{"rule", DOC_TEXT, offsetof(RelaxDocument, rule), .required = true,.choices = rule_names},
+	{"rule", DOC_CODE, offsetof(RelaxDocument, rule), .required = true},
 };
 
 static const DocShape relax_shape = DOC_SHAPE_OF(RelaxDocument, relax_fields, "a soft rule");
+
+static const char *const rule_kinds[] = {"require", "cost", NULL};
+static const char *const rule_scopes[] = {"location", "line", NULL};
+
+static const DocField rule_fields[] = {
+	{"name", DOC_CODE, offsetof(RuleDocument, name), .required = true},
+	{"kind", DOC_TEXT, offsetof(RuleDocument, kind), .required = true,.choices = rule_kinds},
+	{"per", DOC_TEXT, offsetof(RuleDocument, per), .choices = rule_scopes},
+	{"expression", DOC_TEXT, offsetof(RuleDocument, expression), .required = true},
+	{"weight", DOC_DOUBLE, offsetof(RuleDocument, weight), .least = 0,.most = 1000},
+};
+
+static const DocShape rule_shape = DOC_SHAPE_OF(RuleDocument, rule_fields, "a rule of a routing policy");
 
 static const DocField policy_fields[] = {
 	{"objective", DOC_TEXT, offsetof(PolicyDocument, objective), .required = true,.choices = objectives},
@@ -79,7 +104,9 @@ static const DocField policy_fields[] = {
 	{"whole_lines", DOC_BOOL, offsetof(PolicyDocument, whole_lines)},
 	{"search_nodes", DOC_INT, offsetof(PolicyDocument, search_nodes), .least = 1,.most = 100000000},
 	{"ranking", DOC_ARRAY, offsetof(PolicyDocument, ranking), .most = RANKING_TERMS_MAX,.shape = &ranking_shape},
-	{"relax", DOC_ARRAY, offsetof(PolicyDocument, relax), .most = RULE_COUNT,.shape = &relax_shape},
+	{"relax", DOC_ARRAY, offsetof(PolicyDocument, relax), .most = RULE_COUNT + POLICY_RULES_MAX,
+	.shape = &relax_shape},
+	{"rules", DOC_ARRAY, offsetof(PolicyDocument, rules), .most = POLICY_RULES_MAX,.shape = &rule_shape},
 };
 
 static const DocShape policy_shape = DOC_SHAPE_OF(PolicyDocument, policy_fields, "a routing policy");
@@ -98,6 +125,20 @@ static double
 or_one(double weight)
 {
 	return isnan(weight) ? 1 : weight;
+}
+
+/* A rule by name, built in or of the policy; -1: none. */
+static int
+find_rule(const PolicyDocument *document, const char *name)
+{
+	int			index = index_of(rule_names, name);
+
+	if (index < RULE_COUNT)
+		return index;
+	for (int i = 0; i < document->rules.count; i++)
+		if (strcmp(((RuleDocument *) document->rules.items)[i].name, name) == 0)
+			return RULE_COUNT + i;
+	return -1;
 }
 
 static RoutingPolicy *
@@ -128,8 +169,20 @@ policy_of_document(PolicyDocument *document)
 	}
 	policy->term_count = document->ranking.count;
 	for (int i = 0; i < document->relax.count; i++)
-		policy->relax[i] = index_of(rule_names, ((RelaxDocument *) document->relax.items)[i].rule);
+		policy->relax[i] = find_rule(document, ((RelaxDocument *) document->relax.items)[i].rule);
 	policy->relax_count = document->relax.count;
+	policy->rule_count = document->rules.count;
+	policy->rules = palloc0(sizeof(PolicyRule) * Max(1, document->rules.count));
+	for (int i = 0; i < document->rules.count; i++)
+	{
+		RuleDocument *rule = (RuleDocument *) document->rules.items + i;
+
+		policy->rules[i] = (PolicyRule)
+		{
+			rule->name, rule->expression, strcmp(rule->kind, "cost") == 0, rule->per && strcmp(rule->per, "line") == 0,
+				or_one(rule->weight)
+		};
+	}
 	return policy;
 }
 
@@ -150,6 +203,47 @@ static void *
 allocate(void *context, size_t size)
 {
 	return MemoryContextAllocExtended(context, size, MCXT_ALLOC_NO_OOM);
+}
+
+/* The user's own rules: each by itself, then what runs as they will. */
+static void
+check_rules(PolicyDocument *document, FaultList *faults)
+{
+	RoutingPolicy *policy;
+	int			before;
+
+	oms_document_duplicates(&document->rules, &rule_shape, offsetof(RuleDocument, name), "definition.rules", "name", faults);
+	before = faults->count;
+	for (int i = 0; i < document->rules.count; i++)
+	{
+		RuleDocument *rule = (RuleDocument *) document->rules.items + i;
+
+		if (index_of(rule_names, rule->name) < RULE_COUNT)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give the rule another name.",
+					  psprintf("definition.rules[%d].name", i), "\"%s\" is a rule of its own", rule->name);
+		if (strcmp(rule->kind, "cost") == 0 && rule->per && strcmp(rule->per, "line") == 0)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "A cost is of the package: leave out per, and use skus.",
+					  psprintf("definition.rules[%d].per", i), "a cost cannot be per line");
+		if (strcmp(rule->kind, "cost") != 0 && !isnan(rule->weight))
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Only a cost has a weight.",
+					  psprintf("definition.rules[%d].weight", i), "is given for a condition");
+	}
+	for (int i = 0; i < document->relax.count; i++)
+	{
+		char	   *name = ((RelaxDocument *) document->relax.items)[i].rule;
+		int			index = find_rule(document, name);
+
+		if (index < 0 || (index >= RULE_COUNT &&
+						  strcmp(((RuleDocument *) document->rules.items)[index - RULE_COUNT].kind, "cost") == 0))
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT,
+					  "Use max_kilometres, max_fulfillments, whole_lines or the name of a condition in rules.",
+					  psprintf("definition.relax[%d].rule", i), "\"%s\" is no condition", name);
+	}
+	if (faults->count > before)
+		return;
+	policy = policy_of_document(document);
+	policy->owner = GetUserNameFromId(oms_call->user, false);
+	oms_rules_check(policy, faults);
 }
 
 /* Whether the kernel has an exact method for a list of terms: a tiny problem tells. */
@@ -183,6 +277,7 @@ check_policy(PolicyDocument *document, FaultList *faults)
 				  "definition.ranking", ranked ? "is required" : "needs objective \"ranking\"");
 	oms_document_duplicates(&document->relax, &relax_shape, offsetof(RelaxDocument, rule), "definition.relax", "rule",
 							faults);
+	check_rules(document, faults);
 	if (faults->count == 0 && ranked && !is_ranking_supported(policy_of_document(document)))
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT,
 				  "A tolerance on cost, distance or rank may be followed by fulfillments only.",
@@ -190,11 +285,11 @@ check_policy(PolicyDocument *document, FaultList *faults)
 }
 
 static OmsPlan insert_plan = {
-	.sql = "INSERT INTO {routing_policies} (tenant_id, code, version, status, definition, created_at)"
-	" SELECT $1, $2, coalesce(max(version), 0) + 1, 'draft', $3, $4 FROM {routing_policies}"
+	.sql = "INSERT INTO {routing_policies} (tenant_id, code, version, status, definition, created_at, owner)"
+	" SELECT $1, $2, coalesce(max(version), 0) + 1, 'draft', $3, $4, $5 FROM {routing_policies}"
 	" WHERE tenant_id = $1 AND code = $2 RETURNING version",
 	.kind = PLAN_FREE,
-	OMS_ARGTYPES(INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID)
+	OMS_ARGTYPES(INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, TEXTOID)
 };
 
 static OmsPlan archive_plan = {
@@ -225,7 +320,7 @@ OMS_FUNCTION(oms_save_routing_policy, CALL_KEYED)
 	char	   *code = oms_argument_required(fcinfo, 0, "code");
 	FaultList	faults;
 	PolicyDocument *document = NULL;
-	Datum		values[4];
+	Datum		values[5];
 	int32		version = 0;
 
 	oms_faults_init(&faults);
@@ -240,6 +335,7 @@ OMS_FUNCTION(oms_save_routing_policy, CALL_KEYED)
 	values[1] = CStringGetTextDatum(code);
 	values[2] = PG_GETARG_DATUM(1);
 	values[3] = TimestampTzGetDatum(oms_call->now);
+	values[4] = CStringGetTextDatum(GetUserNameFromId(oms_call->user, false));
 	(void) oms_execute_each(&insert_plan, values, NULL, read_version, &version);
 	oms_event(&(Event) {.object_type = "routing_policy",.type = "routing_policy.saved",.reason = code,
 			.data = PG_GETARG_JSONB_P(1)});

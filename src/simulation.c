@@ -35,6 +35,10 @@ typedef struct PastDecision
 	int64		channel_id;
 	TimestampTz at;
 	bytea	   *record;
+	char	   *channel;
+	char	   *external_ref;
+	char	   *customer;
+	char	   *customer_class;
 } PastDecision;
 
 /* What a plan comes to.  Amounts in thousandths, without the policy's weights. */
@@ -67,8 +71,7 @@ typedef struct Totals
 	int64		shipping;
 	int64		handling;
 	int64		metres;
-	int64		lacking_places;
-	int64		lacking_rates;
+	int64		lacking;
 } Totals;
 
 typedef struct Simulation
@@ -99,7 +102,7 @@ typedef struct Replanning
 } Replanning;
 
 static OmsPlan policy_plan = {
-	.sql = "SELECT policy_id, definition, code || ' version ' || version FROM {routing_policies} WHERE tenant_id = $1"
+	.sql = "SELECT policy_id, definition, code || ' version ' || version, owner FROM {routing_policies} WHERE tenant_id = $1"
 	" AND (code = $2 OR code || '/' || version = $2)"
 	" ORDER BY code = $2 DESC, status = 'active' DESC, version DESC LIMIT 1",
 	.kind = PLAN_FREE,
@@ -114,11 +117,18 @@ static OmsPlan first_plan = {
 };
 
 static OmsPlan page_plan = {
-	.sql = "SELECT d.order_id, d.at, d.record, o.channel_id FROM {routing_decisions} d"
+	.sql = "SELECT d.order_id, d.at, d.record, o.channel_id, c.code, o.external_ref, o.customer_ref, o.customer ->> 'class' FROM {routing_decisions} d"
 	" JOIN {orders} o ON o.order_id = d.order_id AND o.tenant_id = $1"
+	" LEFT JOIN {channels} c ON c.channel_id = o.channel_id AND c.tenant_id = $1"
 	" WHERE d.tenant_id = $1 AND d.order_id > $4 AND d.at >= $2 AND d.at < $3 ORDER BY d.order_id LIMIT $5",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT4OID)
+};
+
+static OmsPlan skus_plan = {
+	.sql = "SELECT item_id, sku FROM {items} WHERE tenant_id = $1 AND item_id = ANY ($2)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
 };
 
 static void
@@ -130,6 +140,7 @@ read_policy(TupleTableSlot *slot, void *state)
 	simulation->policy = oms_routing_policy_read(DatumGetJsonbPCopy(oms_slot_datum(slot, 2, &isnull)));
 	simulation->policy->policy_id = oms_slot_int64(slot, 1);
 	simulation->name = oms_slot_text(slot, 3);
+	simulation->policy->owner = oms_slot_text(slot, 4);
 }
 
 static void
@@ -152,6 +163,10 @@ read_decision(TupleTableSlot *slot, void *state)
 	decision->channel_id = oms_slot_int64(slot, 4);
 	decision->at = DatumGetTimestampTz(oms_slot_datum(slot, 2, &isnull));
 	decision->record = DatumGetByteaPCopy(oms_slot_datum(slot, 3, &isnull));
+	decision->channel = oms_slot_text(slot, 5);
+	decision->external_ref = oms_slot_text(slot, 6);
+	decision->customer = oms_slot_text(slot, 7);
+	decision->customer_class = oms_slot_text(slot, 8);
 	simulation->page_count++;
 }
 
@@ -201,6 +216,38 @@ rebuild_request(Replanning *replanning)
 	request->metres = metres;
 }
 
+static void
+read_sku(TupleTableSlot *slot, void *state)
+{
+	RoutingRequest *request = state;
+
+	for (int i = 0; i < request->line_count; i++)
+		if (request->lines[i].item_id == oms_slot_int64(slot, 1))
+			unconstify(RoutingLine *, request->lines)[i].sku = oms_slot_text(slot, 2);
+}
+
+/* What expressions of a policy may ask for and no record holds. */
+static void
+add_rule_arguments(Replanning *replanning)
+{
+	RoutingRequest *request = &replanning->request;
+	int64	   *item_ids = palloc(sizeof(int64) * Max(1, request->line_count));
+	Datum		values[2];
+
+	request->channel_code = replanning->source->channel;
+	request->external_ref = replanning->source->external_ref;
+	request->customer = replanning->source->customer;
+	request->customer_class = replanning->source->customer_class;
+	for (int i = 0; i < request->line_count; i++)
+	{
+		item_ids[i] = request->lines[i].item_id;
+		unconstify(RoutingLine *, request->lines)[i].sku = "";
+	}
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = oms_array_int64(item_ids, request->line_count);
+	(void) oms_execute_each(&skus_plan, values, NULL, read_sku, request);
+}
+
 static int
 compare_parts(const void *left, const void *right)
 {
@@ -235,6 +282,8 @@ replan(Simulation *simulation, Replanning *replanning)
 				 errmsg("the routing decision of order " INT64_FORMAT " cannot be read", replanning->source->order_id),
 				 errhint("oms.audit() names every such decision.")));
 	rebuild_request(replanning);
+	if (simulation->policy->rule_count > 0)
+		add_rule_arguments(replanning);
 	replanning->recorded = palloc0(sizeof(RoutingPlan));
 	replanning->recorded->decision = replanning->past;
 	oms_routing_finish(&replanning->request, replanning->recorded);
@@ -303,7 +352,7 @@ judge(Replanning *replanning, const RoutingPlan *plan, Outcome *outcome, int *la
 	if (outcome->refusal)
 		return;
 	outcome->proven = plan->decision && plan->decision->proven;
-	if (prices == NULL || prices->tariff_count == 0)
+	if (prices == NULL || prices->shipping_weight == 0)
 		prices = oms_routing_prices(request, replanning->past, lacked);
 	for (int i = 0; i < plan->part_count;)
 	{
@@ -347,8 +396,7 @@ add_outcome(Totals *totals, const Outcome *outcome, bool changed, int lacked)
 	totals->shipping += outcome->shipping;
 	totals->handling += outcome->handling;
 	totals->metres += outcome->metres;
-	totals->lacking_places += (lacked & LACKED_PLACES) != 0;
-	totals->lacking_rates += (lacked & LACKED_RATES) != 0;
+	totals->lacking += lacked != 0;
 }
 
 /* ---- Answers ---- */
@@ -381,6 +429,20 @@ plan_text(const Replanning *replanning, const RoutingPlan *plan)
 	return text.data;
 }
 
+/* Names what was read from the configuration. */
+static char *
+lacked_text(int lacked)
+{
+	static const char *const names[] = {"places", "rates", "rules"};
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (int i = 0; i < lengthof(names); i++)
+		if (lacked & (1 << i))
+			appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "", names[i]);
+	return text.data;
+}
+
 static void
 put_detail(Simulation *simulation, const Replanning *replanning, const Outcome *recorded, const Outcome *simulated,
 		   bool changed)
@@ -401,8 +463,7 @@ put_detail(Simulation *simulation, const Replanning *replanning, const Outcome *
 	values[9] = Int64GetDatum(simulated->packages);
 	values[10] = thousandths(recorded->metres);
 	values[11] = thousandths(simulated->metres);
-	values[12] = CStringGetTextDatum(replanning->lacked == (LACKED_PLACES | LACKED_RATES) ? "places, rates"
-									 : replanning->lacked & LACKED_RATES ? "rates" : "places");
+	values[12] = CStringGetTextDatum(lacked_text(replanning->lacked));
 	nulls[4] = refused;
 	nulls[5] = !refused;
 	nulls[6] = recorded->unpriced;
@@ -438,7 +499,7 @@ put_totals(ReturnSetInfo *target, const char *name, const Totals *totals)
 	values[13] = Int64GetDatum(totals->proven);
 	values[14] = Int64GetDatum(totals->unpriced);
 	values[15] = Int64GetDatum(totals->unplaced);
-	values[16] = Int64GetDatum(Max(totals->lacking_places, totals->lacking_rates));
+	values[16] = Int64GetDatum(totals->lacking);
 	tuplestore_putvalues(target->setResult, target->setDesc, values, nulls);
 }
 

@@ -120,13 +120,10 @@ SELECT bool_and(a.cost = b.cost AND a.recorded_cost = b.recorded_cost AND NOT ch
 FROM oms.simulate_routing_orders('heavy', :'switched', NULL) a JOIN before b USING (order_id);
 
 -- Nothing was written; what cannot be done is said.
-\set VERBOSITY verbose
-\set SHOW_CONTEXT never
 SELECT (SELECT count(*) FROM oms.routing_decisions) = (SELECT count(*) FROM oms.routing_decisions d JOIN oms.orders USING (order_id)), count(*) FROM oms.audit();
 BEGIN READ ONLY;
 SELECT plan, orders > 0 FROM oms.simulate_routing('free', NULL, NULL);
 COMMIT;
-\set VERBOSITY default
 SELECT oms.simulate_routing('nothing', NULL, NULL);
 SELECT oms.simulate_routing('cheap/7', NULL, NULL);
 SELECT oms.simulate_routing('cheap', '2026-01-02', '2026-01-01');
