@@ -19,6 +19,10 @@ BEGIN
         time_zone          text NOT NULL DEFAULT 'UTC',
         capture            text NOT NULL DEFAULT 'shipping' CHECK (capture IN ('placing', 'release', 'shipping', 'manual')),
         confirmation       text NOT NULL DEFAULT 'none' CHECK (confirmation IN ('none', 'required')),
+        payment_timeout      interval CHECK (payment_timeout > '0'),
+        confirmation_timeout interval CHECK (confirmation_timeout > '0'),
+        backorder_timeout    interval CHECK (backorder_timeout > '0'),
+        draft_timeout        interval CHECK (draft_timeout > '0'),
         external_ref       text,
         attributes         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
         PRIMARY KEY (channel_id, tenant_id),
@@ -27,6 +31,10 @@ BEGIN
     ALTER SEQUENCE oms.channels_channel_id_seq OWNED BY oms.channels.channel_id;
     COMMENT ON TABLE oms.channels IS 'sales channels and their rules';
     COMMENT ON COLUMN oms.channels.backorder IS 'units that no location has may be promised up to stock.backorder_limit';
+    COMMENT ON COLUMN oms.channels.payment_timeout IS 'expire_orders cancels an order that nothing is authorized or captured for this long after it was placed; null: never';
+    COMMENT ON COLUMN oms.channels.confirmation_timeout IS 'the same for orders that wait for confirm_order';
+    COMMENT ON COLUMN oms.channels.backorder_timeout IS 'the same for backordered units, which alone are cancelled';
+    COMMENT ON COLUMN oms.channels.draft_timeout IS 'how long a draft without valid_until is valid';
     COMMENT ON COLUMN oms.channels.confirmation IS 'required: nothing is released before confirm_order';
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.channels
         FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();

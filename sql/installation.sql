@@ -137,6 +137,7 @@ BEGIN
         'customer',
         'hold',
         'answer',
+        'expiry',
         'audit'
     ] LOOP
         EXECUTE pg_catalog.format('CALL oms.init_%s()', noun);

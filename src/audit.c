@@ -167,7 +167,9 @@
 	" WHERE h.tenant_id = $1 AND h.released_at < h.placed_at" \
 	" UNION ALL SELECT 'answer.command', a.command_event_id::text, a.type, coalesce(e.type, 'none') FROM {answers} a" \
 	" LEFT JOIN {events} e ON e.event_id = a.command_event_id AND e.tenant_id = $1" \
-	" WHERE a.tenant_id = $1 AND (e.type IS DISTINCT FROM a.type OR e.order_id IS DISTINCT FROM a.order_id)"
+	" WHERE a.tenant_id = $1 AND (e.type IS DISTINCT FROM a.type OR e.order_id IS DISTINCT FROM a.order_id)" \
+	" UNION ALL SELECT 'orphan.deadline', d.order_id || ' ' || d.kind, 'an order', 'none' FROM {order_deadlines} d" \
+	" WHERE d.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = d.order_id AND o.tenant_id = $1)"
 
 static OmsPlan audit_plan = {
 	.sql = "SELECT * FROM (" STOCK_PARTS RESERVATION_PARTS QUOTA_PARTS LINE_PARTS ORPHAN_PARTS STATUS_PARTS ROUTING_PARTS

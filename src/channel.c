@@ -5,6 +5,7 @@
 #include "oms.h"
 
 #include "catalog/pg_type.h"
+#include "utils/datetime.h"
 
 #include "call.h"
 #include "channel.h"
@@ -24,6 +25,10 @@ typedef struct ChannelDocument
 	char	   *capture;
 	char	   *confirmation;
 	char	   *external_ref;
+	char	   *payment_timeout;
+	char	   *confirmation_timeout;
+	char	   *backorder_timeout;
+	char	   *draft_timeout;
 	Jsonb	   *attributes;
 	int8		active;
 	int8		backorder;
@@ -42,6 +47,10 @@ static const DocField channel_fields[] = {
 	{"active", DOC_BOOL, offsetof(ChannelDocument, active)},
 	{"backorder", DOC_BOOL, offsetof(ChannelDocument, backorder)},
 	{"external_ref", DOC_CODE, offsetof(ChannelDocument, external_ref)},
+	{"payment_timeout", DOC_TEXT, offsetof(ChannelDocument, payment_timeout)},
+	{"confirmation_timeout", DOC_TEXT, offsetof(ChannelDocument, confirmation_timeout)},
+	{"backorder_timeout", DOC_TEXT, offsetof(ChannelDocument, backorder_timeout)},
+	{"draft_timeout", DOC_TEXT, offsetof(ChannelDocument, draft_timeout)},
 	{"attributes", DOC_OBJECT, offsetof(ChannelDocument, attributes)},
 };
 
@@ -49,7 +58,8 @@ static const DocShape channel_shape = DOC_SHAPE_OF(ChannelDocument, channel_fiel
 
 #define CHANNEL_ROWS \
 	" FROM jsonb_to_recordset($2) u(code text, name text, currency text, time_zone text, capture text," \
-	" confirmation text, active boolean, backorder boolean, external_ref text, attributes jsonb)"
+	" confirmation text, active boolean, backorder boolean, external_ref text, attributes jsonb," \
+	" payment_timeout interval, confirmation_timeout interval, backorder_timeout interval, draft_timeout interval)"
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {channels} (tenant_id, code)"
@@ -63,11 +73,43 @@ static OmsPlan update_plan = {
 	" time_zone = coalesce(u.time_zone, c.time_zone), capture = coalesce(u.capture, c.capture),"
 	" confirmation = coalesce(u.confirmation, c.confirmation), active = coalesce(u.active, c.active),"
 	" backorder = coalesce(u.backorder, c.backorder), external_ref = coalesce(u.external_ref, c.external_ref),"
-	" attributes = coalesce(u.attributes, c.attributes)"
+	" attributes = coalesce(u.attributes, c.attributes),"
+	" payment_timeout = coalesce(u.payment_timeout, c.payment_timeout),"
+	" confirmation_timeout = coalesce(u.confirmation_timeout, c.confirmation_timeout),"
+	" backorder_timeout = coalesce(u.backorder_timeout, c.backorder_timeout),"
+	" draft_timeout = coalesce(u.draft_timeout, c.draft_timeout)"
 	CHANNEL_ROWS " WHERE c.tenant_id = $1 AND c.code = u.code",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, JSONBOID)
 };
+
+/* Whether text is an interval longer than nothing, before the server reads it. */
+static bool
+is_timeout(const char *text)
+{
+	char		work[MAXDATELEN + MAXDATEFIELDS];
+	char	   *fields[MAXDATEFIELDS];
+	int			types[MAXDATEFIELDS];
+	int			field_count;
+	int			type;
+	struct pg_itm_in parts = {0};
+	Interval	span;
+
+	if (strlen(text) > MAXDATELEN ||
+		ParseDateTime(text, work, sizeof(work), fields, types, MAXDATEFIELDS, &field_count) != 0 ||
+		DecodeInterval(fields, types, field_count, INTERVAL_FULL_RANGE, &type, &parts) != 0 ||
+		type != DTK_DELTA || itmin2interval(&parts, &span) != 0)
+		return false;
+	return span.month >= 0 && span.day >= 0 && span.time >= 0 && (span.month > 0 || span.day > 0 || span.time > 0);
+}
+
+static void
+check_timeout(const char *text, int row, const char *field, FaultList *faults)
+{
+	if (text != NULL && !is_timeout(text))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Write it as in \"30 minutes\" or \"2 days\".",
+				  oms_document_place("channels", row, field), "\"%s\" is not a time span", text);
+}
 
 /*
  * oms.upsert_channels(channels jsonb, idempotency_key text) -> bigint
@@ -91,6 +133,10 @@ OMS_FUNCTION(oms_upsert_channels, CALL_KEYED)
 		if (row->currency && oms_currency_digits(row->currency) < 0)
 			oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Use an ISO 4217 code such as EUR.",
 					  oms_document_place("channels", i, "currency"), "\"%s\" is not a currency", row->currency);
+		check_timeout(row->payment_timeout, i, "payment_timeout", &faults);
+		check_timeout(row->confirmation_timeout, i, "confirmation_timeout", &faults);
+		check_timeout(row->backorder_timeout, i, "backorder_timeout", &faults);
+		check_timeout(row->draft_timeout, i, "draft_timeout", &faults);
 	}
 	oms_faults_raise(&faults, "channels are not valid");
 

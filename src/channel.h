@@ -15,6 +15,7 @@ typedef struct Channel
 	bool		confirmation;	/* confirm_order is required before release */
 	bool		restricted;		/* has rows in channel_locations */
 	bool		looks_for_holds;	/* has rows in channel_holds */
+	bool		has_timeouts;	/* its orders wait only so long */
 	const char *code;
 	const char *currency;
 	const char *capture;

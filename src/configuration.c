@@ -29,7 +29,8 @@ static OmsPlan channels_plan = {
 	.sql = "SELECT c.channel_id, c.active, c.backorder, c.confirmation = 'required',"
 	" EXISTS (SELECT FROM {channel_locations} l WHERE l.channel_id = c.channel_id AND l.tenant_id = $1),"
 	" c.code, c.currency, c.capture,"
-	" EXISTS (SELECT FROM {channel_holds} h WHERE h.channel_id = c.channel_id AND h.tenant_id = $1)"
+	" EXISTS (SELECT FROM {channel_holds} h WHERE h.channel_id = c.channel_id AND h.tenant_id = $1),"
+	" coalesce(c.payment_timeout, c.confirmation_timeout, c.backorder_timeout) IS NOT NULL"
 	" FROM {channels} c WHERE c.tenant_id = $1",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
@@ -70,6 +71,7 @@ collect_channel(TupleTableSlot *slot, void *state)
 	channel->currency = oms_slot_text(slot, 7);
 	channel->capture = oms_slot_text(slot, 8);
 	channel->looks_for_holds = oms_slot_bool(slot, 9);
+	channel->has_timeouts = oms_slot_bool(slot, 10);
 	cache.configuration.channels = lappend(cache.configuration.channels, channel);
 }
 

@@ -27,6 +27,7 @@
 #include "configuration.h"
 #include "document.h"
 #include "event.h"
+#include "expiry.h"
 #include "fulfillment.h"
 #include "heap.h"
 #include "hold.h"
@@ -1828,6 +1829,10 @@ OMS_FUNCTION(oms_place_order, CALL_KEYED)
 		PG_RETURN_JSONB_P(result);
 	}
 	add_payments(placement);
+	if (placement->channel->has_timeouts)
+		oms_deadlines_set(placement->order_id, placement->channel->channel_id,
+						  strcmp(placement->payment_status, "unpaid") == 0,
+						  strcmp(placement->fulfillment_status, "backordered") == 0);
 	if (placement->channel->looks_for_holds)
 		placement->order_holds = oms_hold_new_order(oms_order_read(placement->order_id),
 													placement->risk ? placement->risk->decision : NULL);
