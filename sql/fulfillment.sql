@@ -53,6 +53,8 @@ BEGIN
         order_id        bigint NOT NULL,
         location_id     bigint,
         planned_at      timestamptz NOT NULL,
+        ship_by         timestamptz,
+        earliest_at     timestamptz,
         promised_at     timestamptz,
         released_at     timestamptz,
         shipped_at      timestamptz,
@@ -71,6 +73,10 @@ BEGIN
     ALTER SEQUENCE oms.fulfillments_fulfillment_id_seq OWNED BY oms.fulfillments.fulfillment_id;
     CREATE INDEX fulfillments_order ON oms.fulfillments (order_id);
     COMMENT ON TABLE oms.fulfillments IS 'what one location ships together; without a location for digital and service items';
+    COMMENT ON COLUMN oms.fulfillments.ship_by IS 'when it has to leave for promised_at; null where nobody configured dates';
+    COMMENT ON COLUMN oms.fulfillments.earliest_at IS 'delivery from';
+    COMMENT ON COLUMN oms.fulfillments.promised_at IS 'delivery until';
+    COMMENT ON COLUMN oms.fulfillments.service IS 'that the dates count on, until it ships';
     COMMENT ON COLUMN oms.fulfillments.backordered IS 'its promises are beyond what is on hand: it cannot be released yet';
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.fulfillments FOR EACH ROW
         WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')

@@ -131,6 +131,7 @@ BEGIN
         PRIMARY KEY (order_id, delivery_no, tenant_id)
     ) WITH (fillfactor = 90);
     COMMENT ON TABLE oms.order_deliveries IS 'ship groups of an order: where to and how';
+    COMMENT ON COLUMN oms.order_deliveries.promised_at IS 'the first promise, of all its fulfillments; those have the current one';
 
     CREATE TABLE oms.order_adjustments (
         order_id      bigint NOT NULL,

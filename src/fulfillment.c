@@ -25,12 +25,15 @@
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {fulfillments} (fulfillment_id, order_id, location_id, planned_at, tenant_id, delivery_no,"
-	" backordered, status)"
-	" SELECT u.fulfillment_id, $2, nullif(u.location_id, 0), $3, $1, u.delivery_no, u.backordered, $4"
-	" FROM unnest($5::bigint[], $6::bigint[], $7::int[], $8::boolean[])"
-	" u(fulfillment_id, location_id, delivery_no, backordered)",
+	" backordered, status, ship_by, earliest_at, promised_at, service)"
+	" SELECT u.fulfillment_id, $2, nullif(u.location_id, 0), $3, $1, u.delivery_no, u.backordered, $4, u.ship_by,"
+	" u.earliest_at, u.promised_at, u.service"
+	" FROM unnest($5::bigint[], $6::bigint[], $7::int[], $8::boolean[], $9::timestamptz[], $10::timestamptz[],"
+	" $11::timestamptz[], $12::text[])"
+	" u(fulfillment_id, location_id, delivery_no, backordered, ship_by, earliest_at, promised_at, service)",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID)
+	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID,
+				 TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID)
 };
 
 static OmsPlan read_plan = {
@@ -51,9 +54,9 @@ static OmsPlan step_plan = {
 };
 
 static OmsPlan copy_plan = {
-	.sql = "INSERT INTO {fulfillments} (fulfillment_id, order_id, location_id, planned_at, promised_at, released_at,"
+	.sql = "INSERT INTO {fulfillments} (fulfillment_id, order_id, location_id, planned_at, ship_by, earliest_at, promised_at, released_at,"
 	" tenant_id, delivery_no, backordered, status, service, attributes)"
-	" SELECT $3, order_id, location_id, planned_at, promised_at, released_at, tenant_id, delivery_no, backordered,"
+	" SELECT $3, order_id, location_id, planned_at, ship_by, earliest_at, promised_at, released_at, tenant_id, delivery_no, backordered,"
 	" status, service, attributes FROM {fulfillments} WHERE fulfillment_id = $2 AND tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID)
@@ -103,10 +106,23 @@ typedef struct StepValues
 
 static OmsHeap fulfillment_heap = {
 	.relation = "fulfillments",
-	.column_count = 8,
+	.column_count = 12,
 	.columns = {"fulfillment_id", "order_id", "location_id", "planned_at", "tenant_id", "delivery_no", "backordered",
-	"status"}
+	"status", "ship_by", "earliest_at", "promised_at", "service"}
 };
+
+/* The dates of a planned fulfillment, and the service that they count on. */
+static void
+date_columns(const ParcelDates *dates, Datum *values, bool *nulls)
+{
+	values[0] = TimestampTzGetDatum(dates->ship_by);
+	nulls[0] = !dates->ships;
+	values[1] = TimestampTzGetDatum(dates->earliest_at);
+	values[2] = TimestampTzGetDatum(dates->promised_at);
+	nulls[1] = nulls[2] = !dates->arrives;
+	values[3] = dates->service ? CStringGetTextDatum(dates->service) : (Datum) 0;
+	nulls[3] = dates->service == NULL;
+}
 
 static void
 insert_directly(const Fulfillment *rows, int count)
@@ -118,11 +134,12 @@ insert_directly(const Fulfillment *rows, int count)
 	for (int i = 0; i < count; i++)
 	{
 		const Fulfillment *row = &rows[i];
-		Datum		values[8] = {Int64GetDatum(row->fulfillment_id), Int64GetDatum(row->order_id),
+		Datum		values[12] = {Int64GetDatum(row->fulfillment_id), Int64GetDatum(row->order_id),
 			Int64GetDatum(row->location_id), TimestampTzGetDatum(oms_call->now), Int32GetDatum(oms_call->tenant),
 		Int32GetDatum(row->delivery_no), BoolGetDatum(row->backordered), status};
-		bool		nulls[8] = {[2] = row->location_id == 0};
+		bool		nulls[12] = {[2] = row->location_id == 0};
 
+		date_columns(&row->dates, &values[8], &nulls[8]);
 		oms_heap_insert(&work, values, nulls);
 	}
 	oms_heap_end(&work);
@@ -136,7 +153,9 @@ oms_fulfillments_insert(const Fulfillment *rows, int count)
 	int32	   *deliveries = palloc(sizeof(int32) * count);
 	Datum	   *backordered = palloc(sizeof(Datum) * count);
 	bool	   *nulls = palloc0(sizeof(bool) * count);
-	Datum		values[8];
+	Datum	   *dates[4];
+	bool	   *date_nulls[4];
+	Datum		values[12];
 
 	if (count == 0)
 		return;
@@ -145,8 +164,22 @@ oms_fulfillments_insert(const Fulfillment *rows, int count)
 		insert_directly(rows, count);
 		return;
 	}
+	for (int i = 0; i < 4; i++)
+	{
+		dates[i] = palloc(sizeof(Datum) * count);
+		date_nulls[i] = palloc(sizeof(bool) * count);
+	}
 	for (int i = 0; i < count; i++)
 	{
+		Datum		row_dates[4];
+		bool		row_nulls[4];
+
+		date_columns(&rows[i].dates, row_dates, row_nulls);
+		for (int j = 0; j < 4; j++)
+		{
+			dates[j][i] = row_dates[j];
+			date_nulls[j][i] = row_nulls[j];
+		}
 		ids[i] = rows[i].fulfillment_id;
 		ids[count + i] = rows[i].location_id;
 		deliveries[i] = rows[i].delivery_no;
@@ -160,6 +193,9 @@ oms_fulfillments_insert(const Fulfillment *rows, int count)
 	values[5] = oms_array_int64(ids + count, count);
 	values[6] = oms_array_int32(deliveries, count);
 	values[7] = oms_array_datum(backordered, nulls, count, BOOLOID);
+	for (int i = 0; i < 3; i++)
+		values[8 + i] = oms_array_datum(dates[i], date_nulls[i], count, TIMESTAMPTZOID);
+	values[11] = oms_array_datum(dates[3], date_nulls[3], count, TEXTOID);
 	(void) oms_execute(&insert_plan, values, NULL);
 }
 

@@ -7,6 +7,8 @@
 
 #include "oms.h"
 
+#include "dates.h"
+
 #include "order.h"
 
 typedef struct Fulfillment
@@ -17,6 +19,7 @@ typedef struct Fulfillment
 	int32		delivery_no;
 	bool		backordered;
 	char	   *status;
+	ParcelDates dates;			/* of what is being planned */
 } Fulfillment;
 
 extern Fulfillment oms_fulfillment_get(int64 fulfillment_id);

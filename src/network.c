@@ -62,6 +62,13 @@ static OmsPlan rates_plan = {
 	OMS_ARGTYPES(INT4OID)
 };
 
+static OmsPlan transit_plan = {
+	.sql = "SELECT service, zone, days, days_latest, distance_from, distance_to FROM {transit_times}"
+	" WHERE tenant_id = $1 ORDER BY service COLLATE \"C\", zone COLLATE \"C\", distance_from",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
 static OmsPlan bands_plan = {
 	.sql = "SELECT chart, zone, distance_from, distance_to FROM {shipping_zones}"
 	" WHERE tenant_id = $1 AND distance_to IS NOT NULL",
@@ -134,26 +141,32 @@ collect_service(TupleTableSlot *slot, void *state)
 	service->surcharge = oms_slot_int64(slot, 5);
 }
 
-/* Rows come by service, like the services: state counts along them. */
-static void
-collect_rate(TupleTableSlot *slot, void *state)
+/* Rows come by service, like the services: position counts along them.  NULL: switched off. */
+static CarrierService *
+next_service(const char *code, int *position)
 {
 	Network    *network = &cache.network;
-	int		   *position = state;
-	char	   *code = oms_slot_text(slot, 1);
-	char	   *zone = oms_slot_text(slot, 2);
-	CarrierService *service;
-	RateCard   *card;
 
 	while (*position < network->service_count && strcmp(network->services[*position].code, code) < 0)
 		(*position)++;
 	if (*position == network->service_count || strcmp(network->services[*position].code, code) != 0)
-		return;					/* switched off */
-	service = &network->services[*position];
+		return NULL;
+	return &network->services[*position];
+}
+
+static void
+collect_rate(TupleTableSlot *slot, void *state)
+{
+	char	   *zone = oms_slot_text(slot, 2);
+	CarrierService *service = next_service(oms_slot_text(slot, 1), state);
+	RateCard   *card;
+
+	if (service == NULL)
+		return;
 	if (service->card_count == 0 || strcmp(service->cards[service->card_count - 1].zone, zone) != 0)
 	{
 		service->cards = grow(service->cards, service->card_count, &service->card_capacity, sizeof(RateCard));
-		service->cards[service->card_count++] = (RateCard) {.zone = zone};
+		service->cards[service->card_count++] = (RateCard) {.zone = zone,.transit_days = -1};
 	}
 	card = &service->cards[service->card_count - 1];
 	card->bands = grow(card->bands, card->band_count, &card->band_capacity, sizeof(RateBand));
@@ -161,6 +174,50 @@ collect_rate(TupleTableSlot *slot, void *state)
 	{
 		oms_slot_int64(slot, 3), oms_slot_int64(slot, 4), oms_slot_int64(slot, 5), oms_slot_int64(slot, 6),
 			oms_slot_int64(slot, 7)
+	};
+}
+
+/* The card of a zone, made where there are no rates for it. */
+static RateCard *
+card_for_transit(CarrierService *service, const char *zone)
+{
+	int			position = 0;
+
+	while (position < service->card_count && strcmp(service->cards[position].zone, zone) < 0)
+		position++;
+	if (position < service->card_count && strcmp(service->cards[position].zone, zone) == 0)
+		return &service->cards[position];
+	service->cards = grow(service->cards, service->card_count, &service->card_capacity, sizeof(RateCard));
+	memmove(service->cards + position + 1, service->cards + position,
+			sizeof(RateCard) * (service->card_count - position));
+	service->card_count++;
+	service->cards[position] = (RateCard) {.zone = zone};
+	return &service->cards[position];
+}
+
+static void
+collect_transit(TupleTableSlot *slot, void *state)
+{
+	CarrierService *service = next_service(oms_slot_text(slot, 1), state);
+	char	   *zone = oms_slot_text(slot, 2);
+	bool		isnull;
+
+	if (service == NULL)
+		return;
+	if (zone[0] != '\0')
+	{
+		RateCard   *card = card_for_transit(service, zone);
+
+		card->transit_days = oms_slot_int32(slot, 3);
+		card->transit_latest = oms_slot_int32(slot, 4);
+		return;
+	}
+	service->transits = grow(service->transits, service->transit_count, &service->transit_capacity,
+							 sizeof(TransitBand));
+	service->transits[service->transit_count++] = (TransitBand)
+	{
+		DatumGetFloat8(oms_slot_datum(slot, 5, &isnull)), DatumGetFloat8(oms_slot_datum(slot, 6, &isnull)),
+			oms_slot_int32(slot, 3), oms_slot_int32(slot, 4)
 	};
 }
 
@@ -217,6 +274,8 @@ load(void)
 	(void) oms_execute_latest(&policies_plan, values, collect_policy, NULL);
 	(void) oms_execute_latest(&services_plan, values, collect_service, NULL);
 	(void) oms_execute_latest(&rates_plan, values, collect_rate, &position);
+	position = 0;
+	(void) oms_execute_latest(&transit_plan, values, collect_transit, &position);
 	(void) oms_execute_latest(&bands_plan, values, collect_band, NULL);
 	(void) oms_execute_latest(&prefix_length_plan, values, collect_prefix_length, NULL);
 	make_lanes();
@@ -449,6 +508,41 @@ oms_network_cards(Network *network, Location *const *locations, int count, const
 	for (int i = 0; i < count && network->band_count > 0; i++)
 		find_bands(locations[i], destination, cards + (Size) i * network->service_count);
 	return cards;
+}
+
+/* Whether an order that asks for a service or a level (NULL: any) may go by it. */
+bool
+oms_service_matches(const CarrierService *service, const char *asked, const char *currency)
+{
+	if (asked && strcmp(service->code, asked) != 0 && (service->level == NULL || strcmp(service->level, asked) != 0))
+		return false;
+	return currency == NULL || strcmp(currency, service->currency) == 0;
+}
+
+/*
+ * Working days from collection to delivery; false where they are not known.
+ * An infinite distance, which is one that is not known, lies in the last band.
+ */
+bool
+oms_transit(const CarrierService *service, const RateCard *card, double distance, int32 *days, int32 *latest)
+{
+	if (card && card->transit_days >= 0)
+	{
+		*days = card->transit_days;
+		*latest = card->transit_latest;
+		return true;
+	}
+	for (int i = 0; i < service->transit_count; i++)
+	{
+		const TransitBand *band = &service->transits[i];
+
+		if (distance < band->from || (distance >= band->to && !isinf(band->to)))
+			continue;
+		*days = band->days;
+		*latest = band->latest;
+		return true;
+	}
+	return false;
 }
 
 /* Price of a parcel in thousandths; -1 where no band has its weight. */

@@ -22,10 +22,20 @@ typedef struct RateBand
 typedef struct RateCard
 {
 	const char *zone;
+	int32		transit_days;	/* -1: the zone has no transit time */
+	int32		transit_latest;
 	int			band_count;
 	int			band_capacity;
-	RateBand   *bands;			/* rising */
+	RateBand   *bands;			/* rising; none where the zone has only a transit time */
 } RateCard;
+
+typedef struct TransitBand
+{
+	double		from;			/* kilometres */
+	double		to;
+	int32		days;
+	int32		latest;
+} TransitBand;
 
 typedef struct CarrierService
 {
@@ -37,6 +47,9 @@ typedef struct CarrierService
 	int			card_count;
 	int			card_capacity;
 	RateCard   *cards;			/* by zone */
+	int			transit_count;
+	int			transit_capacity;
+	TransitBand *transits;		/* by distance, for zones without a time of their own */
 } CarrierService;
 
 typedef struct DistanceBand
@@ -129,6 +142,9 @@ extern const RoutingPolicy *oms_routing_policy(const Channel *channel);
 extern RoutingPolicy *oms_routing_policy_read(Jsonb *definition);
 extern const RateCard **oms_network_cards(Network *network, Location *const *locations, int count,
 										   const Destination *destination);
+extern bool oms_service_matches(const CarrierService *service, const char *asked, const char *currency);
+extern bool oms_transit(const CarrierService *service, const RateCard *card, double distance, int32 *days,
+						int32 *latest);
 extern int64 oms_rate(const CarrierService *service, const RateCard *card, int64 grams);
 
 #endif							/* OMS_NETWORK_H */

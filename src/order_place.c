@@ -25,6 +25,7 @@
 #include "answer.h"
 #include "call.h"
 #include "configuration.h"
+#include "dates.h"
 #include "document.h"
 #include "event.h"
 #include "expiry.h"
@@ -259,6 +260,7 @@ typedef struct Placement
 	const char *fulfillment_status;
 	Fulfillment *fulfillments;
 	int			fulfillment_count;
+	TimestampTz promised_at;	/* when all has arrived; DT_NOBEGIN: not known */
 	Allocation *allocations;
 	int			allocation_count;
 	int64	   *payment_ids;
@@ -311,9 +313,9 @@ static OmsPlan insert_lines_plan = {
 
 static OmsPlan insert_delivery_plan = {
 	.sql = "INSERT INTO {order_deliveries} (order_id, pickup_location_id, requested_at, tenant_id, delivery_no, method,"
-	" service, address) VALUES ($2, $3, $4, $1, $8, $5, $6, $7)",
+	" service, address, promised_at) VALUES ($2, $3, $4, $1, $8, $5, $6, $7, $9)",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONBOID, INT4OID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONBOID, INT4OID, TIMESTAMPTZOID)
 };
 
 static OmsPlan insert_adjustments_plan = {
@@ -742,6 +744,8 @@ is_candidate(const Placement *placement, const Location *location)
 {
 	if (location == NULL || !oms_location_serves(location, placement->channel))
 		return false;
+	if (oms_dates_configured() && !oms_dates_opens(location, oms_call->now))
+		return false;
 	return placement->pickup ? location == placement->pickup : location->ships;
 }
 
@@ -881,13 +885,13 @@ serve_pinned(Placement *placement, Sourcing *sourcing)
 }
 
 /*
- * Weight of all units of a demand.  A line's attribute weight_grams, for goods
- * that are weighed, replaces the weight of its item.
+ * Weight of all units of each demand.  A line's attribute weight_grams, for
+ * goods that are weighed, replaces the weight of its item.
  */
-static int64
-demand_weight(Placement *placement, int demand)
+static int64 *
+demand_weights(Placement *placement)
 {
-	int64		weight = 0;
+	int64	   *weights = palloc0(sizeof(int64) * Max(1, placement->demand_count));
 
 	for (int i = 0; i < placement->line_count; i++)
 	{
@@ -895,15 +899,15 @@ demand_weight(Placement *placement, int demand)
 		Jsonb	   *attributes = line->document->attributes;
 		JsonbValue	found;
 
-		if (line->demand != demand)
+		if (line->demand < 0)
 			continue;
 		if (attributes && getKeyJsonValueFromContainer(&attributes->root, "weight_grams", 12, &found) &&
 			found.type == jbvNumeric)
-			weight += Max(0, numeric_int4_opt_error(found.val.numeric, NULL));
+			weights[line->demand] += Max(0, numeric_int4_opt_error(found.val.numeric, NULL));
 		else
-			weight += (int64) line->item->weight_grams * line->document->quantity;
+			weights[line->demand] += (int64) line->item->weight_grams * line->document->quantity;
 	}
-	return weight;
+	return weights;
 }
 
 /* Routes by the channel's policy; false where the built-in rule must decide. */
@@ -913,6 +917,7 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const int *demand_of_l
 	Size		cells = (Size) line_count * placement->candidate_count;
 	RoutingLine *lines = palloc(sizeof(RoutingLine) * line_count);
 	int32	   *units = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(int32) * 2 * cells, MCXT_ALLOC_HUGE);
+	int64	   *weights = demand_weights(placement);
 	AddressDocument *address = placement->address;
 	RoutingRequest request = {
 		.channel = placement->channel,.service = placement->document->service,
@@ -931,7 +936,7 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const int *demand_of_l
 	{
 		Demand	   *demand = &placement->demands[demand_of_line[i]];
 
-		lines[i] = (RoutingLine) {demand->item->item_id, demand_weight(placement, demand_of_line[i]),
+		lines[i] = (RoutingLine) {demand->item->item_id, weights[demand_of_line[i]],
 		demand->quantity, placement->backorder && demand->item->backorder, demand->item->sku};
 	}
 	for (Size i = 0; i < cells; i++)
@@ -1247,6 +1252,71 @@ compare_allocations(const void *left, const void *right)
 	return a->line_no < b->line_no ? -1 : a->line_no > b->line_no;
 }
 
+/* ---- Dates ---- */
+
+/* The weight of what a location sends now. */
+static int64
+parcel_weight(const Placement *placement, const int64 *demand_weights, int64 location_id)
+{
+	int64		weight = 0;
+
+	for (int i = 0; i < placement->part_count; i++)
+	{
+		RoutePart  *part = &placement->parts[i];
+		int64		whole = demand_weights[part->line];
+		int32		quantity = placement->demands[part->line].quantity;
+
+		if (!part->backordered && placement->candidates[part->location]->location_id == location_id)
+			weight += part->quantity == quantity ? whole : (whole + quantity - 1) / quantity * part->quantity;
+	}
+	return weight;
+}
+
+/*
+ * Dates every fulfillment that can ship now.  Backordered units have no date:
+ * nobody knows yet when they come.
+ */
+static void
+date_promises(Placement *placement)
+{
+	AddressDocument *address = placement->address;
+	DateRequest request = {
+		.ordered_at = oms_call->now,.service = placement->document->service,.pickup = placement->pickup != NULL,
+		.destination = {.latitude = NAN,.longitude = NAN}
+	};
+	int64	   *weights;
+
+	placement->promised_at = DT_NOBEGIN;
+	if (!oms_dates_configured())
+		return;
+	if (address)
+		request.destination = (Destination) {address->country, address->postal_code, address->latitude,
+		address->longitude};
+	weights = demand_weights(placement);
+	for (int i = 0; i < placement->fulfillment_count; i++)
+	{
+		Fulfillment *row = &placement->fulfillments[i];
+
+		if (row->location_id != 0 && !row->backordered)
+			oms_dates_of_parcel(&request, oms_location_by_id(row->location_id),
+								parcel_weight(placement, weights, row->location_id),
+								oms_routing_service(placement->routing, row->location_id), PG_INT32_MIN / 2, &row->dates);
+	}
+	for (int i = 0; i < placement->fulfillment_count; i++)
+	{
+		Fulfillment *row = &placement->fulfillments[i];
+
+		if (row->location_id == 0)
+			continue;
+		if (!row->dates.arrives)
+		{
+			placement->promised_at = DT_NOBEGIN;
+			return;
+		}
+		placement->promised_at = Max(placement->promised_at, row->dates.promised_at);
+	}
+}
+
 /* Turns the plan into fulfillments and promises, and derives the status. */
 static void
 make_promises(Placement *placement)
@@ -1268,6 +1338,7 @@ make_promises(Placement *placement)
 	for (int i = 0; i < placement->line_count; i++)
 		backordered |= placement->lines[i].backordered > 0;
 	placement->fulfillment_status = backordered ? "backordered" : "allocated";
+	date_promises(placement);
 }
 
 /* The counters of the plan and of the holds it uses up, merged and in lock order. */
@@ -1529,17 +1600,17 @@ insert_lines(Placement *placement)
 
 static OmsHeap delivery_heap = {
 	.relation = "order_deliveries",
-	.column_count = 8,
+	.column_count = 9,
 	.columns = {"tenant_id", "order_id", "pickup_location_id", "requested_at", "method", "service", "address",
-	"delivery_no"}
+	"delivery_no", "promised_at"}
 };
 
 static void
 insert_delivery(Placement *placement)
 {
 	OrderDocument *document = placement->document;
-	Datum		values[8];
-	char		nulls[9] = "        ";
+	Datum		values[9];
+	char		nulls[10] = "         ";
 
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(placement->order_id);
@@ -1551,6 +1622,8 @@ insert_delivery(Placement *placement)
 	values[5] = oms_text_or_null(document->service, &nulls[5]);
 	values[6] = jsonb_or_null(document->ship_to, &nulls[6]);
 	values[7] = Int32GetDatum(1);
+	values[8] = TimestampTzGetDatum(placement->promised_at);
+	nulls[8] = TIMESTAMP_NOT_FINITE(placement->promised_at) ? 'n' : ' ';
 	if (oms_heap_is_plain(&delivery_heap))
 		oms_heap_insert_one(&delivery_heap, values, nulls);
 	else
@@ -1651,6 +1724,18 @@ write_totals(DocWriter *writer, Placement *placement)
 	oms_write_end(writer);
 }
 
+static void
+write_dates(DocWriter *writer, const ParcelDates *dates)
+{
+	oms_write_text(writer, "service", dates->service);
+	if (dates->ships)
+		oms_write_time(writer, "ship_by", dates->ship_by);
+	if (!dates->arrives)
+		return;
+	oms_write_time(writer, "earliest_at", dates->earliest_at);
+	oms_write_time(writer, "promised_at", dates->promised_at);
+}
+
 /* Promises are sorted by fulfillment, so each takes its run of them. */
 static void
 write_fulfillments(DocWriter *writer, Placement *placement)
@@ -1670,6 +1755,7 @@ write_fulfillments(DocWriter *writer, Placement *placement)
 			oms_write_text(writer, "location", oms_location_by_id(fulfillment->location_id)->code);
 		if (fulfillment->backordered)
 			oms_write_bool(writer, "backordered", true);
+		write_dates(writer, &fulfillment->dates);
 		oms_write_begin_array(writer, "lines");
 		for (; row < placement->allocation_count && placement->allocations[row].fulfillment_id == key; row++)
 		{
@@ -1720,6 +1806,8 @@ answer(Placement *placement)
 	oms_write_text(&writer, "fulfillment_status", placement->fulfillment_status);
 	oms_write_text(&writer, "currency", placement->currency);
 	write_totals(&writer, placement);
+	if (!TIMESTAMP_NOT_FINITE(placement->promised_at))
+		oms_write_time(&writer, "promised_at", placement->promised_at);
 	write_fulfillments(&writer, placement);
 	if (placement->order_id && placement->document->payments.count > 0)
 	{
@@ -1772,7 +1860,7 @@ write_order(Placement *placement)
 		correct_status(placement);
 	insert_lines(placement);
 	if (placement->document->ship_to || placement->document->method || placement->document->service ||
-		!TIMESTAMP_NOT_FINITE(placement->document->requested_at))
+		!TIMESTAMP_NOT_FINITE(placement->document->requested_at) || !TIMESTAMP_NOT_FINITE(placement->promised_at))
 		insert_delivery(placement);
 	insert_adjustments(placement);
 	insert_promises(placement);

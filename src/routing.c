@@ -424,11 +424,7 @@ choose_services(Gathering *gathering)
 	gathering->usable_count = 0;
 	for (int i = 0; i < network->service_count; i++)
 	{
-		CarrierService *service = &network->services[i];
-
-		gathering->usable[i] = (asked == NULL || strcmp(service->code, asked) == 0 ||
-								(service->level && strcmp(service->level, asked) == 0)) &&
-			(gathering->policy->currency == NULL || strcmp(gathering->policy->currency, service->currency) == 0);
+		gathering->usable[i] = oms_service_matches(&network->services[i], asked, gathering->policy->currency);
 		gathering->usable_count += gathering->usable[i];
 	}
 }
@@ -931,6 +927,18 @@ oms_routing_prices(const RoutingRequest *request, const RoutingDecision *past, i
 	gather(&gathering, 0);
 	*lacked |= gathering.lacked;
 	return gathering.decision;
+}
+
+/* The service that a plan chose for a location; NULL: it did not. */
+const char *
+oms_routing_service(const RoutingPlan *plan, int64 location_id)
+{
+	const RoutingDecision *decision = plan ? plan->decision : NULL;
+
+	for (int i = 0; decision && i < decision->package_count; i++)
+		if (decision->location_ids[decision->packages[i].location] == location_id)
+			return decision->services[i][0] ? decision->services[i] : NULL;
+	return NULL;
 }
 
 /* ---- The record ---- */
