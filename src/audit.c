@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 
+#include "audit.h"
 #include "call.h"
 #include "relation.h"
 
@@ -178,6 +179,15 @@ static OmsPlan audit_plan = {
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
 };
+
+/* Hands every finding to a callback. */
+void
+oms_audit_each(OmsRowCallback callback, void *state)
+{
+	Datum		values[1] = {Int32GetDatum(oms_call->tenant)};
+
+	(void) oms_execute_each(&audit_plan, values, NULL, callback, state);
+}
 
 /*
  * oms.audit() -> setof (check, object, expected, found)
