@@ -134,6 +134,7 @@ BEGIN
         'order',
         'fulfillment',
         'payment',
+        'refund',
         'customer',
         'hold',
         'answer',

@@ -114,7 +114,10 @@ BEGIN
         ('transfer', 'partially_received', 'normal'), ('transfer', 'received', 'final'),
         ('transfer', 'cancelled', 'final'),
         ('reservation', 'held', 'initial'), ('reservation', 'converted', 'final'),
-        ('reservation', 'released', 'final'), ('reservation', 'expired', 'final')) v(m, s, k)
+        ('reservation', 'released', 'final'), ('reservation', 'expired', 'final'),
+        ('refund', 'granted', 'initial'), ('refund', 'requested', 'normal'),
+        ('refund', 'partially_executed', 'normal'), ('refund', 'executed', 'final'),
+        ('refund', 'revoked', 'final')) v(m, s, k)
     ON CONFLICT DO NOTHING;
 
     INSERT INTO oms.transitions (tenant_id, machine, from_state, action, to_state)
@@ -171,7 +174,15 @@ BEGIN
         ('transfer', 'partially_received', 'receive', 'partially_received'),
         ('transfer', 'partially_received', 'complete', 'received'),
         ('reservation', 'held', 'convert', 'converted'), ('reservation', 'held', 'release', 'released'),
-        ('reservation', 'held', 'expire', 'expired')) v(m, f, a, t)
+        ('reservation', 'held', 'expire', 'expired'),
+        ('refund', 'granted', 'request', 'requested'), ('refund', 'granted', 'execute', 'executed'),
+        ('refund', 'granted', 'execute_part', 'partially_executed'), ('refund', 'granted', 'revoke', 'revoked'),
+        ('refund', 'requested', 'execute', 'executed'), ('refund', 'requested', 'execute_part', 'partially_executed'),
+        ('refund', 'requested', 'fail', 'granted'),
+        ('refund', 'partially_executed', 'request', 'requested'),
+        ('refund', 'partially_executed', 'execute', 'executed'),
+        ('refund', 'partially_executed', 'fail', 'granted'),
+        ('refund', 'executed', 'execute_part', 'partially_executed'), ('refund', 'executed', 'fail', 'granted')) v(m, f, a, t)
     ON CONFLICT DO NOTHING;
 END $f$;
 COMMENT ON FUNCTION oms.init_tenant_machines(integer) IS 'loads the built-in state machines for a tenant; rows that exist stay as they are';

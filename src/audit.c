@@ -120,12 +120,13 @@
 	" FROM {order_lines} WHERE tenant_id = $1 GROUP BY order_id) q) s USING (order_id)" \
 	" WHERE o.tenant_id = $1 AND o.fulfillment_status <> s.status" \
 	" UNION ALL SELECT 'order.payment_status', o.order_id::text, p.status, o.payment_status" \
-	" FROM {orders} o CROSS JOIN LATERAL (SELECT CASE WHEN c - r > o.total THEN 'overpaid'" \
-	" WHEN r > 0 AND c - r <= 0 THEN 'refunded' WHEN r > 0 THEN 'partially_refunded' WHEN c >= o.total THEN 'paid'" \
-	" WHEN c > 0 THEN 'partially_paid' WHEN a >= o.total THEN 'authorized' ELSE 'unpaid' END AS status" \
+	" FROM {orders} o CROSS JOIN LATERAL (SELECT CASE WHEN c - r > t THEN 'overpaid'" \
+	" WHEN r > 0 AND c - r <= 0 THEN 'refunded' WHEN r > 0 THEN 'partially_refunded' WHEN c >= t THEN 'paid'" \
+	" WHEN c > 0 THEN 'partially_paid' WHEN a >= t THEN 'authorized' ELSE 'unpaid' END AS status" \
 	" FROM (SELECT coalesce(sum(CASE WHEN m.status IN ('authorized', 'captured')" \
 	" THEN greatest(x.a - x.c - x.v, 0) END), 0) AS a, coalesce(sum(x.c), 0) AS c," \
-	" coalesce(sum(x.r), 0) AS r FROM (SELECT e.payment_id, coalesce(sum(amount) FILTER (WHERE type = 'authorize'), 0) AS a," \
+	" coalesce(sum(x.r), 0) AS r, greatest(o.total - coalesce((SELECT sum(g.amount) FROM {refunds} g" \
+	" WHERE g.order_id = o.order_id AND g.tenant_id = $1 AND g.status <> 'revoked'), 0), 0) AS t FROM (SELECT e.payment_id, coalesce(sum(amount) FILTER (WHERE type = 'authorize'), 0) AS a," \
 	" coalesce(sum(amount) FILTER (WHERE type = 'capture'), 0) AS c," \
 	" coalesce(sum(amount) FILTER (WHERE type IN ('void', 'expire')), 0) AS v," \
 	" coalesce(sum(amount) FILTER (WHERE type IN ('refund', 'charge_back')), 0) AS r FROM {payment_events} e" \
@@ -172,9 +173,22 @@
 	" UNION ALL SELECT 'orphan.deadline', d.order_id || ' ' || d.kind, 'an order', 'none' FROM {order_deadlines} d" \
 	" WHERE d.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = d.order_id AND o.tenant_id = $1)"
 
+/* Refunds belong to orders, and were granted with an event. */
+#define REFUND_PARTS \
+	" UNION ALL SELECT 'orphan.refund', r.refund_id::text, 'an order', 'none' FROM {refunds} r" \
+	" WHERE r.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = r.order_id AND o.tenant_id = $1)" \
+	" UNION ALL SELECT 'refund.granted', r.refund_id::text, coalesce(e.amount, 'none'), r.amount::text FROM {refunds} r" \
+	" LEFT JOIN (SELECT object_id, order_id, max(data ->> 'amount') AS amount FROM {events} WHERE tenant_id = $1" \
+	" AND type = 'refund.granted' AND object_type = 'refund' AND action = 'grant' GROUP BY object_id, order_id) e" \
+	" ON e.object_id = r.refund_id AND e.order_id = r.order_id" \
+	" WHERE r.tenant_id = $1 AND e.amount::numeric IS DISTINCT FROM r.amount" \
+	" UNION ALL SELECT 'refund.missing', e.object_id::text, e.data ->> 'amount', 'none' FROM {events} e" \
+	" WHERE e.tenant_id = $1 AND e.type = 'refund.granted' AND e.action = 'grant' AND NOT EXISTS (SELECT FROM {refunds} r" \
+	" WHERE r.refund_id = e.object_id AND r.tenant_id = $1)"
+
 static OmsPlan audit_plan = {
 	.sql = "SELECT * FROM (" STOCK_PARTS RESERVATION_PARTS QUOTA_PARTS LINE_PARTS ORPHAN_PARTS STATUS_PARTS ROUTING_PARTS
-	HOLD_PARTS
+	HOLD_PARTS REFUND_PARTS
 	") a(\"check\", object, expected, found) ORDER BY 1, 2",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)

@@ -12,6 +12,7 @@
 #define MACHINE_PAYMENT		"payment"
 #define MACHINE_RETURN		"return"
 #define MACHINE_RESERVATION "reservation"
+#define MACHINE_REFUND		"refund"
 
 typedef struct Transition
 {

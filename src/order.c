@@ -170,7 +170,10 @@ static OmsPlan document_plan = {
 	" 'events', (SELECT jsonb_agg(jsonb_build_object('type', e.type, 'amount', e.amount, 'reference', e.reference,"
 	" 'at', e.at) ORDER BY e.at, e.type, e.reference) FROM {payment_events} e"
 	" WHERE e.payment_id = p.payment_id AND e.tenant_id = $1)) ORDER BY p.payment_id) FROM {payments} p"
-	" WHERE p.order_id = o.order_id AND p.tenant_id = $1)))"
+	" WHERE p.order_id = o.order_id AND p.tenant_id = $1),"
+	" 'refunds', (SELECT jsonb_agg(jsonb_build_object('refund_id', r.refund_id, 'amount', r.amount, 'status', r.status,"
+	" 'reason', r.reason, 'return_id', r.return_id, 'granted_at', r.granted_at) ORDER BY r.refund_id) FROM {refunds} r"
+	" WHERE r.order_id = o.order_id AND r.tenant_id = $1)))"
 	" FROM {orders} o JOIN {channels} c ON c.channel_id = o.channel_id AND c.tenant_id = $1"
 	" WHERE o.order_id = $2 AND o.tenant_id = $1",
 	.kind = PLAN_INDEXED,

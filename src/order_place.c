@@ -610,8 +610,9 @@ static void
 derive_payment_status(Placement *placement)
 {
 	DocArray   *payments = &placement->document->payments;
-	Balance		balance = {oms_money_zero(), oms_money_zero(), oms_money_zero(), oms_money_zero()};
+	Balance		balance;
 
+	oms_balance_clear(&balance);
 	for (int i = 0; i < payments->count; i++)
 	{
 		PaymentDocument *payment = (PaymentDocument *) payments->items + i;

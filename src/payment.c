@@ -82,7 +82,8 @@ static OmsPlan step_plan = {
 static OmsPlan balance_plan = {
 	.sql = "SELECT coalesce(sum(greatest(b.authorized - b.captured - b.voided, 0))"
 	" FILTER (WHERE p.status IN ('authorized', 'captured')), 0), coalesce(sum(b.captured), 0), coalesce(sum(b.refunded), 0),"
-	" coalesce(sum(b.authorized), 0)"
+	" coalesce(sum(b.authorized), 0), coalesce((SELECT sum(r.amount) FROM {refunds} r"
+	" WHERE r.order_id = $2 AND r.tenant_id = $1 AND r.status <> 'revoked'), 0)"
 	" FROM (SELECT payment_id," BALANCE_SUMS
 	" FROM {payment_events} WHERE order_id = $2 AND tenant_id = $1 GROUP BY payment_id) b"
 	" JOIN {payments} p ON p.payment_id = b.payment_id AND p.tenant_id = $1 AND p.order_id = $2",
@@ -91,7 +92,7 @@ static OmsPlan balance_plan = {
 };
 
 static OmsPlan payment_balance_plan = {
-	.sql = "SELECT greatest(authorized - captured - voided, 0), captured, refunded, authorized FROM (SELECT" BALANCE_SUMS
+	.sql = "SELECT greatest(authorized - captured - voided, 0), captured, refunded, authorized, 0::numeric FROM (SELECT" BALANCE_SUMS
 	" FROM {payment_events} WHERE payment_id = $2 AND tenant_id = $1) p",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
@@ -188,6 +189,13 @@ oms_payment_add(int64 order_id, const PaymentDocument *payment, const char *curr
 	return payment_id;
 }
 
+void
+oms_balance_clear(Balance *balance)
+{
+	balance->authorized = balance->captured = balance->refunded = oms_money_zero();
+	balance->ever_authorized = balance->granted = oms_money_zero();
+}
+
 static void
 read_balance(TupleTableSlot *slot, void *state)
 {
@@ -196,7 +204,8 @@ read_balance(TupleTableSlot *slot, void *state)
 	balance->authorized = oms_slot_numeric(slot, 1);
 	balance->captured = oms_slot_numeric(slot, 2);
 	balance->refunded = oms_slot_numeric(slot, 3);
-	balance->granted = oms_slot_numeric(slot, 4);
+	balance->ever_authorized = oms_slot_numeric(slot, 4);
+	balance->granted = oms_slot_numeric(slot, 5);
 }
 
 static void
@@ -204,8 +213,23 @@ read_balance_of(OmsPlan *plan, int64 id, Balance *balance)
 {
 	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(id)};
 
-	balance->authorized = balance->captured = balance->refunded = balance->granted = oms_money_zero();
+	oms_balance_clear(balance);
 	(void) oms_execute_each(plan, values, NULL, read_balance, balance);
+}
+
+void
+oms_balance_read(int64 order_id, Balance *balance)
+{
+	read_balance_of(&balance_plan, order_id, balance);
+}
+
+/* What the customer has to pay in all: the total less what was granted back. */
+Numeric
+oms_balance_owed(Numeric total, const Balance *balance)
+{
+	Numeric		owed = oms_money_subtract(total, balance->granted);
+
+	return oms_money_compare(owed, oms_money_zero()) < 0 ? oms_money_zero() : owed;
 }
 
 /* The first condition that holds decides; the reference publishes this table. */
@@ -214,16 +238,17 @@ oms_payment_status(Numeric total, const Balance *balance)
 {
 	Numeric		zero = oms_money_zero();
 	Numeric		net = oms_money_subtract(balance->captured, balance->refunded);
+	Numeric		owed = oms_balance_owed(total, balance);
 
-	if (oms_money_compare(net, total) > 0)
+	if (oms_money_compare(net, owed) > 0)
 		return "overpaid";
 	if (oms_money_compare(balance->refunded, zero) > 0)
 		return oms_money_compare(net, zero) <= 0 ? "refunded" : "partially_refunded";
-	if (oms_money_compare(balance->captured, total) >= 0)
+	if (oms_money_compare(balance->captured, owed) >= 0)
 		return "paid";
 	if (oms_money_compare(balance->captured, zero) > 0)
 		return "partially_paid";
-	if (oms_money_compare(balance->authorized, total) >= 0)
+	if (oms_money_compare(balance->authorized, owed) >= 0)
 		return "authorized";
 	return "unpaid";
 }
@@ -237,8 +262,9 @@ oms_payment_status_of(int64 order_id, Numeric total)
 	return oms_payment_status(total, &balance);
 }
 
-static Jsonb *
-balance_document(int64 order_id)
+/* The balance of an order, as oms.order_balance shows it. */
+Jsonb *
+oms_balance_document(int64 order_id)
 {
 	Order	   *order = oms_order_read(order_id);
 	Balance		balance;
@@ -252,11 +278,12 @@ balance_document(int64 order_id)
 	oms_write_text(&writer, "currency", order->currency);
 	oms_write_text(&writer, "payment_status", order->payment_status);
 	oms_write_numeric(&writer, "total", order->total);
+	oms_write_numeric(&writer, "granted", balance.granted);
 	oms_write_numeric(&writer, "authorized", balance.authorized);
 	oms_write_numeric(&writer, "captured", balance.captured);
 	oms_write_numeric(&writer, "refunded", balance.refunded);
 	oms_write_numeric(&writer, "refundable", net);
-	oms_write_numeric(&writer, "due", oms_money_subtract(order->total, net));
+	oms_write_numeric(&writer, "due", oms_money_subtract(oms_balance_owed(order->total, &balance), net));
 	return oms_write_finish(&writer);
 }
 
@@ -265,7 +292,7 @@ balance_document(int64 order_id)
  */
 OMS_FUNCTION(oms_order_balance, CALL_READ)
 {
-	PG_RETURN_JSONB_P(balance_document(oms_argument_id(fcinfo, 0, "order_id")));
+	PG_RETURN_JSONB_P(oms_balance_document(oms_argument_id(fcinfo, 0, "order_id")));
 }
 
 /*
@@ -369,7 +396,7 @@ check_amount(int64 payment_id, const char *type, Numeric amount)
 
 	read_balance_of(&payment_balance_plan, payment_id, &balance);
 	/* A sale that was never authorized has no such limit. */
-	if (oms_money_compare(balance.granted, oms_money_zero()) > 0 &&
+	if (oms_money_compare(balance.ever_authorized, oms_money_zero()) > 0 &&
 		(strcmp(type, "capture") == 0 || strcmp(type, "void") == 0) &&
 		oms_money_compare(amount, balance.authorized) > 0)
 		refuse_amount(payment_id, type, amount, "authorized", balance.authorized);
@@ -446,5 +473,5 @@ OMS_FUNCTION(oms_record_payment_event, CALL_KEYED)
 			write_status(payment_id, status);
 		oms_order_refresh(payment.order_id);
 	}
-	PG_RETURN_JSONB_P(balance_document(payment.order_id));
+	PG_RETURN_JSONB_P(oms_balance_document(payment.order_id));
 }

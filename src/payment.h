@@ -29,13 +29,18 @@ typedef struct Balance
 	Numeric		authorized;		/* and neither captured nor voided yet */
 	Numeric		captured;
 	Numeric		refunded;		/* and charged back */
-	Numeric		granted;		/* ever authorized */
+	Numeric		ever_authorized;
+	Numeric		granted;		/* of the order: refunds granted, executed or not */
 } Balance;
 
 extern void oms_payment_check(const PaymentDocument *payment, const char *place, const char *currency,
 							  FaultList *faults);
 extern int64 oms_payment_add(int64 order_id, const PaymentDocument *payment, const char *currency,
 							 Numeric total);
+extern void oms_balance_clear(Balance *balance);
+extern void oms_balance_read(int64 order_id, Balance *balance);
+extern Jsonb *oms_balance_document(int64 order_id);
+extern Numeric oms_balance_owed(Numeric total, const Balance *balance);
 extern const char *oms_payment_status(Numeric total, const Balance *balance);
 extern const char *oms_payment_status_of(int64 order_id, Numeric total);
 

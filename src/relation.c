@@ -39,6 +39,7 @@ static const char *const sequence_names[SEQUENCE_COUNT] = {
 	[SEQUENCE_PAYMENT] = "payments_payment_id_seq",
 	[SEQUENCE_EVENT] = "events_event_id_seq",
 	[SEQUENCE_RESERVATION] = "reservations_reservation_id_seq",
+	[SEQUENCE_REFUND] = "refunds_refund_id_seq",
 };
 
 /*

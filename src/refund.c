@@ -1,0 +1,200 @@
+/*
+ * refund.c
+ *	  Refunds: granted, and apart from that executed.
+ *
+ * A grant says that the customer owes less: payment_status and due compare
+ * money with the total minus the grants.  It moves no money.  That is done by
+ * the payments' refunds, which the provider reports.
+ *
+ * A grant is not limited by what was captured: who returns goods before paying
+ * for them owes less too.  It is limited by what the customer owes in all, so
+ * grants never exceed the total.  What was captured beyond that needs no grant
+ * to be given back.
+ */
+#include "oms.h"
+
+#include "catalog/pg_type.h"
+
+#include "call.h"
+#include "document.h"
+#include "event.h"
+#include "machine.h"
+#include "money.h"
+#include "order.h"
+#include "payment.h"
+#include "refund.h"
+#include "relation.h"
+
+static OmsPlan insert_plan = {
+	.sql = "INSERT INTO {refunds} (refund_id, order_id, return_id, granted_at, tenant_id, amount, status, reason)"
+	" VALUES ($2, $3, nullif($4, 0), $5, $1, $6, $7, $8)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, NUMERICOID, TEXTOID, TEXTOID)
+};
+
+static OmsPlan read_plan = {
+	.sql = "SELECT refund_id, order_id, amount, status FROM {refunds} WHERE refund_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan step_plan = {
+	.sql = "UPDATE {refunds} SET status = $3 WHERE refund_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)
+};
+
+typedef struct Refund
+{
+	int64		refund_id;
+	int64		order_id;
+	Numeric		amount;
+	char	   *status;
+} Refund;
+
+static void
+read_refund(TupleTableSlot *slot, void *state)
+{
+	Refund	   *refund = state;
+
+	refund->refund_id = oms_slot_int64(slot, 1);
+	refund->order_id = oms_slot_int64(slot, 2);
+	refund->amount = oms_slot_numeric(slot, 3);
+	refund->status = oms_slot_text(slot, 4);
+}
+
+static Refund
+get_refund(int64 refund_id)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(refund_id)};
+	Refund		refund = {0};
+
+	(void) oms_execute_each(&read_plan, values, NULL, read_refund, &refund);
+	if (refund.refund_id == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_UNKNOWN),
+				 errmsg("refund " INT64_FORMAT " is not known", refund_id),
+				 errdetail("refund_id: there is no refund " INT64_FORMAT, refund_id),
+				 errhint("oms.get_order shows the refunds of an order.")));
+	return refund;
+}
+
+static Jsonb *
+grant_document(Numeric amount, const char *currency, int64 return_id)
+{
+	DocWriter	writer;
+
+	oms_write_begin(&writer);
+	oms_write_numeric(&writer, "amount", amount);
+	oms_write_text(&writer, "currency", currency);
+	if (return_id != 0)
+		oms_write_int64(&writer, "return_id", return_id);
+	return oms_write_finish(&writer);
+}
+
+/* An amount to give back is more than nothing and has no part finer than the currency. */
+static void
+check_grant(Order *order, Numeric amount)
+{
+	Balance		balance;
+	Numeric		owed;
+	FaultList	faults;
+
+	oms_faults_init(&faults);
+	if (numeric_is_nan(amount) || numeric_is_inf(amount) || oms_money_compare(amount, oms_money_zero()) <= 0)
+		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "A refund is more than nothing.", "amount", "must be above zero");
+	else if (!oms_money_is_rounded(amount, oms_currency_digits(order->currency)))
+		oms_fault(&faults, ERRCODE_OMS_MONEY, "Round amounts to the currency.", "amount",
+				  "%s has more decimals than %s", oms_money_text(amount), order->currency);
+	oms_faults_raise(&faults, "refund is not valid");
+	oms_balance_read(order->order_id, &balance);
+	owed = oms_balance_owed(order->total, &balance);
+	if (oms_money_compare(amount, owed) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_MONEY),
+				 errmsg("refund of %s is more than is left of order " INT64_FORMAT, oms_money_text(amount),
+						order->order_id),
+				 errdetail("amount: at most %s is possible: the total is %s, granted already is %s",
+						   oms_money_text(owed), oms_money_text(order->total), oms_money_text(balance.granted)),
+				 errhint("Money above the total is given back without a grant.")));
+}
+
+/* See refund.h. */
+int64
+oms_refund_grant(Order *order, Numeric amount, const char *reason, int64 return_id)
+{
+	int64		refund_id;
+	const char *status = oms_machine_initial(MACHINE_REFUND);
+	Datum		values[8];
+	char		nulls[9] = "        ";
+
+	check_grant(order, amount);
+	refund_id = oms_next_id(SEQUENCE_REFUND);
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(refund_id);
+	values[2] = Int64GetDatum(order->order_id);
+	values[3] = Int64GetDatum(return_id);
+	values[4] = TimestampTzGetDatum(oms_call->now);
+	values[5] = NumericGetDatum(amount);
+	values[6] = CStringGetTextDatum(status);
+	values[7] = oms_text_or_null(reason, &nulls[7]);
+	(void) oms_execute(&insert_plan, values, nulls);
+	oms_event(&(Event) {.order_id = order->order_id,.object_id = refund_id,.object_type = "refund",
+						.type = "refund.granted",.action = "grant",.to_state = status,.reason = reason,
+						.data = grant_document(amount, order->currency, return_id)});
+	return refund_id;
+}
+
+static void
+take_step(const Refund *refund, const char *action, const char *reason)
+{
+	StepObject	object = {.type = MACHINE_REFUND,.id = refund->refund_id,.order_id = refund->order_id,
+	.reason = reason};
+	const Transition *transition = oms_machine_step(MACHINE_REFUND, refund->status, action, &object);
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(refund->refund_id),
+	CStringGetTextDatum(transition->to_state)};
+
+	(void) oms_execute(&step_plan, values, NULL);
+}
+
+/* See refund.h. */
+void
+oms_refund_revoke(Order *order, int64 refund_id, const char *reason)
+{
+	Refund		refund = get_refund(refund_id);
+
+	Assert(refund.order_id == order->order_id);
+	take_step(&refund, "revoke", reason);
+}
+
+/*
+ * oms.grant_refund(order_id bigint, amount numeric, reason text, idempotency_key text) -> bigint
+ */
+OMS_FUNCTION(oms_grant_refund, CALL_KEYED)
+{
+	Order	   *order = oms_order_lock(oms_argument_id(fcinfo, 0, "order_id"));
+	int64		refund_id;
+
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("argument amount is required"),
+				 errdetail("amount: is null"),
+				 errhint("Give the amount that the customer owes less.")));
+	refund_id = oms_refund_grant(order, PG_GETARG_NUMERIC(1), oms_argument_text(fcinfo, 2), 0);
+	oms_order_refresh(order->order_id);
+	PG_RETURN_INT64(refund_id);
+}
+
+/*
+ * oms.revoke_refund(refund_id bigint, reason text, idempotency_key text) -> jsonb
+ */
+OMS_FUNCTION(oms_revoke_refund, CALL_KEYED)
+{
+	int64		refund_id = oms_argument_id(fcinfo, 0, "refund_id");
+	Order	   *order = oms_order_lock(get_refund(refund_id).order_id);
+
+	oms_refund_revoke(order, refund_id, oms_argument_text(fcinfo, 1));
+	oms_order_refresh(order->order_id);
+	PG_RETURN_JSONB_P(oms_balance_document(order->order_id));
+}
