@@ -19,11 +19,11 @@ CREATE FUNCTION oms.count_stock(location text, sku text, counted integer, refere
 COMMENT ON FUNCTION oms.count_stock(text, text, integer, text, text) IS 'sets on hand to what was counted; promises that the count cannot cover are withdrawn, the newest first, and listed';
 
 CREATE FUNCTION oms.set_stock_limits(location text, sku text, safety integer DEFAULT NULL,
-                                     backorder_limit integer DEFAULT NULL,
+                                     backorder_limit integer DEFAULT NULL, reorder_point integer DEFAULT NULL,
                                      idempotency_key text DEFAULT NULL) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_set_stock_limits';
-COMMENT ON FUNCTION oms.set_stock_limits(text, text, integer, integer, text) IS 'sets safety stock and backorder limit of an item at a location; null keeps the value';
+COMMENT ON FUNCTION oms.set_stock_limits(text, text, integer, integer, integer, text) IS 'sets safety stock, backorder limit and reorder point of an item at a location; null keeps the value';
 
 CREATE PROCEDURE oms.init_stock() LANGUAGE plpgsql AS $init$
 BEGIN
@@ -37,14 +37,15 @@ BEGIN
         reserved        int NOT NULL DEFAULT 0,
         safety          int NOT NULL DEFAULT 0,
         backorder_limit int NOT NULL DEFAULT 0,
+        reorder_point   int NOT NULL DEFAULT 0,
         stripe          smallint NOT NULL DEFAULT 0,
         stripes         smallint NOT NULL DEFAULT 1,
         waits           smallint NOT NULL DEFAULT 0,
         waited_at       timestamptz,
         PRIMARY KEY (tenant_id, item_id, location_id, stripe),
         CONSTRAINT stock_never_oversold CHECK (reserved <= on_hand + backorder_limit),
-        CONSTRAINT stock_limits CHECK (least(on_hand, reserved, safety, backorder_limit) >= 0
-                                       AND greatest(on_hand, safety, backorder_limit) <= 1000000000),
+        CONSTRAINT stock_limits CHECK (least(on_hand, reserved, safety, backorder_limit, reorder_point) >= 0
+                                       AND greatest(on_hand, safety, backorder_limit, reorder_point) <= 1000000000),
         FOREIGN KEY (item_id, tenant_id) REFERENCES oms.items,
         FOREIGN KEY (location_id, tenant_id) REFERENCES oms.locations
     ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
@@ -55,10 +56,12 @@ BEGIN
 
     CREATE VIEW oms.stock AS
         SELECT item_id, location_id, tenant_id, sum(on_hand)::int AS on_hand, sum(reserved)::int AS reserved,
-               sum(safety)::int AS safety, sum(backorder_limit)::int AS backorder_limit
+               sum(safety)::int AS safety, sum(backorder_limit)::int AS backorder_limit,
+               sum(reorder_point)::int AS reorder_point
         FROM oms.stock_counters GROUP BY tenant_id, item_id, location_id;
     COMMENT ON VIEW oms.stock IS 'sellable stock, one row per item and location; a missing row counts as zero';
     COMMENT ON COLUMN oms.stock.reserved IS 'units promised to orders and held for carts: the open units of allocations and the units of reservation_lines';
+    COMMENT ON COLUMN oms.stock.reorder_point IS 'what can be sold is low at this number and below: event stock.low';
     COMMENT ON COLUMN oms.stock.backorder_limit IS 'units that may be promised beyond on hand';
 
     CREATE SEQUENCE oms.stock_movements_movement_id_seq AS bigint MAXVALUE 9007199254740991;

@@ -320,17 +320,18 @@ OMS_FUNCTION(oms_count_stock, CALL_KEYED)
 }
 
 /*
- * oms.set_stock_limits(location, sku, safety, backorder_limit, idempotency_key) -> void
+ * oms.set_stock_limits(location, sku, safety, backorder_limit, reorder_point, idempotency_key) -> void
  */
 OMS_FUNCTION(oms_set_stock_limits, CALL_KEYED)
 {
+	static const char *const limits[] = {"safety", "backorder_limit", "reorder_point"};
 	CatalogItem *item;
 	Location   *location;
 	StockRow	row = row_of_arguments(fcinfo, &item, &location);
 
-	for (int i = 2; i <= 3; i++)
-		if (!PG_ARGISNULL(i))
-			require_quantity(fcinfo, i, i == 2 ? "safety" : "backorder_limit", 0);
+	for (int i = 0; i < lengthof(limits); i++)
+		if (!PG_ARGISNULL(2 + i))
+			require_quantity(fcinfo, 2 + i, limits[i], 0);
 	oms_stock_lock_one(&row);
 	if (!PG_ARGISNULL(3) && row.reserved > row.on_hand + PG_GETARG_INT32(3))
 		ereport(ERROR,
@@ -340,6 +341,7 @@ OMS_FUNCTION(oms_set_stock_limits, CALL_KEYED)
 				 errhint("The limit must be at least %d.", row.reserved - row.on_hand)));
 	row.safety_delta = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2) - row.safety;
 	row.backorder_limit_delta = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT32(3) - row.backorder_limit;
+	row.reorder_point_delta = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4) - row.reorder_point;
 	oms_stock_apply(&row, 1);
 	stock_event("stock.limits_changed", item, location, 0, row.on_hand, NULL, NULL);
 	PG_RETURN_VOID();

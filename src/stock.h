@@ -23,6 +23,7 @@ typedef struct StockStripe
 	int32		reserved;
 	int32		safety;
 	int32		backorder_limit;
+	int32		reorder_point;
 	int16		stripes;		/* of the first: how many there are */
 	int16		waits;
 	TimestampTz waited_at;
@@ -40,6 +41,7 @@ typedef struct StockRow
 	int32		reserved_delta;
 	int32		safety_delta;
 	int32		backorder_limit_delta;
+	int32		reorder_point_delta;
 	int32		firm;			/* units of the change that must be on hand, safety untouched */
 	int32		held;			/* units of holds that end with the change */
 	int32		kept;			/* units beside safety that firm ones must leave */
@@ -51,6 +53,7 @@ typedef struct StockRow
 	int32		reserved;
 	int32		safety;
 	int32		backorder_limit;
+	int32		reorder_point;
 	int			stripe_count;	/* rows that are locked */
 	StockStripe *stripes;
 } StockRow;
@@ -67,6 +70,8 @@ extern void oms_stock_record_count(const StockRow *rows, int count, const char *
 								   const char *reference, TimestampTz counted_at);
 extern void oms_stock_change(StockRow *rows, int count, const char *type,
 							 const char *reason, const char *reference);
+
+extern void oms_stock_levels(const StockRow *rows, int count);
 
 /* Unlocked counters of some items, for planning. */
 typedef struct StockView

@@ -39,6 +39,13 @@
 #define STRIPE_COOL		(60 * USECS_PER_SEC)
 #define STRIPE_TRIES	64			/* looks at the stripes before all are locked */
 
+/*
+ * Units above its share of the reorder point that a stripe keeps unless all are
+ * locked: one for being above, three for what is lost by dividing evenly.  So
+ * while no sale locks all stripes, their sum is above the reorder point.
+ */
+#define STRIPE_MARGIN	4
+
 /* Free units per stripe, in changes of the size at hand, from which dividing pays and below which it ends. */
 #define STRIPE_ROOM_TO_DIVIDE	16
 #define STRIPE_ROOM_TO_KEEP		4
@@ -48,9 +55,9 @@
  * a row lock below a join keeps the planner from changing that order.
  */
 static OmsPlan lock_plan = {
-	.sql = "SELECT u.n, s.ctid, s.on_hand, s.reserved, s.safety, s.backorder_limit, s.stripes"
+	.sql = "SELECT u.n, s.ctid, s.on_hand, s.reserved, s.safety, s.backorder_limit, s.stripes, s.reorder_point"
 	" FROM unnest($2::bigint[], $3::bigint[]) WITH ORDINALITY u(item_id, location_id, n)"
-	" CROSS JOIN LATERAL (SELECT t.ctid, t.on_hand, t.reserved, t.safety, t.backorder_limit, t.stripes"
+	" CROSS JOIN LATERAL (SELECT t.ctid, t.on_hand, t.reserved, t.safety, t.backorder_limit, t.stripes, t.reorder_point"
 	" FROM {stock_counters} t WHERE t.tenant_id = $1 AND t.item_id = u.item_id AND t.location_id = u.location_id"
 	" ORDER BY t.stripe FOR NO KEY UPDATE) s",
 	.kind = PLAN_INDEXED,
@@ -60,12 +67,12 @@ static OmsPlan lock_plan = {
 /* The rows are locked by us, so their place cannot change under us. */
 static OmsPlan apply_plan = {
 	.sql = "UPDATE {stock_counters} s SET on_hand = u.on_hand, reserved = u.reserved, safety = u.safety,"
-	" backorder_limit = u.backorder_limit"
-	" FROM unnest($2::tid[], $3::int[], $4::int[], $5::int[], $6::int[])"
-	" u(place, on_hand, reserved, safety, backorder_limit)"
+	" backorder_limit = u.backorder_limit, reorder_point = u.reorder_point"
+	" FROM unnest($2::tid[], $3::int[], $4::int[], $5::int[], $6::int[], $7::int[])"
+	" u(place, on_hand, reserved, safety, backorder_limit, reorder_point)"
 	" WHERE s.ctid = u.place AND s.tenant_id = $1",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, TIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID)
+	OMS_ARGTYPES(INT4OID, TIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID)
 };
 
 static OmsPlan create_plan = {
@@ -87,7 +94,7 @@ static OmsPlan view_plan = {
 enum
 {
 	STOCK_TENANT, STOCK_ITEM, STOCK_LOCATION, STOCK_STRIPE, STOCK_ON_HAND, STOCK_RESERVED, STOCK_SAFETY,
-	STOCK_BACKORDER_LIMIT, STOCK_STRIPES, STOCK_WAITS, STOCK_WAITED_AT, STOCK_COLUMNS
+	STOCK_BACKORDER_LIMIT, STOCK_REORDER_POINT, STOCK_STRIPES, STOCK_WAITS, STOCK_WAITED_AT, STOCK_COLUMNS
 };
 
 static OmsHeap stock_heap = {
@@ -95,7 +102,7 @@ static OmsHeap stock_heap = {
 	.key_count = 4,
 	.column_count = STOCK_COLUMNS,
 	.columns = {"tenant_id", "item_id", "location_id", "stripe", "on_hand", "reserved", "safety", "backorder_limit",
-	"stripes", "waits", "waited_at"}
+	"reorder_point", "stripes", "waits", "waited_at"}
 };
 
 /* The stripes of one counter as a look without locks found them. */
@@ -168,6 +175,7 @@ stripe_of(HeapTuple tuple, TupleDesc descriptor)
 	stripe.reserved = DatumGetInt32(tuple_value(tuple, descriptor, STOCK_RESERVED, &isnull));
 	stripe.safety = DatumGetInt32(tuple_value(tuple, descriptor, STOCK_SAFETY, &isnull));
 	stripe.backorder_limit = DatumGetInt32(tuple_value(tuple, descriptor, STOCK_BACKORDER_LIMIT, &isnull));
+	stripe.reorder_point = DatumGetInt32(tuple_value(tuple, descriptor, STOCK_REORDER_POINT, &isnull));
 	stripe.stripes = DatumGetInt16(tuple_value(tuple, descriptor, STOCK_STRIPES, &isnull));
 	stripe.waits = DatumGetInt16(tuple_value(tuple, descriptor, STOCK_WAITS, &isnull));
 	return stripe;
@@ -226,6 +234,9 @@ covers(const StockStripe *stripe, const StockRow *row, int count)
 
 	if (on_hand < 0 || reserved < 0 || reserved > on_hand + stripe->backorder_limit)
 		return false;
+	if (row->on_hand_delta < taken &&
+		on_hand - reserved - stripe->safety < (int64) stripe->reorder_point + STRIPE_MARGIN)
+		return false;
 	return row->firm <= 0 || on_hand - reserved >= (int64) stripe->safety + share_kept(row, count);
 }
 
@@ -242,6 +253,7 @@ use_one(StockRow *row, const StockStripe *stripe, int count)
 	row->reserved = stripe->reserved;
 	row->safety = stripe->safety;
 	row->backorder_limit = stripe->backorder_limit;
+	row->reorder_point = stripe->reorder_point;
 	row->left = share_kept(row, count);
 }
 
@@ -250,13 +262,14 @@ add_up(StockRow *row)
 {
 	row->found = true;
 	row->left = row->kept;
-	row->on_hand = row->reserved = row->safety = row->backorder_limit = 0;
+	row->on_hand = row->reserved = row->safety = row->backorder_limit = row->reorder_point = 0;
 	for (int i = 0; i < row->stripe_count; i++)
 	{
 		row->on_hand += row->stripes[i].on_hand;
 		row->reserved += row->stripes[i].reserved;
 		row->safety += row->stripes[i].safety;
 		row->backorder_limit += row->stripes[i].backorder_limit;
+		row->reorder_point += row->stripes[i].reorder_point;
 	}
 }
 
@@ -403,13 +416,14 @@ read_locked(TupleTableSlot *slot, void *state)
 	stripe->safety = oms_slot_int32(slot, 5);
 	stripe->backorder_limit = oms_slot_int32(slot, 6);
 	stripe->stripes = oms_slot_int32(slot, 7);
+	stripe->reorder_point = oms_slot_int32(slot, 8);
 }
 
 static void
 clear(StockRow *row)
 {
 	row->found = row->waited = false;
-	row->on_hand = row->reserved = row->safety = row->backorder_limit = 0;
+	row->on_hand = row->reserved = row->safety = row->backorder_limit = row->reorder_point = 0;
 	row->stripes = NULL;
 	row->stripe_count = 0;
 }
@@ -551,6 +565,7 @@ distribute(const StockStripe *total, StockStripe *parts, int count)
 	{
 		parts[i].on_hand = share(total->on_hand, count, i);
 		parts[i].safety = share(total->safety, count, i);
+		parts[i].reorder_point = share(total->reorder_point, count, i);
 		parts[i].backorder_limit = share(total->backorder_limit, count, i);
 		parts[i].reserved = Min(share(total->reserved, count, i), parts[i].on_hand + parts[i].backorder_limit);
 		rest -= parts[i].reserved;
@@ -573,6 +588,7 @@ total_after(const StockRow *row)
 	total.on_hand = row->on_hand + row->on_hand_delta;
 	total.reserved = row->reserved + row->reserved_delta;
 	total.safety = row->safety + row->safety_delta;
+	total.reorder_point = row->reorder_point + row->reorder_point_delta;
 	total.backorder_limit = row->backorder_limit + row->backorder_limit_delta;
 	return total;
 }
@@ -583,7 +599,7 @@ has_room(const StockRow *row, const StockStripe *total, int changes_per_stripe)
 {
 	int64		size = Max(1, row->reserved_delta);
 
-	return (int64) total->on_hand - total->reserved - total->safety >= size * changes_per_stripe * OMS_STOCK_STRIPES;
+	return (int64) total->on_hand - total->reserved - total->safety - total->reorder_point >= size * changes_per_stripe * OMS_STOCK_STRIPES;
 }
 
 /* How often sessions have waited here lately, this one included. */
@@ -609,8 +625,10 @@ write_stripe(OmsHeapWork *work, const StockRow *row, const StockStripe *old, con
 	{
 		values[STOCK_SAFETY] = Int32GetDatum(new->safety);
 		values[STOCK_BACKORDER_LIMIT] = Int32GetDatum(new->backorder_limit);
+		values[STOCK_REORDER_POINT] = Int32GetDatum(new->reorder_point);
 		values[STOCK_STRIPES] = Int16GetDatum(stripes);
-		replace[STOCK_SAFETY] = replace[STOCK_BACKORDER_LIMIT] = replace[STOCK_STRIPES] = true;
+		replace[STOCK_SAFETY] = replace[STOCK_BACKORDER_LIMIT] = true;
+		replace[STOCK_REORDER_POINT] = replace[STOCK_STRIPES] = true;
 	}
 	if (row->waited)
 	{
@@ -634,6 +652,7 @@ insert_stripe(OmsHeapWork *work, const StockRow *row, int number, const StockStr
 	values[STOCK_RESERVED] = Int32GetDatum(stripe->reserved);
 	values[STOCK_SAFETY] = Int32GetDatum(stripe->safety);
 	values[STOCK_BACKORDER_LIMIT] = Int32GetDatum(stripe->backorder_limit);
+	values[STOCK_REORDER_POINT] = Int32GetDatum(stripe->reorder_point);
 	values[STOCK_STRIPES] = Int16GetDatum(0);
 	values[STOCK_WAITS] = Int16GetDatum(0);
 	values[STOCK_WAITED_AT] = TimestampTzGetDatum(oms_call->now);
@@ -676,7 +695,7 @@ apply_directly(OmsHeapWork *work, StockRow *row)
 {
 	StockStripe total = total_after(row);
 	StockStripe parts[OMS_STOCK_STRIPES];
-	bool		limits = row->safety_delta != 0 || row->backorder_limit_delta != 0;
+	bool		limits = row->safety_delta != 0 || row->backorder_limit_delta != 0 || row->reorder_point_delta != 0;
 	const StockStripe *first = &row->stripes[0];
 
 	if (row->stripe_count == 1)
@@ -705,13 +724,13 @@ apply_by_statement(StockRow *rows, int count)
 	int			used = 0;
 	Datum	   *tids;
 	int32	   *units;
-	Datum		values[6];
+	Datum		values[7];
 	uint64		written;
 
 	for (int i = 0; i < count; i++)
 		capacity += rows[i].stripe_count;
 	tids = palloc(sizeof(Datum) * capacity);
-	units = palloc(sizeof(int32) * capacity * 4);
+	units = palloc(sizeof(int32) * capacity * 5);
 	for (int i = 0; i < count; i++)
 	{
 		StockStripe total = total_after(&rows[i]);
@@ -725,11 +744,12 @@ apply_by_statement(StockRow *rows, int count)
 			units[capacity + used] = parts[j].reserved;
 			units[2 * capacity + used] = parts[j].safety;
 			units[3 * capacity + used] = parts[j].backorder_limit;
+			units[4 * capacity + used] = parts[j].reorder_point;
 		}
 	}
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = oms_array_datum(tids, palloc0(sizeof(bool) * capacity), capacity, TIDOID);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 5; i++)
 		values[2 + i] = oms_array_int32(units + i * capacity, capacity);
 	written = oms_execute(&apply_plan, values, NULL);
 	if (written != (uint64) capacity)
@@ -745,6 +765,7 @@ oms_stock_apply(StockRow *rows, int count)
 	if (count == 0)
 		return;
 	Assert(rows[0].found);
+	oms_stock_levels(rows, count);
 	if (rows[0].stripes[0].tuple == NULL || !oms_heap_is_plain(&stock_heap))
 	{
 		apply_by_statement(rows, count);

@@ -106,9 +106,9 @@ SELECT oms.upsert_items('[{"sku":"HOT"}]'), oms.receive_stock('north', 'HOT', 10
 INSERT INTO oms.stock_counters (item_id, location_id, on_hand, stripe, stripes, waited_at)
     SELECT item_id, location_id, 25, n, 0, oms.current_time() FROM oms.stock_counters JOIN oms.items USING (item_id), generate_series(1, 3) n WHERE sku = 'HOT';
 UPDATE oms.stock_counters SET on_hand = 25, stripes = 4, waited_at = oms.current_time() WHERE stripe = 0 AND item_id = (SELECT item_id FROM oms.items WHERE sku = 'HOT');
-SELECT string_agg(place('market', 'h' || n, 'HOT', 22), ' ') FROM generate_series(1, 4) n;
+SELECT string_agg(place('market', 'h' || n, 'HOT', 20), ' ') FROM generate_series(1, 4) n;
 SELECT count(*) AS stripes, sum(on_hand - reserved) AS free FROM oms.stock_counters WHERE item_id = (SELECT item_id FROM oms.items WHERE sku = 'HOT');
-SELECT place('market', 'h5', 'HOT', 3);
-SELECT place('market', 'h5', 'HOT', 2);
+SELECT place('market', 'h5', 'HOT', 11);
+SELECT place('market', 'h5', 'HOT', 10);
 SELECT place('shop', 'h6', 'HOT', 10);
 SELECT * FROM oms.audit();
