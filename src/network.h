@@ -66,6 +66,7 @@ typedef enum RoutingRule
 	RULE_MAX_KILOMETRES,
 	RULE_MAX_FULFILLMENTS,
 	RULE_WHOLE_LINES,
+	RULE_IN_TIME,
 	RULE_COUNT
 } RoutingRule;
 
@@ -101,6 +102,8 @@ typedef struct RoutingPolicy
 	double		order_weight;
 	double		unit_weight;
 	int64		cost_per_kilometre; /* thousandths */
+	int64		cost_per_day_late;	/* of a package, thousandths */
+	bool		in_time;		/* nothing arrives later than it is asked for */
 	double		max_kilometres; /* NAN: no limit */
 	int32		max_fulfillments;	/* 0: no limit */
 	int64		search_nodes;

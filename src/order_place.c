@@ -926,6 +926,7 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const int *demand_of_l
 		.customer = placement->document->customer ? placement->document->customer->ref : NULL,
 		.customer_class = placement->document->customer ? placement->document->customer->class : NULL,
 		.destination = {.latitude = NAN,.longitude = NAN},
+		.ordered_at = oms_call->now,.requested_at = placement->document->requested_at,
 		.line_count = line_count,.lines = lines,.location_count = placement->candidate_count,
 		.locations = placement->candidates,.free = units,.backorder = units + cells
 	};

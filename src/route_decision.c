@@ -20,7 +20,7 @@
 #include "route_decision.h"
 #include "routing.h"
 
-#define RECORD_LAYOUT 2
+#define RECORD_LAYOUT 3
 
 PG_FUNCTION_INFO_V1(oms_route_replays);
 
@@ -39,8 +39,9 @@ should_stop(void *context)
 	return false;
 }
 
-static int64
-weighted(int64 amount, double weight)
+/* An amount as a policy weighs it. */
+int64
+oms_weighted(int64 amount, double weight)
 {
 	return weight == 1 ? amount : (int64) llround(amount * weight);
 }
@@ -60,7 +61,7 @@ oms_decision_rule_cost(const RoutingDecision *decision, int location)
 int64
 oms_decision_fixed_cost(const RoutingDecision *decision, int location)
 {
-	return weighted(decision->fixed_costs[location], decision->order_weight) + oms_decision_rule_cost(decision, location) +
+	return oms_weighted(decision->fixed_costs[location], decision->order_weight) + oms_decision_rule_cost(decision, location) +
 		(int64) llround(Max(decision->distances[location], 0) / 1000.0 * decision->cost_per_kilometre);
 }
 
@@ -74,13 +75,27 @@ oms_tariff_cost(const RouteTariff *tariff, int64 grams)
 	return -1;
 }
 
-/* The tariffs as the policy weighs them. */
+/* How many days a parcel arrives too late. */
+int32
+oms_decision_days_late(const RoutingDecision *decision, const RoutePackage *package)
+{
+	int			index = decision->tariff_count > 0 ? decision->tariff_of[package->location] : -1;
+
+	if (!decision->dated || index < 0)
+		return 0;
+	for (int i = 0; i < decision->tariffs[index].step_count; i++)
+		if (package->weight_grams <= decision->tariffs[index].limit_grams[i])
+			return decision->days_late[index][i];
+	return 0;
+}
+
+/* The tariffs as the policy weighs them, with what it costs to be late. */
 static const RouteTariff *
 weigh_tariffs(const RoutingDecision *decision)
 {
 	RouteTariff *tariffs;
 
-	if (decision->shipping_weight == 1)
+	if (decision->shipping_weight == 1 && !decision->dated)
 		return decision->tariffs;
 	tariffs = palloc(sizeof(RouteTariff) * Max(1, decision->tariff_count));
 	for (int i = 0; i < decision->tariff_count; i++)
@@ -89,7 +104,8 @@ weigh_tariffs(const RoutingDecision *decision)
 		int64	   *costs = palloc(sizeof(int64) * Max(1, tariff->step_count));
 
 		for (int j = 0; j < tariff->step_count; j++)
-			costs[j] = weighted(tariff->cost[j], decision->shipping_weight);
+			costs[j] = oms_weighted(tariff->cost[j], decision->shipping_weight) +
+				(decision->dated ? decision->days_late[i][j] * decision->cost_per_day_late : 0);
 		tariffs[i] = (RouteTariff) {tariff->step_count, tariff->limit_grams, costs};
 	}
 	return tariffs;
@@ -111,7 +127,7 @@ fill_problem(const RoutingDecision *decision, RouteProblem *problem)
 	{
 		must_serve[i] = true;
 		for (int j = 0; j < locations; j++)
-			unit_costs[(Size) i * locations + j] = weighted(decision->unit_costs[j], decision->unit_weight) * decision->factors[i];
+			unit_costs[(Size) i * locations + j] = oms_weighted(decision->unit_costs[j], decision->unit_weight) * decision->factors[i];
 	}
 	*problem = (RouteProblem)
 	{
@@ -300,6 +316,25 @@ code_rules(Codec *codec, RoutingDecision *decision)
 	}
 }
 
+/* When it was ordered and is wanted, where that plays a part. */
+static void
+code_times(Codec *codec, RoutingDecision *decision)
+{
+	int32		wanted = !TIMESTAMP_NOT_FINITE(decision->asked.requested_at);
+	int32		dated = decision->dated;
+
+	code_int32(codec, &wanted);
+	decision->asked.requested_at = codec->writing ? decision->asked.requested_at : DT_NOBEGIN;
+	if (!wanted)
+		return;
+	code(codec, &decision->asked.ordered_at);
+	code(codec, &decision->asked.requested_at);
+	code_int32(codec, &dated);
+	decision->dated = dated != 0;
+	if (decision->dated)
+		code(codec, &decision->cost_per_day_late);
+}
+
 static void
 code_problem(Codec *codec, RoutingDecision *decision)
 {
@@ -310,6 +345,7 @@ code_problem(Codec *codec, RoutingDecision *decision)
 	code(codec, &decision->thumb);
 	code(codec, &decision->whole_lines);
 	code(codec, &decision->cost_per_kilometre);
+	code_times(codec, decision);
 	code_double(codec, &decision->shipping_weight);
 	code_double(codec, &decision->order_weight);
 	code_double(codec, &decision->unit_weight);
@@ -351,6 +387,10 @@ code_problem(Codec *codec, RoutingDecision *decision)
 	decision->tariffs = room(codec, decision->tariffs, decision->tariff_count, sizeof(RouteTariff));
 	for (int i = 0; i < decision->tariff_count; i++)
 		code_tariff(codec, &decision->tariffs[i]);
+	if (decision->dated)
+		decision->days_late = room(codec, decision->days_late, decision->tariff_count, sizeof(int32 *));
+	for (int i = 0; decision->dated && i < decision->tariff_count; i++)
+		code_int32s(codec, &decision->days_late[i], decision->tariffs[i].step_count);
 }
 
 static void

@@ -17,7 +17,9 @@ typedef enum ExclusionReason
 	EXCLUDED_DISTANCE = 1,		/* detail: kilometres */
 	EXCLUDED_NO_PLACE,			/* its distance is not known */
 	EXCLUDED_NO_RATE,			/* no service has a zone and a rate */
-	EXCLUDED_RULE				/* detail: index of rule_names */
+	EXCLUDED_RULE,				/* detail: index of rule_names */
+	EXCLUDED_LATE,				/* detail: days too late by the fastest service */
+	EXCLUDED_NO_DATE			/* nobody knows when it would arrive */
 } ExclusionReason;
 
 typedef struct RoutingExclusion
@@ -37,6 +39,8 @@ typedef struct RoutingDecision
 	int64		thumb;			/* as in RoutingPolicy */
 	int64		whole_lines;
 	int64		cost_per_kilometre;
+	int64		cost_per_day_late;
+	bool		dated;			/* days of delivery counted */
 	double		shipping_weight;
 	double		order_weight;
 	double		unit_weight;
@@ -68,6 +72,7 @@ typedef struct RoutingDecision
 
 	int			tariff_count;
 	RouteTariff *tariffs;
+	int32	  **days_late;		/* by tariff and step; NULL unless dated */
 
 	int			exclusion_count;
 	RoutingExclusion *exclusions;
@@ -94,7 +99,9 @@ typedef struct RoutingDecision
 
 extern RouteStatus oms_decision_solve(RoutingDecision *decision, const RouteResult *winner, RouteResult *result);
 extern int64 oms_decision_rule_cost(const RoutingDecision *decision, int location);
+extern int64 oms_weighted(int64 amount, double weight);
 extern int64 oms_decision_fixed_cost(const RoutingDecision *decision, int location);
+extern int32 oms_decision_days_late(const RoutingDecision *decision, const RoutePackage *package);
 extern int64 oms_tariff_cost(const RouteTariff *tariff, int64 grams);
 extern bytea *oms_decision_write(RoutingDecision *decision);
 extern RoutingDecision *oms_decision_read(bytea *record);

@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 
 #include "call.h"
+#include "dates.h"
 #include "heap.h"
 #include "money.h"
 #include "network.h"
@@ -34,6 +35,10 @@
 /* Excluded locations that an error names. */
 #define REFUSAL_REASONS_MAX 20
 
+/* A service that a location cannot use, and one of which nobody knows when it arrives. */
+#define DAYS_NEVER		(-1)
+#define DAYS_UNKNOWN	(-2)
+
 /* What a place was in the decision that is made again, where it was no candidate. */
 #define PAST_NOTHING			(-1)
 #define PAST_EXCLUSION(index)	(-2 - (index))
@@ -49,6 +54,7 @@ typedef struct Gathering
 	int		   *location_of;	/* the same of locations */
 	const RateCard **cards;		/* by location of the problem and service */
 	bool	   *usable;			/* by service */
+	int32	   *days_late;		/* by location of the problem and service, or DAYS_...; NULL unless dated */
 	int			usable_count;
 	int			step_count;
 	int64	   *steps;			/* parcel weights that can come up, rising */
@@ -366,21 +372,109 @@ find_steps(Gathering *gathering)
 	gathering->step_count = count > 1 ? count - 1 : count;
 }
 
-/* The cheapest service for a parcel; -1 where none carries it. */
+/* ---- Days of delivery ---- */
+
+static const int32 *
+days_of(const Gathering *gathering, int location)
+{
+	return gathering->days_late ? gathering->days_late + (Size) location * gathering->network->service_count : NULL;
+}
+
+static bool
+must_be_in_time(const Gathering *gathering)
+{
+	return gathering->policy->in_time && holds(gathering, RULE_IN_TIME);
+}
+
+/* Days that a service is too late at a location. */
+static int32
+count_days_late(const Gathering *gathering, const DateRequest *request, const Location *location, int service,
+				const RateCard *card)
+{
+	const Site *site = oms_dates_site(location->location_id);
+	ParcelDates dates;
+	int32		late;
+
+	if (oms_dates_by_service(request, location, &gathering->network->services[service], card, PG_INT32_MIN / 2,
+							 &dates) != PROMISE_OK)
+		return DAYS_NEVER;
+	if (!dates.arrives)
+		return DAYS_UNKNOWN;
+	late = dates.latest_day - oms_dates_local_day(site, gathering->request->requested_at);
+	return Min(Max(late, 0), ROUTE_LATE_DAYS_MAX);
+}
+
+/* Counts the days of each candidate and service, where the policy looks at them. */
+static void
+find_days_late(Gathering *gathering, Location *const *locations)
+{
+	const RoutingRequest *request = gathering->request;
+	int			services = gathering->network->service_count;
+	int			count = gathering->decision->location_count;
+	DateRequest dates = {
+		.ordered_at = request->ordered_at,.service = request->service,.destination = request->destination
+	};
+
+	gathering->days_late = palloc(sizeof(int32) * Max(1, (Size) count * services));
+	for (int i = 0; i < count; i++)
+		for (int j = 0; j < services; j++)
+			gathering->days_late[(Size) i * services + j] = !gathering->usable[j] ? DAYS_NEVER
+				: count_days_late(gathering, &dates, locations[i], j, gathering->cards[(Size) i * services + j]);
+}
+
+/* Why no service of a location will do. */
+static void
+exclude_by_date(Gathering *gathering, int location)
+{
+	const int32 *days = days_of(gathering, location);
+	int32		least = PG_INT32_MAX;
+	bool		unknown = false;
+
+	for (int i = 0; days && must_be_in_time(gathering) && i < gathering->network->service_count; i++)
+	{
+		const RateCard *card = gathering->cards[(Size) location * gathering->network->service_count + i];
+
+		if (card == NULL || card->band_count == 0)
+			continue;
+		if (days[i] > 0)
+			least = Min(least, days[i]);
+		unknown |= days[i] == DAYS_UNKNOWN;
+	}
+	if (least < PG_INT32_MAX)
+		exclude(gathering, gathering->location_of[location], EXCLUDED_LATE, least);
+	else
+		exclude(gathering, gathering->location_of[location], unknown ? EXCLUDED_NO_DATE : EXCLUDED_NO_RATE, 0);
+}
+
+/* What the policy counts of a price and of being late; days that are not known cost nothing. */
+static int64
+counted(const Gathering *gathering, int64 price, int32 days)
+{
+	if (gathering->days_late == NULL)
+		return price;
+	return oms_weighted(price, gathering->policy->shipping_weight) + Max(days, 0) * gathering->policy->cost_per_day_late;
+}
+
+/* The cheapest service for a parcel; -1 where none carries it, or none in time. */
 static int64
 cheapest(Gathering *gathering, int location, int64 grams, int *service)
 {
 	Network    *network = gathering->network;
 	const RateCard **cards = gathering->cards + (Size) location * network->service_count;
+	const int32 *days = days_of(gathering, location);
 	int64		best = -1;
+	int64		least = 0;
 
 	for (int i = 0; i < network->service_count; i++)
 	{
 		int64		price = gathering->usable[i] && cards[i] ? oms_rate(&network->services[i], cards[i], grams) : -1;
 
-		if (price >= 0 && (best < 0 || price < best))
+		if (price < 0 || (days && (days[i] == DAYS_NEVER || (days[i] != 0 && must_be_in_time(gathering)))))
+			continue;
+		if (best < 0 || counted(gathering, price, days ? days[i] : 0) < least)
 		{
 			best = price;
+			least = counted(gathering, price, days ? days[i] : 0);
 			*service = i;
 		}
 	}
@@ -388,29 +482,44 @@ cheapest(Gathering *gathering, int location, int64 grams, int *service)
 }
 
 /*
- * The tariff of a location; false where it can send nothing.  A parcel may be
- * sent as a heavier one where that is cheaper, so prices never fall.
+ * Makes the next tariff, of a location; false where it can send nothing.  A
+ * parcel may be sent as a heavier one where that is cheaper, so what counts
+ * never falls.
  */
 static bool
-make_tariff(Gathering *gathering, int location, RouteTariff *tariff)
+make_tariff(Gathering *gathering, int location)
 {
+	RoutingDecision *decision = gathering->decision;
+	RouteTariff *tariff = &decision->tariffs[decision->tariff_count];
+	const int32 *days = days_of(gathering, location);
 	int64	   *costs = palloc(sizeof(int64) * gathering->step_count);
+	int32	   *days_late = palloc(sizeof(int32) * gathering->step_count);
 	int64		above = -1;
-	int			service;
+	int32		late = 0;
 
 	tariff->step_count = 0;
 	for (int i = gathering->step_count - 1; i >= 0; i--)
 	{
+		int			service = -1;
 		int64		price = cheapest(gathering, location, gathering->steps[i], &service);
+		int32		price_late = price >= 0 && days ? Max(days[service], 0) : 0;
 
-		if (above < 0 || (price >= 0 && price < above))
+		if (above < 0 ||
+			(price >= 0 && counted(gathering, price, price_late) < counted(gathering, above, late)))
+		{
 			above = price;
+			late = price_late;
+		}
 		costs[i] = above;
+		days_late[i] = late;
 		if (above >= 0 && tariff->step_count == 0)
 			tariff->step_count = i + 1;
 	}
 	tariff->limit_grams = gathering->steps;
 	tariff->cost = costs;
+	if (decision->dated)
+		decision->days_late[decision->tariff_count] = days_late;
+	decision->tariff_count += tariff->step_count > 0;
 	return tariff->step_count > 0;
 }
 
@@ -447,16 +556,21 @@ drop_location(Gathering *gathering, int from, int to)
 	memmove(gathering->cards + (Size) to * gathering->network->service_count,
 			gathering->cards + (Size) from * gathering->network->service_count,
 			sizeof(RateCard *) * gathering->network->service_count);
+	if (gathering->days_late)
+		memmove(gathering->days_late + (Size) to * gathering->network->service_count, days_of(gathering, from),
+				sizeof(int32) * gathering->network->service_count);
 }
 
-/* A tariff for the same cards exists already: its index, or -1. */
+/* A tariff for the same cards and days exists already: its index, or -1. */
 static int
 tariff_of_cards(Gathering *gathering, int location)
 {
 	Size		row = gathering->network->service_count;
 
 	for (int i = 0; i < location && row > 0; i++)
-		if (memcmp(gathering->cards + i * row, gathering->cards + location * row, sizeof(RateCard *) * row) == 0)
+		if (memcmp(gathering->cards + i * row, gathering->cards + location * row, sizeof(RateCard *) * row) == 0 &&
+			(gathering->days_late == NULL ||
+			 memcmp(days_of(gathering, i), days_of(gathering, location), sizeof(int32) * row) == 0))
 			return gathering->decision->tariff_of[i];
 	return -1;
 }
@@ -478,9 +592,24 @@ past_tariff(Gathering *gathering, int location, int *tariff_of_past)
 	if (tariff_of_past[tariff] < 0)
 	{
 		tariff_of_past[tariff] = decision->tariff_count;
+		if (decision->dated)
+			decision->days_late[decision->tariff_count] = past->days_late[tariff];
 		decision->tariffs[decision->tariff_count++] = past->tariffs[tariff];
 	}
 	return tariff_of_past[tariff];
+}
+
+/* Without services nobody knows when anything arrives. */
+static void
+exclude_all_undated(Gathering *gathering)
+{
+	RoutingDecision *decision = gathering->decision;
+
+	if (!decision->dated || !must_be_in_time(gathering))
+		return;
+	for (int i = 0; i < decision->location_count; i++)
+		exclude(gathering, gathering->location_of[i], EXCLUDED_NO_DATE, 0);
+	decision->location_count = 0;
 }
 
 /* Gives every candidate its tariff; those without one are excluded. */
@@ -494,7 +623,13 @@ price_shipping(Gathering *gathering)
 
 	decision->tariff_count = 0;
 	gathering->cards = NULL;
-	if ((gathering->network->service_count == 0 && !gathering->past_prices) || gathering->policy->shipping_weight == 0)
+	gathering->days_late = NULL;
+	if (gathering->network->service_count == 0 && !gathering->past_prices)
+	{
+		exclude_all_undated(gathering);
+		return;
+	}
+	if (gathering->policy->shipping_weight == 0 && !decision->dated)
 		return;
 	for (int i = 0; gathering->past && i < gathering->past->tariff_count; i++)
 		tariff_of_past[i] = -1;
@@ -505,6 +640,11 @@ price_shipping(Gathering *gathering)
 										 &gathering->request->destination);
 	find_steps(gathering);
 	decision->tariffs = palloc(sizeof(RouteTariff) * Max(1, decision->location_count));
+	if (decision->dated)
+	{
+		find_days_late(gathering, locations);
+		decision->days_late = palloc(sizeof(int32 *) * Max(1, decision->location_count));
+	}
 	for (int i = 0; i < decision->location_count; i++)
 	{
 		drop_location(gathering, i, kept);
@@ -513,14 +653,13 @@ price_shipping(Gathering *gathering)
 		{
 			decision->tariff_of[kept] = gathering->past_prices ? -1 : tariff_of_cards(gathering, kept);
 			gathering->lacked |= gathering->past ? LACKED_RATES : 0;
-			if (decision->tariff_of[kept] < 0 &&
-				make_tariff(gathering, kept, &decision->tariffs[decision->tariff_count]))
-				decision->tariff_of[kept] = decision->tariff_count++;
+			if (decision->tariff_of[kept] < 0 && make_tariff(gathering, kept))
+				decision->tariff_of[kept] = decision->tariff_count - 1;
 		}
 		if (decision->tariff_of[kept] >= 0)
 			kept++;
 		else
-			exclude(gathering, gathering->location_of[kept], EXCLUDED_NO_RATE, 0);
+			exclude_by_date(gathering, kept);
 	}
 	decision->location_count = kept;
 }
@@ -541,6 +680,8 @@ make_decision(const RoutingRequest *request, const RoutingPolicy *policy, int64 
 	decision->thumb = policy->thumb;
 	decision->whole_lines = policy->whole_lines && (relaxed & (INT64CONST(1) << RULE_WHOLE_LINES)) == 0;
 	decision->cost_per_kilometre = policy->cost_per_kilometre;
+	decision->cost_per_day_late = policy->cost_per_day_late;
+	decision->dated = !TIMESTAMP_NOT_FINITE(request->requested_at) && (policy->in_time || policy->cost_per_day_late > 0);
 	decision->shipping_weight = policy->shipping_weight;
 	decision->order_weight = policy->order_weight;
 	decision->unit_weight = policy->unit_weight;
@@ -577,6 +718,9 @@ may_use_past_prices(const Gathering *gathering)
 	const RoutingDecision *past = gathering->past;
 	const char *currency = gathering->policy->currency ? gathering->policy->currency : "";
 
+	/* Tariffs that count days are those of one policy only. */
+	if (past && (past->dated || gathering->decision->dated) && past->policy_id != gathering->policy->policy_id)
+		return false;
 	return past && past->tariff_count > 0 && strcmp(past->currency, currency) == 0;
 }
 
@@ -717,6 +861,10 @@ exclusion_text(const RoutingDecision *decision, const RoutingExclusion *exclusio
 			return "the distance is not known";
 		case EXCLUDED_NO_RATE:
 			return "no service has a zone and a rate";
+		case EXCLUDED_LATE:
+			return psprintf(INT64_FORMAT " %s too late", exclusion->detail, exclusion->detail == 1 ? "day" : "days");
+		case EXCLUDED_NO_DATE:
+			return "the day of delivery is not known";
 		case EXCLUDED_RULE:
 			if (exclusion->detail >= 0 && exclusion->detail < decision->rule_count)
 				return psprintf("rule \"%s\"", decision->rule_names[exclusion->detail]);
@@ -1051,6 +1199,7 @@ explain_packages(Explanation *explanation, const char *kind, const RoutePackage 
 	for (int i = 0; i < count; i++)
 	{
 		int64		location = explanation->decision->location_ids[packages[i].location];
+		int32		late = oms_decision_days_late(explanation->decision, &packages[i]);
 
 		explain_rules(explanation, kind, packages[i].location);
 		explain(explanation, kind, location, "order",
@@ -1058,8 +1207,12 @@ explain_packages(Explanation *explanation, const char *kind, const RoutePackage 
 		explain(explanation, kind, location, "units", packages[i].unit_cost,
 				psprintf(INT64_FORMAT " grams", packages[i].weight_grams));
 		if (explanation->decision->tariff_count > 0)
-			explain(explanation, kind, location, "shipping", packages[i].tariff_cost,
+			explain(explanation, kind, location, "shipping",
+					packages[i].tariff_cost - late * explanation->decision->cost_per_day_late,
 					services && services[i][0] ? services[i] : NULL);
+		if (explanation->decision->dated)
+			explain(explanation, kind, location, "lateness", late * explanation->decision->cost_per_day_late,
+					psprintf("%d %s late", late, late == 1 ? "day" : "days"));
 	}
 }
 
@@ -1070,6 +1223,35 @@ is_used(const RoutePackage *packages, int count, int location)
 		if (packages[i].location == location)
 			return true;
 	return false;
+}
+
+/* What a plan would cost if it were wanted some days later. */
+static int64
+cost_if_wanted_later(const RoutingDecision *decision, const RouteResult *plan, int32 days)
+{
+	int64		cost = plan->cost;
+
+	for (int i = 0; i < plan->package_count; i++)
+		cost -= Min(oms_decision_days_late(decision, &plan->packages[i]), days) * decision->cost_per_day_late;
+	return cost;
+}
+
+/* The least delay of the wish with which the runner-up, as it is, would cost less. */
+static void
+explain_change_of_date(Explanation *explanation, const RouteResult *winner, const RouteResult *runner_up)
+{
+	RoutingDecision *decision = explanation->decision;
+	int32		most = 0;
+
+	for (int i = 0; decision->dated && i < runner_up->package_count; i++)
+		most = Max(most, oms_decision_days_late(decision, &runner_up->packages[i]));
+	for (int32 days = 1; days <= most; days++)
+		if (cost_if_wanted_later(decision, runner_up, days) < cost_if_wanted_later(decision, winner, days))
+		{
+			explain(explanation, "change", 0, "requested_at", days * INT64CONST(1000),
+					"days later, the runner-up would have won");
+			return;
+		}
 }
 
 /* The other plan, and what would have to be cheaper for it. */
@@ -1095,6 +1277,7 @@ explain_runner_up(Explanation *explanation)
 		if (!is_used(winner.packages, winner.package_count, runner_up.packages[i].location))
 			explain(explanation, "change", decision->location_ids[runner_up.packages[i].location],
 					"package", gap + 1, "cheaper by this, the runner-up would have won");
+	explain_change_of_date(explanation, &winner, &runner_up);
 }
 
 static void
@@ -1102,7 +1285,7 @@ explain_decision(Explanation *explanation)
 {
 	static const char *const rules[RULE_COUNT] = {
 		[RULE_MAX_KILOMETRES] = "max_kilometres",[RULE_MAX_FULFILLMENTS] = "max_fulfillments",
-		[RULE_WHOLE_LINES] = "whole_lines"
+		[RULE_WHOLE_LINES] = "whole_lines",[RULE_IN_TIME] = "in_time"
 	};
 	RoutingDecision *decision = explanation->decision;
 
@@ -1122,6 +1305,10 @@ explain_decision(Explanation *explanation)
 	for (int i = 0; i < decision->exclusion_count; i++)
 		explain(explanation, "excluded", decision->exclusions[i].location_id, "rule", PG_INT64_MIN,
 				exclusion_text(decision, &decision->exclusions[i]));
+	for (int i = 0; i < decision->exclusion_count; i++)
+		if (decision->exclusions[i].reason == EXCLUDED_LATE)
+			explain(explanation, "change", decision->exclusions[i].location_id, "requested_at",
+					decision->exclusions[i].detail * INT64CONST(1000), "days later, it would have been a candidate");
 	explain_runner_up(explanation);
 }
 

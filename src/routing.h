@@ -38,6 +38,8 @@ typedef struct RoutingRequest
 	const int32 *free;			/* [line * location_count + location] */
 	const int32 *backorder;		/* units that may be promised beyond */
 	const int64 *metres;		/* by location, -1: unknown; NULL: by coordinates */
+	TimestampTz ordered_at;
+	TimestampTz requested_at;	/* to arrive on its day at the latest; DT_NOBEGIN: as it comes */
 } RoutingRequest;
 
 typedef struct RoutingPart

@@ -49,12 +49,14 @@ typedef struct PolicyDocument
 	double		unit_weight;
 	double		max_kilometres;
 	Numeric		cost_per_kilometre;
+	Numeric		cost_per_day_late;
 	DocArray	ranking;
 	DocArray	relax;
 	DocArray	rules;
 	int32		max_fulfillments;
 	int32		search_nodes;
 	int8		whole_lines;
+	int8		in_time;
 } PolicyDocument;
 
 /* Behind "ranking" the rules of thumb, in the order of RoutePolicy. */
@@ -64,7 +66,7 @@ static const char *const objectives[] = {"nearest", "cost", "ranking", "nearest_
 
 static const char *const term_names[] = {"cost", "fulfillments", "distance", "rank", NULL};
 static const RouteTermKind term_kinds[] = {ROUTE_TERM_COST, ROUTE_TERM_PACKAGES, ROUTE_TERM_DISTANCE, ROUTE_TERM_RANK};
-static const char *const rule_names[] = {"max_kilometres", "max_fulfillments", "whole_lines", NULL};
+static const char *const rule_names[] = {"max_kilometres", "max_fulfillments", "whole_lines", "in_time", NULL};
 
 static const DocField ranking_fields[] = {
 	{"term", DOC_TEXT, offsetof(RankingDocument, term), .required = true,.choices = term_names},
@@ -101,6 +103,8 @@ static const DocField policy_fields[] = {
 	{"cost_per_kilometre", DOC_MONEY, offsetof(PolicyDocument, cost_per_kilometre)},
 	{"max_kilometres", DOC_DOUBLE, offsetof(PolicyDocument, max_kilometres), .least = 0,.most = 50000},
 	{"max_fulfillments", DOC_INT, offsetof(PolicyDocument, max_fulfillments), .least = 1,.most = 1000},
+	{"cost_per_day_late", DOC_MONEY, offsetof(PolicyDocument, cost_per_day_late)},
+	{"in_time", DOC_BOOL, offsetof(PolicyDocument, in_time)},
 	{"whole_lines", DOC_BOOL, offsetof(PolicyDocument, whole_lines)},
 	{"search_nodes", DOC_INT, offsetof(PolicyDocument, search_nodes), .least = 1,.most = 100000000},
 	{"ranking", DOC_ARRAY, offsetof(PolicyDocument, ranking), .most = RANKING_TERMS_MAX,.shape = &ranking_shape},
@@ -125,6 +129,14 @@ static double
 or_one(double weight)
 {
 	return isnan(weight) ? 1 : weight;
+}
+
+static int64
+thousandths(Numeric amount)
+{
+	if (amount == NULL)
+		return 0;
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(oms_money_multiply(amount, 1000))));
 }
 
 /* A rule by name, built in or of the policy; -1: none. */
@@ -156,10 +168,9 @@ policy_of_document(PolicyDocument *document)
 	policy->max_kilometres = document->max_kilometres;
 	policy->max_fulfillments = document->max_fulfillments == DOC_ABSENT ? 0 : document->max_fulfillments;
 	policy->search_nodes = document->search_nodes == DOC_ABSENT ? SEARCH_NODES_DEFAULT : document->search_nodes;
-	if (document->cost_per_kilometre)
-		policy->cost_per_kilometre =
-			DatumGetInt64(DirectFunctionCall1(numeric_int8,
-											  NumericGetDatum(oms_money_multiply(document->cost_per_kilometre, 1000))));
+	policy->in_time = document->in_time == 1;
+	policy->cost_per_kilometre = thousandths(document->cost_per_kilometre);
+	policy->cost_per_day_late = thousandths(document->cost_per_day_late);
 	for (int i = 0; i < document->ranking.count; i++)
 	{
 		RankingDocument *term = (RankingDocument *) document->ranking.items + i;
@@ -236,7 +247,7 @@ check_rules(PolicyDocument *document, FaultList *faults)
 		if (index < 0 || (index >= RULE_COUNT &&
 						  strcmp(((RuleDocument *) document->rules.items)[index - RULE_COUNT].kind, "cost") == 0))
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT,
-					  "Use max_kilometres, max_fulfillments, whole_lines or the name of a condition in rules.",
+					  "Use max_kilometres, max_fulfillments, whole_lines, in_time or the name of a condition in rules.",
 					  psprintf("definition.relax[%d].rule", i), "\"%s\" is no condition", name);
 	}
 	if (faults->count > before)

@@ -98,5 +98,81 @@ SELECT * FROM dates(o('z3', :'near' || ', "service": "post.fast"'));
 SET oms.clock = '2027-12-06 09:00+00';
 SELECT * FROM dates(o('z4', :'near' || ', "service": "post.fast"'));
 SELECT * FROM oms.audit();
+-- Routing by date: two locations, slow and fast services; by distance no difference.
+SET oms.clock = '2026-11-23 09:00+00';
+SELECT oms.init_tenant(2);
+SET oms.tenant = 2;
+SELECT oms.upsert_channels('[{"code": "default", "currency": "EUR"}]');
+SELECT oms.upsert_items('[{"sku": "A", "price": 10, "weight_grams": 500}]');
+SELECT oms.upsert_calendars('[{"code": "office", "hours": [{"weekday": 1}, {"weekday": 2}, {"weekday": 3}, {"weekday": 4}, {"weekday": 5}]}]');
+SELECT oms.upsert_locations('[{"code": "default", "active": false}, {"code": "cheap", "calendar": "office", "handling_days": 2}, {"code": "quick", "calendar": "office", "cost_per_order": 1.5}]');
+SELECT oms.receive_stock('cheap', 'A', 100), oms.receive_stock('quick', 'A', 100);
+SELECT oms.upsert_carriers('[{"code": "post", "services": [{"code": "slow", "zone_chart": "all", "calendar": "office"}, {"code": "fast", "zone_chart": "all", "calendar": "office"},
+  {"code": "unsure", "level": "unsure", "zone_chart": "all"}]}]');
+SELECT oms.load_shipping_zones('all', '[{"origin_location": "cheap", "zone": "1"}, {"origin_location": "quick", "zone": "1"}]');
+SELECT oms.load_shipping_rates('slow', '[{"zone": "1", "to_grams": 31000, "amount": 4}]');
+SELECT oms.load_shipping_rates('fast', '[{"zone": "1", "to_grams": 1000, "amount": 9}]');
+SELECT oms.load_shipping_rates('unsure', '[{"zone": "1", "to_grams": 31000, "amount": 1}]');
+SELECT oms.load_transit_times('slow', '[{"days": 4}]');
+SELECT oms.load_transit_times('fast', '[{"days": 1}]');
+UPDATE oms.carrier_services SET active = false WHERE tenant_id = 2 AND code = 'unsure';
+CREATE FUNCTION routed(ref text, more text DEFAULT '', quantity int DEFAULT 1) RETURNS TABLE (location text, service text, ship_by text, promised_at text, same boolean) LANGUAGE sql AS $$
+  SELECT d.location, d.service, d.ship_by, d.promised_at, d.same FROM dates(o(ref, more, 'A', quantity)) d $$;
+CREATE FUNCTION explained(ref text) RETURNS TABLE (kind text, location text, term text, amount numeric, detail text) LANGUAGE sql AS $$
+  SELECT kind, location, term, amount, detail FROM oms.explain_route(oms.find_order('default', ref)) $$;
+
+-- Nothing about dates in the policy: the cheapest, however late.
+SELECT oms.save_routing_policy('any', '{"objective": "cost"}'), oms.activate_routing_policy('any', 1);
+SELECT * FROM routed('d1', ', "requested_at": "2026-11-24T00:00:00Z"');
+SELECT kind, term, amount FROM explained('d1') WHERE kind IN ('policy', 'plan');
+-- In time, as a hard rule: the day counts, not the hour.
+SELECT oms.save_routing_policy('hard', '{"objective": "cost", "in_time": true}'), oms.activate_routing_policy('hard', 1);
+SELECT * FROM routed('h1', ', "requested_at": "2026-12-01T00:00:00Z"');
+SELECT * FROM routed('h2', ', "requested_at": "2026-11-30T00:00:00Z"');
+SELECT * FROM explained('h2');
+SELECT * FROM routed('h3', ', "requested_at": "2026-11-26T00:00:00Z"');
+SELECT * FROM routed('h4', ', "requested_at": "2026-11-24T00:00:00Z"');
+SELECT * FROM explained('h4');
+SELECT * FROM routed('h5', ', "requested_at": "2026-11-23T23:00:00Z"');
+-- Too heavy for the fast one.
+SELECT * FROM routed('h6', ', "requested_at": "2026-11-24T00:00:00Z"', 3);
+SELECT * FROM routed('h7');
+-- A service whose days nobody knows is not in time.
+UPDATE oms.carrier_services SET active = true WHERE tenant_id = 2 AND code = 'unsure';
+SELECT * FROM routed('u1', ', "requested_at": "2026-11-30T00:00:00Z"');
+SELECT * FROM routed('u2', ', "requested_at": "2026-11-30T00:00:00Z", "service": "unsure"');
+SELECT * FROM routed('u3', ', "service": "unsure"');
+UPDATE oms.carrier_services SET active = false WHERE tenant_id = 2 AND code = 'unsure';
+
+-- Softened: the rule gives way, and the record says so.
+SELECT oms.save_routing_policy('soft', '{"objective": "cost", "in_time": true, "relax": [{"rule": "in_time"}]}'), oms.activate_routing_policy('soft', 1);
+SELECT * FROM routed('s1', ', "requested_at": "2026-11-23T23:00:00Z"');
+SELECT * FROM explained('s1');
+-- A price on every day: 2.00 for one do not pay for the fast one, 6.00 for three do.
+SELECT oms.save_routing_policy('late', '{"objective": "cost", "cost_per_day_late": 2}'), oms.activate_routing_policy('late', 1);
+SELECT * FROM routed('l1', ', "requested_at": "2026-11-27T00:00:00Z"');
+SELECT * FROM explained('l1');
+SELECT * FROM routed('l2', ', "requested_at": "2026-11-24T00:00:00Z"');
+SELECT kind, location, term, amount, detail FROM explained('l2') WHERE kind = 'plan';
+SELECT * FROM routed('l3', ', "requested_at": "2026-11-30T00:00:00Z"');
+SELECT * FROM explained('l3') WHERE kind IN ('plan', 'runner-up', 'change');
+-- Where shipping itself does not count, lateness still does.
+SELECT oms.save_routing_policy('late', '{"objective": "cost", "shipping_weight": 0, "cost_per_day_late": 2}'), oms.activate_routing_policy('late', 2);
+SELECT * FROM routed('l4', ', "requested_at": "2026-11-24T00:00:00Z"');
+SELECT kind, location, term, amount, detail FROM explained('l4') WHERE kind = 'plan';
+SELECT oms.save_routing_policy('late', '{"objective": "cost", "cost_per_day_late": -1}');
+SELECT oms.save_routing_policy('late', '{"objective": "cost", "relax": [{"rule": "on_time"}]}');
+
+-- Every decision replays, and a simulation by the policy that was active gives each of them again.
+SELECT count(*), bool_and(oms.route_replays(record)) FROM oms.routing_decisions WHERE tenant_id = 2;
+SELECT plan, orders, refused, changed, from_configuration, cost FROM oms.simulate_routing('hard', NULL, NULL);
+SELECT plan, orders, refused, changed, from_configuration, cost FROM oms.simulate_routing('late/1', NULL, NULL);
+SELECT * FROM oms.audit();
+SELECT p.code, p.version, count(*), count(*) FILTER (WHERE s.changed) AS changed FROM oms.routing_policies p
+JOIN oms.routing_decisions d ON d.policy_id = p.policy_id
+JOIN LATERAL oms.simulate_routing_orders(p.code || '/' || p.version, NULL, NULL) s USING (order_id) GROUP BY 1, 2 ORDER BY 1, 2;
+-- A changed record is found, the days in it too.
+SELECT count(*) FILTER (WHERE NOT oms.route_replays(set_byte(record, i, get_byte(record, i) # 2))) > 20 AS found
+FROM oms.routing_decisions, generate_series(0, length(record) - 1) i WHERE order_id = oms.find_order('default', 'l3');
 \c postgres
 DROP DATABASE oms_promise;
