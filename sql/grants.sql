@@ -8,6 +8,7 @@ DECLARE
                               'confirm_order', 'available', 'available_many', 'explain_available', 'reserve', 'extend_reservation', 'release_reservation', 'add_payment', 'record_payment_event', 'order_balance',
                               'grant_refund', 'revoke_refund',
                               'hold_order', 'hold_fulfillment', 'release_hold', 'order_holds', 'record_answer',
+                              'edit_draft', 'place_draft',
                               'state_diagram', 'version', 'current_time'];
     warehouse text[] := ARRAY['call', 'receive_stock', 'adjust_stock', 'count_stock', 'load_stock', 'available', 'available_many', 'explain_available', 'get_order', 'find_order',
                               'order_timeline', 'release_fulfillment', 'accept_fulfillment', 'pick_fulfillment',

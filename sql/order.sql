@@ -10,6 +10,16 @@ CREATE FUNCTION oms.preview_order(doc jsonb) RETURNS jsonb
     AS 'MODULE_PATHNAME', 'oms_preview_order';
 COMMENT ON FUNCTION oms.preview_order(jsonb) IS 'the answer that place_order would give now, with nothing locked or written';
 
+CREATE FUNCTION oms.edit_draft(order_id bigint, changes jsonb, idempotency_key text DEFAULT NULL) RETURNS jsonb
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_edit_draft';
+COMMENT ON FUNCTION oms.edit_draft(bigint, jsonb, text) IS 'replaces fields of a draft''s document, null removes one; computes prices and totals again';
+
+CREATE FUNCTION oms.place_draft(order_id bigint, idempotency_key text DEFAULT NULL) RETURNS jsonb
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_place_draft';
+COMMENT ON FUNCTION oms.place_draft(bigint, text) IS 'places a draft at its prices against today''s stock, as place_order would; refused once it is no longer valid';
+
 CREATE FUNCTION oms.get_order(order_id bigint) RETURNS jsonb
     LANGUAGE c STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_get_order';
@@ -68,6 +78,8 @@ BEGIN
         attributes         jsonb,
         notes              text,
         risk               jsonb,
+        ordered_by         text,
+        valid_until        timestamptz,
         PRIMARY KEY (order_id, tenant_id),
         -- The tenant stands last: an index that begins with it looks as good as the primary key to a planner that
         -- knows nothing of the table yet, and would be walked whole.
@@ -78,11 +90,21 @@ BEGIN
     COMMENT ON TABLE oms.orders IS 'one row per order';
     COMMENT ON COLUMN oms.orders.document_hash IS 'hash of the document that placed the order: the same document again is the same order';
     COMMENT ON COLUMN oms.orders.holds IS 'holds on the order and its parts that have not been lifted, null where it never had one: read with the lock, so an order without holds pays nothing for them';
+    COMMENT ON COLUMN oms.orders.ordered_by IS 'who ordered where it was not the customer: an agent, a clerk, a buyer; events name who called';
+    COMMENT ON COLUMN oms.orders.valid_until IS 'until when a draft can be placed at its prices; null: as long as it exists';
     COMMENT ON COLUMN oms.orders.risk IS 'the last that a fraud check said of the order';
     COMMENT ON COLUMN oms.orders.tax_total IS 'all taxes; those included in prices do not add to total';
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.orders FOR EACH ROW
         WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')
         EXECUTE FUNCTION oms.guard_transition('order');
+
+    CREATE TABLE oms.order_drafts (
+        order_id  bigint NOT NULL,
+        tenant_id int NOT NULL,
+        document  jsonb NOT NULL,
+        PRIMARY KEY (order_id, tenant_id)
+    );
+    COMMENT ON TABLE oms.order_drafts IS 'the document of each draft as it will be placed; the row goes when the draft does';
 
     CREATE TABLE oms.order_lines (
         order_id         bigint NOT NULL,

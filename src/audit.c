@@ -103,7 +103,8 @@
 	" WHERE p.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = p.order_id AND o.tenant_id = $1)" \
 	" UNION ALL SELECT 'order.event', o.order_id::text, 'order.placed', 'none' FROM {orders} o" \
 	" WHERE o.tenant_id = $1 AND o.status <> 'draft' AND NOT EXISTS (SELECT FROM {events} e" \
-	" WHERE e.order_id = o.order_id AND e.tenant_id = $1 AND e.type = 'order.placed')" \
+	" WHERE e.order_id = o.order_id AND e.tenant_id = $1 AND (e.type = 'order.placed'" \
+	" OR (o.status = 'cancelled' AND e.type = 'order.drafted')))" \
 	" UNION ALL SELECT 'order.lines', o.order_id::text, 'at least one', 'none' FROM {orders} o" \
 	" WHERE o.tenant_id = $1 AND o.status <> 'draft' AND NOT EXISTS (SELECT FROM {order_lines} l" \
 	" WHERE l.order_id = o.order_id AND l.tenant_id = $1)"
@@ -170,6 +171,11 @@
 	" UNION ALL SELECT 'answer.command', a.command_event_id::text, a.type, coalesce(e.type, 'none') FROM {answers} a" \
 	" LEFT JOIN {events} e ON e.event_id = a.command_event_id AND e.tenant_id = $1" \
 	" WHERE a.tenant_id = $1 AND (e.type IS DISTINCT FROM a.type OR e.order_id IS DISTINCT FROM a.order_id)" \
+	" UNION ALL SELECT 'order.draft', coalesce(o.order_id, d.order_id)::text, coalesce(o.status, 'no order')," \
+	" CASE WHEN d.order_id IS NULL THEN 'no document' ELSE 'a document' END" \
+	" FROM (SELECT * FROM {order_drafts} WHERE tenant_id = $1) d FULL JOIN" \
+	" (SELECT order_id, status FROM {orders} WHERE tenant_id = $1) o ON o.order_id = d.order_id" \
+	" WHERE (d.order_id IS NOT NULL) <> (o.status IS NOT DISTINCT FROM 'draft')" \
 	" UNION ALL SELECT 'orphan.deadline', d.order_id || ' ' || d.kind, 'an order', 'none' FROM {order_deadlines} d" \
 	" WHERE d.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = d.order_id AND o.tenant_id = $1)"
 

@@ -71,6 +71,12 @@ static OmsPlan lines_write_plan = {
 				 INT4ARRAYOID, INT4ARRAYOID)
 };
 
+static OmsPlan drop_draft_plan = {
+	.sql = "DELETE FROM {order_drafts} WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
 static OmsPlan step_plan = {
 	.sql = "UPDATE {orders} SET status = $3, version = version + 1 WHERE order_id = $2 AND tenant_id = $1",
 	.kind = PLAN_INDEXED,
@@ -132,6 +138,7 @@ static OmsPlan document_plan = {
 	" 'customer', coalesce(o.customer, CASE WHEN o.customer_ref IS NOT NULL THEN '{}'::jsonb END)"
 	" || CASE WHEN o.customer_ref IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('ref', o.customer_ref) END,"
 	" 'bill_to', o.bill_to, 'notes', o.notes, 'attributes', o.attributes, 'risk', o.risk,"
+	" 'ordered_by', o.ordered_by, 'valid_until', o.valid_until,"
 	" 'holds', CASE WHEN o.holds > 0 THEN (SELECT jsonb_agg(jsonb_build_object('hold_id', h.hold_id, 'type', h.hold_type,"
 	" 'reason', h.reason, 'line_no', h.line_no, 'fulfillment_id', h.fulfillment_id, 'placed_at', h.placed_at,"
 	" 'release_at', h.release_at) ORDER BY h.hold_id) FROM {holds} h"
@@ -735,6 +742,21 @@ cancel_units(OrderLine *line, int32 quantity, AllocationList *allocations)
 	}
 }
 
+/* A draft has no promises: its units are neither allocated nor backordered. */
+static bool
+is_draft(const Order *order)
+{
+	return strcmp(order->status, oms_machine_initial(MACHINE_ORDER)) == 0;
+}
+
+static void
+drop_draft(int64 order_id)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
+
+	(void) oms_execute(&drop_draft_plan, values, NULL);
+}
+
 /* Marks the units that the call names; all open units where it names none. */
 static int64
 mark_cancelled(Order *order, Jsonb *document, OrderLines *lines, AllocationList *allocations)
@@ -768,7 +790,10 @@ mark_cancelled(Order *order, Jsonb *document, OrderLines *lines, AllocationList 
 	for (int i = 0; wanted == NULL && i < lines->count; i++)
 	{
 		units += open_units(&lines->rows[i]);
-		cancel_units(&lines->rows[i], open_units(&lines->rows[i]), allocations);
+		if (is_draft(order))
+			lines->rows[i].delta.cancelled = lines->rows[i].ordered;
+		else
+			cancel_units(&lines->rows[i], open_units(&lines->rows[i]), allocations);
 	}
 	return units;
 }
@@ -825,11 +850,18 @@ oms_order_cancel(Order *order, Jsonb *document, const char *action, const char *
 {
 	OrderLines *lines = oms_order_lines(order->order_id);
 	AllocationList *allocations = oms_allocations_of_order(order->order_id);
+	bool		draft = is_draft(order);
 	bool		nothing_left = true;
 
 	/* Refuses in the order's own terms before any arithmetic of lines. */
 	if (oms_machine_final(MACHINE_ORDER, order->status))
 		oms_order_step(order, action, reason, NULL);
+	if (draft && document != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_TRANSITION),
+				 errmsg("order " INT64_FORMAT " is a draft: only the whole of it is cancelled", order->order_id),
+				 errdetail("lines: a draft promises nothing"),
+				 errhint("oms.edit_draft changes the lines of a draft.")));
 	if (mark_cancelled(order, document, lines, allocations) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_TRANSITION),
@@ -847,6 +879,8 @@ oms_order_cancel(Order *order, Jsonb *document, const char *action, const char *
 	else
 		oms_event(&(Event) {.order_id = order->order_id,.object_id = order->order_id,.object_type = "order",
 							.type = "order.lines_cancelled",.reason = reason,.data = cancelled_document(lines)});
+	if (draft)
+		drop_draft(order->order_id);
 	oms_order_refresh(order->order_id);
 }
 

@@ -105,6 +105,7 @@ typedef struct OrderDocument
 	char	   *service;
 	char	   *pickup_location;
 	char	   *notes;
+	char	   *ordered_by;
 	CustomerDocument *customer;
 	Jsonb	   *ship_to;
 	Jsonb	   *bill_to;
@@ -112,11 +113,13 @@ typedef struct OrderDocument
 	Jsonb	   *attributes;
 	Numeric		total;
 	TimestampTz requested_at;
+	TimestampTz valid_until;
 	int64		reservation_id;
 	DocArray	lines;
 	DocArray	adjustments;
 	DocArray	payments;
 	int8		allow_backorder;
+	int8		draft;
 } OrderDocument;
 
 static const char *const adjustment_types[] = {"discount", "tax", "shipping", "fee", NULL};
@@ -194,6 +197,9 @@ static const DocField order_fields[] = {
 	{"notes", DOC_TEXT, offsetof(OrderDocument, notes)},
 	{"attributes", DOC_OBJECT, offsetof(OrderDocument, attributes)},
 	{"risk", DOC_OBJECT, offsetof(OrderDocument, risk)},
+	{"ordered_by", DOC_CODE, offsetof(OrderDocument, ordered_by)},
+	{"draft", DOC_BOOL, offsetof(OrderDocument, draft)},
+	{"valid_until", DOC_TIME, offsetof(OrderDocument, valid_until)},
 };
 
 static const DocShape order_shape = DOC_SHAPE_OF(OrderDocument, order_fields, "an order");
@@ -274,7 +280,7 @@ static OmsPlan existing_plan = {
 };
 
 static OmsPlan first_answer_plan = {
-	.sql = "SELECT data FROM {events} WHERE order_id = $2 AND tenant_id = $1 AND type = 'order.placed'"
+	.sql = "SELECT data FROM {events} WHERE order_id = $2 AND tenant_id = $1 AND type IN ('order.placed', 'order.drafted')"
 	" ORDER BY event_id LIMIT 1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
@@ -283,13 +289,15 @@ static OmsPlan first_answer_plan = {
 static OmsPlan insert_order_plan = {
 	.sql = "INSERT INTO {orders} (tenant_id, channel_id, external_ref, order_id, placed_at, document_hash, status,"
 	" payment_status, fulfillment_status, currency, item_total, discount_total, shipping_total, fee_total, tax_total,"
-	" total, customer_ref, customer, bill_to, attributes, notes, risk)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)"
+	" total, customer_ref, customer, bill_to, attributes, notes, risk, ordered_by,"
+	" valid_until)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,"
+	" $24)"
 	" ON CONFLICT (tenant_id, channel_id, external_ref) DO NOTHING",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, INT8OID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 				 NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, TEXTOID, JSONBOID, JSONBOID,
-				 JSONBOID, TEXTOID, JSONBOID)
+				 JSONBOID, TEXTOID, JSONBOID, TEXTOID, TIMESTAMPTZOID)
 };
 
 static OmsPlan correct_status_plan = {
@@ -325,6 +333,78 @@ static OmsPlan insert_adjustments_plan = {
 	" u(line_no, included, type, code, amount, n)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT4ARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, NUMERICARRAYOID)
+};
+
+static OmsPlan validity_plan = {
+	.sql = "SELECT $3 + draft_timeout FROM {channels} WHERE channel_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID)
+};
+
+static OmsPlan insert_draft_plan = {
+	.sql = "INSERT INTO {order_drafts} (order_id, tenant_id, document) VALUES ($2, $1, $3)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, JSONBOID)
+};
+
+static OmsPlan draft_plan = {
+	.sql = "SELECT d.document, o.valid_until FROM {order_drafts} d JOIN {orders} o ON o.order_id = d.order_id"
+	" AND o.tenant_id = $1 WHERE d.order_id = $2 AND d.tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan replace_draft_plan = {
+	.sql = "UPDATE {order_drafts} SET document = $3 WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, JSONBOID)
+};
+
+static OmsPlan delete_draft_plan = {
+	.sql = "DELETE FROM {order_drafts} WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan quoted_plan = {
+	.sql = "SELECT line_no, unit_price FROM {order_lines} WHERE order_id = $2 AND tenant_id = $1 ORDER BY line_no",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan place_draft_plan = {
+	.sql = "UPDATE {orders} SET status = $3, payment_status = $4, fulfillment_status = $5, placed_at = $6,"
+	" version = version + 1 WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID)
+};
+
+static OmsPlan update_draft_plan = {
+	.sql = "UPDATE {orders} SET payment_status = $3, currency = $4, item_total = $5, discount_total = $6,"
+	" shipping_total = $7, fee_total = $8, tax_total = $9, total = $10, customer_ref = $11, customer = $12, bill_to = $13,"
+	" attributes = $14, notes = $15, risk = $16, ordered_by = $17, valid_until = $18, version = version + 1"
+	" WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, TEXTOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID,
+				 NUMERICOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID, JSONBOID, TEXTOID, TIMESTAMPTZOID)
+};
+
+static OmsPlan delete_lines_plan = {
+	.sql = "DELETE FROM {order_lines} WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan delete_deliveries_plan = {
+	.sql = "DELETE FROM {order_deliveries} WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan delete_adjustments_plan = {
+	.sql = "DELETE FROM {order_adjustments} WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
 };
 
 /* ---- Reading ---- */
@@ -626,6 +706,34 @@ derive_payment_status(Placement *placement)
 	placement->payment_status = oms_payment_status(placement->total, &balance);
 }
 
+static bool
+is_draft(const Placement *placement)
+{
+	return placement->document->draft == 1;
+}
+
+/* A draft promises nothing and moves no money. */
+static void
+check_draft(Placement *placement, FaultList *faults)
+{
+	OrderDocument *document = placement->document;
+	bool		ends = !TIMESTAMP_NOT_FINITE(document->valid_until);
+
+	if (ends && !is_draft(placement))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Only drafts end by themselves: set draft.", "valid_until", "is for drafts");
+	if (!is_draft(placement))
+		return;
+	if (ends && document->valid_until <= oms_call->now)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give a time to come, or leave it out.", "valid_until",
+				  "%s has passed", timestamptz_to_str(document->valid_until));
+	if (document->payments.count > 0)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "oms.add_payment adds them once the order is placed.", "payments",
+				  "a draft takes no payments");
+	if (document->reservation_id != 0)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "A draft promises nothing.", "reservation_id",
+				  "a draft takes no reservation");
+}
+
 static void
 read_document(Placement *placement, FaultList *faults)
 {
@@ -635,6 +743,7 @@ read_document(Placement *placement, FaultList *faults)
 		placement->address = oms_document_read_field(document->ship_to, &address_shape, "ship_to", faults);
 	if (document->bill_to)
 		(void) oms_document_read_field(document->bill_to, &address_shape, "bill_to", faults);
+	check_draft(placement, faults);
 	if (document->risk)
 		placement->risk = oms_document_read_field(document->risk, &oms_risk_shape, "risk", faults);
 	if (faults->count > 0)
@@ -1471,10 +1580,11 @@ customer_document(const CustomerDocument *customer)
 static OmsHeap order_heap = {
 	.relation = "orders",
 	.key_count = 3,
-	.column_count = 22,
+	.column_count = 24,
 	.columns = {"tenant_id", "channel_id", "external_ref", "order_id", "placed_at", "document_hash", "status",
 		"payment_status", "fulfillment_status", "currency", "item_total", "discount_total", "shipping_total",
-	"fee_total", "tax_total", "total", "customer_ref", "customer", "bill_to", "attributes", "notes", "risk"}
+	"fee_total", "tax_total", "total", "customer_ref", "customer", "bill_to", "attributes", "notes", "risk",
+	"ordered_by", "valid_until"}
 };
 
 /* Writes the order's row; false where the reference exists already. */
@@ -1482,11 +1592,11 @@ static bool
 insert_order(Placement *placement)
 {
 	OrderDocument *document = placement->document;
-	Datum		values[22];
-	char		nulls[23];
+	Datum		values[24];
+	char		nulls[25];
 
-	memset(nulls, ' ', 22);
-	nulls[22] = '\0';
+	memset(nulls, ' ', 24);
+	nulls[24] = '\0';
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(placement->channel->channel_id);
 	values[2] = CStringGetTextDatum(document->external_ref);
@@ -1509,6 +1619,9 @@ insert_order(Placement *placement)
 	values[19] = jsonb_or_null(document->attributes, &nulls[19]);
 	values[20] = oms_text_or_null(document->notes, &nulls[20]);
 	values[21] = jsonb_or_null(document->risk, &nulls[21]);
+	values[22] = oms_text_or_null(document->ordered_by, &nulls[22]);
+	values[23] = TimestampTzGetDatum(document->valid_until);
+	nulls[23] = TIMESTAMP_NOT_FINITE(document->valid_until) ? 'n' : ' ';
 	if (oms_heap_is_plain(&order_heap))
 		return oms_heap_insert_new(&order_heap, values, nulls);
 	return oms_execute(&insert_order_plan, values, nulls) == 1;
@@ -1810,7 +1923,10 @@ answer(Placement *placement)
 	write_totals(&writer, placement);
 	if (!TIMESTAMP_NOT_FINITE(placement->promised_at))
 		oms_write_time(&writer, "promised_at", placement->promised_at);
-	write_fulfillments(&writer, placement);
+	if (!TIMESTAMP_NOT_FINITE(placement->document->valid_until))
+		oms_write_time(&writer, "valid_until", placement->document->valid_until);
+	if (placement->fulfillments)
+		write_fulfillments(&writer, placement);
 	if (placement->order_id && placement->document->payments.count > 0)
 	{
 		oms_write_begin_array(&writer, "payments");
@@ -1849,6 +1965,23 @@ correct_status(Placement *placement)
 	(void) oms_execute(&correct_status_plan, values, NULL);
 }
 
+/* An order that says nothing of its delivery, and of which nothing is promised, has no row. */
+static void
+write_delivery(Placement *placement)
+{
+	if (placement->document->ship_to || placement->document->method || placement->document->service ||
+		!TIMESTAMP_NOT_FINITE(placement->document->requested_at) || !TIMESTAMP_NOT_FINITE(placement->promised_at))
+		insert_delivery(placement);
+}
+
+static void
+write_parts(Placement *placement)
+{
+	insert_lines(placement);
+	write_delivery(placement);
+	insert_adjustments(placement);
+}
+
 /* Writes a planned order; false where its reference was taken meanwhile. */
 static bool
 write_order(Placement *placement)
@@ -1860,11 +1993,7 @@ write_order(Placement *placement)
 	reserve(placement);
 	if (strcmp(expected_status, placement->fulfillment_status) != 0)
 		correct_status(placement);
-	insert_lines(placement);
-	if (placement->document->ship_to || placement->document->method || placement->document->service ||
-		!TIMESTAMP_NOT_FINITE(placement->document->requested_at) || !TIMESTAMP_NOT_FINITE(placement->promised_at))
-		insert_delivery(placement);
-	insert_adjustments(placement);
+	write_parts(placement);
 	insert_promises(placement);
 	if (placement->routing)
 		oms_routing_record(placement->routing, placement->order_id);
@@ -1877,47 +2006,78 @@ take_place_step(Placement *placement)
 {
 	StepObject	object = {.type = MACHINE_ORDER,.id = placement->order_id,.order_id = placement->order_id};
 
-	oms_hold_note(placement->order_id, 0);
 	placement->status = oms_machine_step(MACHINE_ORDER, oms_machine_initial(MACHINE_ORDER), "place", &object)->to_state;
 	return oms_call->events->count - 1;
 }
 
-/*
- * oms.place_order(doc jsonb, idempotency_key text) -> jsonb
- */
-OMS_FUNCTION(oms_place_order, CALL_KEYED)
+/* ---- Drafts ---- */
+
+/* What a draft has in place of a plan. */
+static void
+describe_draft(Placement *placement)
 {
-	FaultList	faults;
-	Placement  *placement = begin_placement(fcinfo, &faults);
+	placement->status = oms_machine_initial(MACHINE_ORDER);
+	placement->fulfillment_status = "unallocated";
+	placement->promised_at = DT_NOBEGIN;
+}
+
+static void
+read_time(TupleTableSlot *slot, void *state)
+{
+	bool		isnull;
+	Datum		value = oms_slot_datum(slot, 1, &isnull);
+
+	if (!isnull)
+		*(TimestampTz *) state = DatumGetTimestampTz(value);
+}
+
+/* A draft that names no end has the one of its channel, which may have none. */
+static void
+set_validity(Placement *placement)
+{
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(placement->channel->channel_id),
+	TimestampTzGetDatum(oms_call->now)};
+
+	if (TIMESTAMP_NOT_FINITE(placement->document->valid_until))
+		(void) oms_execute_each(&validity_plan, values, NULL, read_time, &placement->document->valid_until);
+}
+
+static Jsonb *
+report_draft(Placement *placement, const char *type)
+{
+	Jsonb	   *result = answer(placement);
+	bool		ends = !TIMESTAMP_NOT_FINITE(placement->document->valid_until);
+
+	oms_deadline_set(placement->order_id, "draft", ends ? placement->document->valid_until : DT_NOEND);
+	oms_event(&(Event) {.order_id = placement->order_id,.object_id = placement->order_id,.object_type = MACHINE_ORDER,
+						.type = type,.to_state = placement->status,.data = result});
+	return result;
+}
+
+/* Writes a draft; NULL where the reference was taken meanwhile. */
+static Jsonb *
+draft_order(Placement *placement)
+{
+	Datum		values[3];
+
+	set_validity(placement);
+	describe_draft(placement);
+	if (!insert_order(placement))
+		return NULL;
+	write_parts(placement);
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(placement->order_id);
+	values[2] = JsonbPGetDatum(placement->source);
+	(void) oms_execute(&insert_draft_plan, values, NULL);
+	return report_draft(placement, "order.drafted");
+}
+
+/* What follows once promises are written; the answer goes into the event, too. */
+static Jsonb *
+complete_placing(Placement *placement, int placed_event)
+{
 	Jsonb	   *result;
-	int			placed_event;
-	bool		possible = false;
 
-	if (faults.count == 0)
-		read_document(placement, &faults);
-	if (faults.count == 0)
-		possible = find_sources(placement);
-
-	/* A document that was placed once is answered even if it could not be today. */
-	if (!possible && (result = answer_of_existing(placement, faults.count > 0)) != NULL)
-		PG_RETURN_JSONB_P(result);
-	oms_faults_raise(&faults, "order is not valid");
-	if (!possible)
-		refuse_plan(placement);
-	placement->order_id = oms_next_id(SEQUENCE_ORDER);
-	make_promises(placement);
-	placed_event = take_place_step(placement);
-	if (!write_order(placement))
-	{
-		oms_call->events->count = placed_event;
-		result = answer_of_existing(placement, false);
-		if (result == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OMS_CONCURRENT),
-					 errmsg("another transaction is placing the same order"),
-					 errhint("Repeat the transaction.")));
-		PG_RETURN_JSONB_P(result);
-	}
 	add_payments(placement);
 	if (placement->channel->has_timeouts)
 		oms_deadlines_set(placement->order_id, placement->channel->channel_id,
@@ -1928,6 +2088,55 @@ OMS_FUNCTION(oms_place_order, CALL_KEYED)
 													placement->risk ? placement->risk->decision : NULL);
 	result = answer(placement);
 	oms_event_set_data(placed_event, result);
+	return result;
+}
+
+/* NULL where the reference was taken meanwhile. */
+static Jsonb *
+place_new_order(Placement *placement)
+{
+	int			placed_event;
+
+	make_promises(placement);
+	placed_event = take_place_step(placement);
+	return write_order(placement) ? complete_placing(placement, placed_event) : NULL;
+}
+
+/*
+ * oms.place_order(doc jsonb, idempotency_key text) -> jsonb
+ */
+OMS_FUNCTION(oms_place_order, CALL_KEYED)
+{
+	FaultList	faults;
+	Placement  *placement = begin_placement(fcinfo, &faults);
+	int			events = oms_call->events->count;
+	Jsonb	   *result;
+	bool		possible = false;
+
+	if (faults.count == 0)
+		read_document(placement, &faults);
+	if (faults.count == 0)
+		possible = is_draft(placement) || find_sources(placement);
+
+	/* A document that was placed once is answered even if it could not be today. */
+	if (!possible && (result = answer_of_existing(placement, faults.count > 0)) != NULL)
+		PG_RETURN_JSONB_P(result);
+	oms_faults_raise(&faults, "order is not valid");
+	if (!possible)
+		refuse_plan(placement);
+	placement->order_id = oms_next_id(SEQUENCE_ORDER);
+	oms_hold_note(placement->order_id, 0);
+	result = is_draft(placement) ? draft_order(placement) : place_new_order(placement);
+	if (result == NULL)
+	{
+		oms_call->events->count = events;
+		result = answer_of_existing(placement, false);
+	}
+	if (result == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_CONCURRENT),
+				 errmsg("another transaction is placing the same order"),
+				 errhint("Repeat the transaction.")));
 	PG_RETURN_JSONB_P(result);
 }
 
@@ -1942,9 +2151,273 @@ OMS_FUNCTION(oms_preview_order, CALL_READ)
 	if (faults.count == 0)
 		read_document(placement, &faults);
 	oms_faults_raise(&faults, "order is not valid");
+	if (is_draft(placement))
+	{
+		set_validity(placement);
+		describe_draft(placement);
+		PG_RETURN_JSONB_P(answer(placement));
+	}
 	if (!find_sources(placement))
 		refuse_plan(placement);
 	make_promises(placement);
 	placement->status = oms_machine_initial(MACHINE_ORDER);
 	PG_RETURN_JSONB_P(answer(placement));
+}
+
+/* ---- Working with a draft ---- */
+
+typedef struct Draft
+{
+	Order	   *order;
+	Jsonb	   *document;		/* NULL: the order is no draft */
+	TimestampTz valid_until;	/* DT_NOEND: forever */
+} Draft;
+
+static void
+read_draft(TupleTableSlot *slot, void *state)
+{
+	Draft	   *draft = state;
+	bool		isnull;
+	Datum		value = oms_slot_datum(slot, 1, &isnull);
+
+	draft->document = DatumGetJsonbPCopy(value);
+	value = oms_slot_datum(slot, 2, &isnull);
+	draft->valid_until = isnull ? DT_NOEND : DatumGetTimestampTz(value);
+}
+
+/* Locks an order and reads it as a draft; refuses what is none. */
+static Draft
+lock_draft(int64 order_id, const char *action)
+{
+	Draft		draft = {.order = oms_order_lock(order_id)};
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
+
+	if (strcmp(draft.order->status, oms_machine_initial(MACHINE_ORDER)) == 0)
+		(void) oms_execute_each(&draft_plan, values, NULL, read_draft, &draft);
+	if (draft.document == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_TRANSITION),
+				 errmsg("order " INT64_FORMAT " is %s: %s is not allowed", order_id, draft.order->status, action),
+				 errdetail("order_id: order " INT64_FORMAT " is no draft", order_id),
+				 errhint("oms.place_order makes drafts from documents with draft.")));
+	return draft;
+}
+
+typedef struct Quoted
+{
+	int			count;
+	int			capacity;
+	int32	   *line_numbers;
+	Numeric    *prices;
+} Quoted;
+
+static void
+collect_quoted(TupleTableSlot *slot, void *state)
+{
+	Quoted	   *quoted = state;
+
+	if (quoted->count == quoted->capacity)
+		return;
+	quoted->line_numbers[quoted->count] = oms_slot_int32(slot, 1);
+	quoted->prices[quoted->count++] = oms_slot_numeric(slot, 2);
+}
+
+/* Lines that name no price keep the one that was quoted, whatever the item costs today. */
+static void
+keep_quoted_prices(Placement *placement, int64 order_id)
+{
+	DocArray   *lines = &placement->document->lines;
+	Quoted		quoted = {.capacity = OMS_LINES_PER_ORDER_MAX};
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
+
+	quoted.line_numbers = palloc(sizeof(int32) * quoted.capacity);
+	quoted.prices = palloc(sizeof(Numeric) * quoted.capacity);
+	(void) oms_execute_each(&quoted_plan, values, NULL, collect_quoted, &quoted);
+	for (int i = 0; i < lines->count; i++)
+	{
+		LineDocument *line = (LineDocument *) lines->items + i;
+		int32		number = line->line_no == DOC_ABSENT ? i + 1 : line->line_no;
+		int32	   *found = bsearch(&number, quoted.line_numbers, quoted.count, sizeof(int32), compare_line_numbers);
+
+		if (line->unit_price == NULL && found != NULL)
+			line->unit_price = quoted.prices[found - quoted.line_numbers];
+	}
+}
+
+static Placement *
+placement_of(Jsonb *document, FaultList *faults)
+{
+	Placement  *placement = palloc0(sizeof(Placement));
+
+	oms_faults_init(faults);
+	placement->source = document;
+	placement->document = oms_document_read(document, &order_shape, faults);
+	return placement;
+}
+
+/* What the plan gives each line, written to the lines that the draft has. */
+static void
+write_planned_lines(Placement *placement)
+{
+	OrderLines *lines = oms_order_lines(placement->order_id);
+
+	for (int i = 0; i < placement->line_count; i++)
+	{
+		OrderLine  *line = oms_order_line(lines, placement->lines[i].line_no);
+
+		if (line == NULL || line->ordered != placement->lines[i].document->quantity)
+			elog(ERROR, "draft " INT64_FORMAT " differs from its lines", placement->order_id);
+		line->delta.allocated = placement->lines[i].allocated;
+		line->delta.backordered = placement->lines[i].backordered;
+	}
+	oms_order_lines_write(placement->order_id, lines);
+}
+
+static void
+write_placed_draft(Placement *placement)
+{
+	Datum		values[6];
+
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(placement->order_id);
+	values[2] = CStringGetTextDatum(placement->status);
+	values[3] = CStringGetTextDatum(oms_payment_status_of(placement->order_id, placement->total));
+	values[4] = CStringGetTextDatum(placement->fulfillment_status);
+	values[5] = TimestampTzGetDatum(oms_call->now);
+	(void) oms_execute(&place_draft_plan, values, NULL);
+	(void) oms_execute(&delete_draft_plan, values, NULL);
+	oms_deadline_set(placement->order_id, "draft", DT_NOEND);
+	placement->payment_status = TextDatumGetCString(values[3]);
+	write_planned_lines(placement);
+
+	/* Written again: now it has dates. */
+	(void) oms_execute(&delete_deliveries_plan, values, NULL);
+	write_delivery(placement);
+	insert_promises(placement);
+	if (placement->routing)
+		oms_routing_record(placement->routing, placement->order_id);
+}
+
+/*
+ * oms.place_draft(order_id bigint, idempotency_key text) -> jsonb
+ *
+ * The whole of placing against today's stock, at the prices of the draft.
+ */
+OMS_FUNCTION(oms_place_draft, CALL_KEYED)
+{
+	Draft		draft = lock_draft(oms_argument_id(fcinfo, 0, "order_id"), "place");
+	FaultList	faults;
+	Placement  *placement;
+	int			placed_event;
+
+	if (draft.valid_until <= oms_call->now)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_TRANSITION),
+				 errmsg("draft " INT64_FORMAT " is no longer valid", draft.order->order_id),
+				 errdetail("order_id: it was valid until %s", timestamptz_to_str(draft.valid_until)),
+				 errhint("oms.edit_draft with a new valid_until and prices makes a new quote of it.")));
+	placement = placement_of(draft.document, &faults);
+	if (faults.count == 0)
+	{
+		keep_quoted_prices(placement, draft.order->order_id);
+		read_document(placement, &faults);
+	}
+	oms_faults_raise(&faults, "draft is not valid");
+	placement->order_id = draft.order->order_id;
+	placement->document->valid_until = DT_NOBEGIN;
+	if (!find_sources(placement))
+		refuse_plan(placement);
+	make_promises(placement);
+	placed_event = take_place_step(placement);
+	reserve(placement);
+	write_placed_draft(placement);
+	PG_RETURN_JSONB_P(complete_placing(placement, placed_event));
+}
+
+/* Writes the header of a changed draft. */
+static void
+update_draft(Placement *placement)
+{
+	OrderDocument *document = placement->document;
+	Datum		values[18];
+	char		nulls[19] = "                  ";
+
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(placement->order_id);
+	values[2] = CStringGetTextDatum(oms_payment_status_of(placement->order_id, placement->total));
+	values[3] = CStringGetTextDatum(placement->currency);
+	values[4] = NumericGetDatum(placement->item_total);
+	values[5] = NumericGetDatum(placement->discount_total);
+	values[6] = NumericGetDatum(placement->shipping_total);
+	values[7] = NumericGetDatum(placement->fee_total);
+	values[8] = NumericGetDatum(placement->tax_total);
+	values[9] = NumericGetDatum(placement->total);
+	values[10] = oms_text_or_null(document->customer ? document->customer->ref : NULL, &nulls[10]);
+	values[11] = jsonb_or_null(customer_document(document->customer), &nulls[11]);
+	values[12] = jsonb_or_null(document->bill_to, &nulls[12]);
+	values[13] = jsonb_or_null(document->attributes, &nulls[13]);
+	values[14] = oms_text_or_null(document->notes, &nulls[14]);
+	values[15] = jsonb_or_null(document->risk, &nulls[15]);
+	values[16] = oms_text_or_null(document->ordered_by, &nulls[16]);
+	values[17] = TimestampTzGetDatum(document->valid_until);
+	nulls[17] = TIMESTAMP_NOT_FINITE(document->valid_until) ? 'n' : ' ';
+	(void) oms_execute(&update_draft_plan, values, nulls);
+	(void) oms_execute(&delete_lines_plan, values, NULL);
+	(void) oms_execute(&delete_deliveries_plan, values, NULL);
+	(void) oms_execute(&delete_adjustments_plan, values, NULL);
+	values[2] = JsonbPGetDatum(placement->source);
+	(void) oms_execute(&replace_draft_plan, values, NULL);
+	placement->payment_status = oms_payment_status_of(placement->order_id, placement->total);
+}
+
+/* The document of a draft with the changed fields; the order's key stays. */
+static Placement *
+changed_draft(const Draft *draft, Jsonb *changes, FaultList *faults)
+{
+	Datum		document = DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(draft->document), JsonbPGetDatum(changes));
+	Placement  *placement = placement_of(DatumGetJsonbP(document), faults);
+	OrderDocument *changed = placement->document;
+	const char *code = changed->channel ? changed->channel : "default";
+
+	if (faults->count > 0)
+		return placement;
+	if (strcmp(code, draft->order->channel->code) != 0)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Cancel the draft and make another one.", "channel",
+				  "a draft stays in its channel, which is \"%s\"", draft->order->channel->code);
+	if (strcmp(changed->external_ref, draft->order->external_ref) != 0)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Cancel the draft and make another one.", "external_ref",
+				  "a draft keeps its reference, which is \"%s\"", draft->order->external_ref);
+	if (changed->draft != 1)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "oms.place_draft places it.", "draft", "must stay true");
+	return placement;
+}
+
+/*
+ * oms.edit_draft(order_id bigint, changes jsonb, idempotency_key text) -> jsonb
+ *
+ * Fields of the document are replaced by those of the changes, null removes
+ * one.  Lines without a price are priced anew.
+ */
+OMS_FUNCTION(oms_edit_draft, CALL_KEYED)
+{
+	Draft		draft = lock_draft(oms_argument_id(fcinfo, 0, "order_id"), "edit");
+	FaultList	faults;
+	Placement  *placement;
+
+	oms_faults_init(&faults);
+	if (PG_ARGISNULL(1) || !JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(1)))
+		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give the fields of the document that change.", "changes",
+				  PG_ARGISNULL(1) ? "is null" : "must be an object");
+	oms_faults_raise(&faults, "changes are not valid");
+	oms_hold_check(draft.order->order_id, "order.edit", 0, NULL, 0);
+	placement = changed_draft(&draft, PG_GETARG_JSONB_P(1), &faults);
+	if (faults.count == 0)
+		read_document(placement, &faults);
+	oms_faults_raise(&faults, "draft is not valid");
+	placement->order_id = draft.order->order_id;
+	set_validity(placement);
+	describe_draft(placement);
+	update_draft(placement);
+	write_parts(placement);
+	PG_RETURN_JSONB_P(report_draft(placement, "order.draft_edited"));
 }
