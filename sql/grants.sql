@@ -10,7 +10,7 @@ DECLARE
                               'hold_order', 'hold_fulfillment', 'release_hold', 'order_holds', 'record_answer',
                               'edit_draft', 'place_draft',
                               'state_diagram', 'version', 'current_time'];
-    warehouse text[] := ARRAY['call', 'receive_stock', 'adjust_stock', 'count_stock', 'load_stock', 'available', 'available_many', 'explain_available', 'get_order', 'find_order',
+    warehouse text[] := ARRAY['call', 'receive_stock', 'adjust_stock', 'count_stock', 'load_stock', 'move_stock_state', 'available', 'available_many', 'explain_available', 'get_order', 'find_order',
                               'order_timeline', 'release_fulfillment', 'accept_fulfillment', 'pick_fulfillment',
                               'pack_fulfillment', 'ready_for_pickup', 'ship_fulfillment', 'pick_up_fulfillment',
                               'deliver_fulfillment', 'cancel_fulfillment', 'hold_order', 'hold_fulfillment', 'release_hold',
@@ -53,7 +53,7 @@ BEGIN
     REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA oms FROM PUBLIC;
 
     -- Configuration is edited in tables; everything else is written by functions only.
-    GRANT SELECT, INSERT, UPDATE, DELETE ON oms.channels, oms.locations, oms.channel_locations, oms.items,
+    GRANT SELECT, INSERT, UPDATE, DELETE ON oms.channels, oms.locations, oms.channel_locations, oms.items, oms.stock_state_types,
         oms.calendars, oms.calendar_hours, oms.calendar_days, oms.location_services, oms.transit_times,
         oms.carriers, oms.carrier_services, oms.shipping_zones, oms.shipping_rates,
         oms.state_machines, oms.transitions, oms.role_scopes, oms.hold_types, oms.channel_holds, oms.customers TO oms_admin;

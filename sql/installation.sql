@@ -129,6 +129,7 @@ BEGIN
         'item',
         'stock',
         'stock_load',
+        'stock_state',
         'reservation',
         'quota',
         'order',
@@ -156,6 +157,7 @@ BEGIN
         RAISE EXCEPTION 'tenant must be a positive number' USING ERRCODE = 'OM006', HINT = 'Tenants are numbered from 1.';
     END IF;
     PERFORM oms.init_tenant_machines(tenant);
+    PERFORM oms.init_tenant_stock_states(tenant);
     PERFORM oms.init_tenant_holds(tenant);
     INSERT INTO oms.channels (tenant_id, code, name) VALUES (tenant, 'default', 'Default channel')
         ON CONFLICT (tenant_id, code) DO NOTHING;

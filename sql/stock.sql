@@ -1,10 +1,10 @@
 -- stock.sql: counters and their ledger.
 
 CREATE FUNCTION oms.receive_stock(location text, sku text, quantity integer, reference text DEFAULT NULL,
-                                  idempotency_key text DEFAULT NULL) RETURNS integer
+                                  state text DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS integer
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_receive_stock';
-COMMENT ON FUNCTION oms.receive_stock(text, text, integer, text, text) IS 'adds units that arrived at a location; returns the new on hand';
+COMMENT ON FUNCTION oms.receive_stock(text, text, integer, text, text, text) IS 'adds units that arrived at a location, sellable or in another state; returns what is there now';
 
 CREATE FUNCTION oms.adjust_stock(location text, sku text, quantity integer, reason text, reference text DEFAULT NULL,
                                  idempotency_key text DEFAULT NULL) RETURNS integer
@@ -75,6 +75,8 @@ BEGIN
         tenant_id      int NOT NULL,
         on_hand_delta  int NOT NULL,
         reserved_delta int NOT NULL,
+        state_delta    int,
+        state          text,
         type           text NOT NULL,
         reason         text,
         reference      text,
@@ -85,6 +87,7 @@ BEGIN
     CREATE INDEX stock_movements_item ON oms.stock_movements (item_id, location_id, at);
     COMMENT ON TABLE oms.stock_movements IS 'ledger: every change of a counter except the taking of a promise, whose ledger row is the allocation itself';
     COMMENT ON COLUMN oms.stock_movements.at IS 'when the call began that moved the units';
+    COMMENT ON COLUMN oms.stock_movements.state IS 'state other than sellable whose units change by state_delta';
     COMMENT ON COLUMN oms.stock_movements.counted_at IS 'of a count or snapshot: the moment at which the units stood there';
     CREATE TABLE oms.stock_movements_default PARTITION OF oms.stock_movements DEFAULT;
     PERFORM oms.create_partitions(pg_catalog.now(), 3);

@@ -108,6 +108,17 @@ oms_allocations_of_order(int64 order_id)
 	return list;
 }
 
+/* The open promises on a counter, the newest first. */
+AllocationList *
+oms_allocations_of_stock(int64 item_id, int64 location_id)
+{
+	AllocationList *list = palloc0(sizeof(AllocationList));
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(item_id), Int64GetDatum(location_id)};
+
+	(void) oms_execute_each(&of_stock_plan, values, NULL, collect, list);
+	return list;
+}
+
 /* Units still promised. */
 int32
 oms_allocation_open(const Allocation *allocation)
@@ -239,17 +250,16 @@ excess_of(const StockRow *row)
 static void
 mark_newest(StockRow *row, AllocationList *withdrawn)
 {
-	AllocationList list = {0};
+	AllocationList *list;
 	int64		excess = excess_of(row);
-	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(row->item_id), Int64GetDatum(row->location_id)};
 
 	if (excess <= 0)
 		return;
-	(void) oms_execute_each(&of_stock_plan, values, NULL, collect, &list);
+	list = oms_allocations_of_stock(row->item_id, row->location_id);
 	row->reserved_delta = -excess;
-	for (int i = 0; i < list.count && excess > 0; i++)
+	for (int i = 0; i < list->count && excess > 0; i++)
 	{
-		Allocation *allocation = &list.rows[i];
+		Allocation *allocation = &list->rows[i];
 
 		allocation->delta.cancelled = Min(oms_allocation_open(allocation), excess);
 		excess -= allocation->delta.cancelled;

@@ -43,6 +43,14 @@
 	" GROUP BY item_id, location_id HAVING count(*) <> coalesce(max(stripes) FILTER (WHERE stripe = 0), 0)" \
 	" OR max(stripe) <> count(*) - 1"
 
+/* States other than sellable have no promises: the ledger is all. */
+#define STATE_PARTS \
+	" UNION ALL SELECT 'stock_state.quantity', item_id || ' at ' || location_id || ' ' || state, coalesce(m.units, 0)::text," \
+	" coalesce(s.quantity, 0)::text FROM (SELECT * FROM {stock_states} WHERE tenant_id = $1) s FULL JOIN" \
+	" (SELECT item_id, location_id, state, sum(state_delta) AS units FROM {stock_movements}" \
+	" WHERE tenant_id = $1 AND state IS NOT NULL GROUP BY item_id, location_id, state) m USING (item_id, location_id, state)" \
+	" WHERE coalesce(s.quantity, 0) <> coalesce(m.units, 0)"
+
 /* Holds belong to reservations that have not ended, and to counters. */
 #define RESERVATION_PARTS \
 	" UNION ALL SELECT 'reservation.lines', l.reservation_id::text, 'held', coalesce(r.status, 'none')" \
@@ -193,7 +201,7 @@
 	" WHERE r.refund_id = e.object_id AND r.tenant_id = $1)"
 
 static OmsPlan audit_plan = {
-	.sql = "SELECT * FROM (" STOCK_PARTS RESERVATION_PARTS QUOTA_PARTS LINE_PARTS ORPHAN_PARTS STATUS_PARTS ROUTING_PARTS
+	.sql = "SELECT * FROM (" STOCK_PARTS STATE_PARTS RESERVATION_PARTS QUOTA_PARTS LINE_PARTS ORPHAN_PARTS STATUS_PARTS ROUTING_PARTS
 	HOLD_PARTS REFUND_PARTS
 	") a(\"check\", object, expected, found) ORDER BY 1, 2",
 	.kind = PLAN_FREE,

@@ -31,6 +31,7 @@
 typedef enum RepairKind
 {
 	REPAIR_COUNTER,				/* object: item at location */
+	REPAIR_STATE,				/* object: item at location state */
 	REPAIR_HOLD,				/* object: reservation */
 	REPAIR_LINE,				/* object: order line n */
 	REPAIR_ORDER				/* object: order */
@@ -46,6 +47,7 @@ static const struct
 	{"stock.reserved", REPAIR_COUNTER},
 	{"stock.reserved_ledger", REPAIR_COUNTER},
 	{"stock.missing", REPAIR_COUNTER},
+	{"stock_state.quantity", REPAIR_STATE},
 	{"reservation.lines", REPAIR_HOLD},
 	{"line.units", REPAIR_LINE},
 	{"line.allocated", REPAIR_LINE},
@@ -185,6 +187,29 @@ static OmsPlan write_lines_plan = {
 	" WHERE l.order_id = u.order_id AND l.line_no = u.line_no AND l.tenant_id = $1",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID)
+};
+
+/* Under the locks of the counters no state changes. */
+static OmsPlan write_states_plan = {
+	.sql = "INSERT INTO {stock_states} AS s (item_id, location_id, tenant_id, state, quantity)"
+	" SELECT item_id, location_id, $1, m.state, sum(m.state_delta) FROM {stock_movements} m"
+	" JOIN (SELECT DISTINCT * FROM unnest($2::bigint[], $3::bigint[]) u(item_id, location_id)) u USING (item_id, location_id)"
+	" WHERE m.tenant_id = $1 AND m.state IS NOT NULL GROUP BY item_id, location_id, m.state"
+	" HAVING sum(m.state_delta) BETWEEN 0 AND 1000000000"
+	" ON CONFLICT (item_id, location_id, state, tenant_id) DO UPDATE SET quantity = EXCLUDED.quantity"
+	" WHERE s.quantity <> EXCLUDED.quantity",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID)
+};
+
+/* A state that the ledger does not know has no units. */
+static OmsPlan clear_states_plan = {
+	.sql = "UPDATE {stock_states} s SET quantity = 0 WHERE s.tenant_id = $1 AND s.quantity <> 0"
+	" AND (s.item_id, s.location_id) IN (SELECT * FROM unnest($2::bigint[], $3::bigint[]))"
+	" AND NOT EXISTS (SELECT FROM {stock_movements} m WHERE m.item_id = s.item_id AND m.location_id = s.location_id"
+	" AND m.state = s.state AND m.tenant_id = $1)",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID)
 };
 
 static OmsPlan orders_plan = {
@@ -345,7 +370,7 @@ lock_counters(Repair *repair)
 	Datum		values[5];
 
 	for (int i = 0; i < repair->count; i++)
-		if (is_kind(&repair->findings[i], REPAIR_COUNTER))
+		if (is_kind(&repair->findings[i], REPAIR_COUNTER) || is_of(&repair->findings[i], REPAIR_STATE))
 		{
 			add_id(&items, object_id(&repair->findings[i], NULL));
 			add_id(&locations, object_id(&repair->findings[i], " at "));
@@ -558,6 +583,35 @@ repair_counters(Repair *repair)
 		oms_stock_record(ledger, ledger_count, "repair", "audit", NULL);
 	if (wants(repair, "reservation.lines"))
 		delete_stale(repair);
+}
+
+/* States have one witness only, the ledger. */
+static void
+repair_states(Repair *repair)
+{
+	IdList		items = {0};
+	IdList		locations = {0};
+	Datum		values[3];
+
+	for (int i = 0; i < repair->count; i++)
+	{
+		Finding    *finding = &repair->findings[i];
+
+		if (!is_of(finding, REPAIR_STATE))
+			continue;
+		add_id(&items, object_id(finding, NULL));
+		add_id(&locations, object_id(finding, " at "));
+		finding->reason = "the ledger gives a number that no shelf can have";
+		oms_event(&(Event) {.object_id = object_id(finding, NULL),.object_type = "stock",.type = "stock.repaired",
+							.reason = finding->object});
+	}
+	if (items.count == 0)
+		return;
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = oms_array_int64(items.ids, items.count);
+	values[2] = oms_array_int64(locations.ids, locations.count);
+	(void) oms_execute(&write_states_plan, values, NULL);
+	(void) oms_execute(&clear_states_plan, values, NULL);
 }
 
 /* ---- Orders ---- */
@@ -832,6 +886,7 @@ OMS_FUNCTION(oms_repair, CALL_KEYED)
 	lock_counters(&repair);
 	find_damaged(&repair);
 	repair_counters(&repair);
+	repair_states(&repair);
 	repair_orders(&repair);
 	if (repair.count > 0)
 		confirm(&repair);

@@ -535,6 +535,40 @@ give_back(HoldList *list, const char *own_action)
 	oms_holds_end(list, own_action, 0);
 }
 
+static HoldList *
+expired_on(int64 item_id, int64 location_id)
+{
+	HoldList   *list = oms_holds_read(0, &item_id, 1);
+	int			kept = 0;
+
+	for (int i = 0; i < list->count; i++)
+		if (list->rows[i].location_id == location_id)
+			list->rows[kept++] = list->rows[i];
+	list->count = kept;
+	return list;
+}
+
+bool
+oms_holds_have_expired(int64 item_id, int64 location_id)
+{
+	return expired_on(item_id, location_id)->count > 0;
+}
+
+/*
+ * Ends the expired holds on a counter, together with what they hold elsewhere.
+ * The counter itself is locked with theirs, in order, if there are any.
+ */
+void
+oms_holds_expire(int64 item_id, int64 location_id)
+{
+	HoldList   *list = expired_on(item_id, location_id);
+
+	if (list->count == 0)
+		return;
+	oms_holds_lock(list);
+	give_back(list, "expire");
+}
+
 /*
  * oms.extend_reservation(reservation_id, ttl, idempotency_key) -> timestamptz
  */

@@ -31,6 +31,7 @@
 #include "relation.h"
 #include "reservation.h"
 #include "stock.h"
+#include "stock_state.h"
 
 static OmsPlan record_plan = {
 	.sql = "INSERT INTO {stock_movements} (item_id, location_id, order_id, at, counted_at, tenant_id, on_hand_delta,"
@@ -117,6 +118,39 @@ has_negative(const StockRow *row)
 		(int64) row->reserved + row->reserved_delta;
 }
 
+/* Units that may go without a promise being broken. */
+int32
+oms_stock_free(const StockRow *row)
+{
+	return Max(0, Min(row->on_hand, row->on_hand + row->backorder_limit - row->reserved));
+}
+
+/*
+ * Locks the whole of a counter of which units are to be taken (negative), and
+ * ends the expired holds that would stand in the way.  These are locked before
+ * counters, so it is a look without locks that says whether they are needed.
+ */
+void
+oms_stock_lock_free(StockRow *row, int32 change)
+{
+	StockView  *view;
+
+	row->on_hand_delta = change;
+	if (change < 0)
+	{
+		view = oms_stock_view(&row->item_id, 1);
+		for (int i = 0; i < view->count; i++)
+			if (view->rows[i].location_id == row->location_id && oms_stock_free(&view->rows[i]) < -change)
+				oms_holds_expire(row->item_id, row->location_id);
+	}
+	oms_stock_lock_one(row);
+	if (change < 0 && oms_stock_free(row) < -change && oms_holds_have_expired(row->item_id, row->location_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_CONCURRENT),
+				 errmsg("units were taken while those of an expired hold were left"),
+				 errhint("Repeat the transaction.")));
+}
+
 /* Locks, checks, writes and records changes that no plan depends on. */
 void
 oms_stock_change(StockRow *rows, int count, const char *type,
@@ -143,8 +177,9 @@ oms_stock_change(StockRow *rows, int count, const char *type,
 	oms_stock_record(ledger, count, type, reason, reference);
 }
 
-static void
-require_quantity(FunctionCallInfo fcinfo, int argument, const char *name, int32 least)
+/* Refuses a quantity below least, or 0 where least is negative. */
+void
+oms_stock_require_quantity(FunctionCallInfo fcinfo, int argument, const char *name, int32 least)
 {
 	int32		quantity;
 
@@ -167,8 +202,8 @@ require_quantity(FunctionCallInfo fcinfo, int argument, const char *name, int32 
 }
 
 /* Reads the location and SKU that every stock function begins with. */
-static StockRow
-row_of_arguments(FunctionCallInfo fcinfo, CatalogItem **item, Location **location)
+StockRow
+oms_stock_row_of_arguments(FunctionCallInfo fcinfo, CatalogItem **item, Location **location)
 {
 	StockRow	row = {0};
 
@@ -201,8 +236,8 @@ stock_event(const char *type, const CatalogItem *item, const Location *location,
 						.reason = reason,.data = oms_write_finish(&writer)});
 }
 
-static void
-refuse_overflow(const StockRow *row, const CatalogItem *item)
+void
+oms_stock_refuse_overflow(const StockRow *row, const CatalogItem *item)
 {
 	int64		on_hand = (int64) row->on_hand + row->on_hand_delta;
 
@@ -215,24 +250,33 @@ refuse_overflow(const StockRow *row, const CatalogItem *item)
 }
 
 /*
- * oms.receive_stock(location, sku, quantity, reference, idempotency_key) -> integer
+ * oms.receive_stock(location, sku, quantity, reference, state, idempotency_key) -> integer
  */
 OMS_FUNCTION(oms_receive_stock, CALL_KEYED)
 {
 	CatalogItem *item;
 	Location   *location;
 	char	   *reference = oms_argument_text(fcinfo, 3);
-	StockRow	row = row_of_arguments(fcinfo, &item, &location);
+	char	   *state = oms_argument_text(fcinfo, 4);
+	StockRow	row = oms_stock_row_of_arguments(fcinfo, &item, &location);
+	int32		now;
 
-	require_quantity(fcinfo, 2, "quantity", 1);
+	oms_stock_require_quantity(fcinfo, 2, "quantity", 1);
 	row.on_hand_delta = PG_GETARG_INT32(2);
-	oms_stock_lock_one(&row);
-	refuse_overflow(&row, item);
-	oms_stock_apply(&row, 1);
-	oms_stock_record(&row, 1, "receive", NULL, reference);
-	stock_event("stock.received", item, location, row.on_hand_delta, row.on_hand + row.on_hand_delta,
-				NULL, reference);
-	PG_RETURN_INT32(row.on_hand + row.on_hand_delta);
+	if (state != NULL)
+		oms_stock_state_check(state, "state");
+	if (state != NULL && strcmp(state, STATE_SELLABLE) != 0)
+		now = oms_stock_state_add(row.item_id, row.location_id, 0, state, row.on_hand_delta, "receive", NULL, reference);
+	else
+	{
+		oms_stock_lock_one(&row);
+		oms_stock_refuse_overflow(&row, item);
+		oms_stock_apply(&row, 1);
+		oms_stock_record(&row, 1, "receive", NULL, reference);
+		now = row.on_hand + row.on_hand_delta;
+	}
+	stock_event("stock.received", item, location, row.on_hand_delta, now, state, reference);
+	PG_RETURN_INT32(now);
 }
 
 /*
@@ -244,17 +288,16 @@ OMS_FUNCTION(oms_adjust_stock, CALL_KEYED)
 	Location   *location;
 	char	   *reason = oms_argument_required(fcinfo, 3, "reason");
 	char	   *reference = oms_argument_text(fcinfo, 4);
-	StockRow	row = row_of_arguments(fcinfo, &item, &location);
+	StockRow	row = oms_stock_row_of_arguments(fcinfo, &item, &location);
 
-	require_quantity(fcinfo, 2, "quantity", -OMS_QUANTITY_MAX);
-	row.on_hand_delta = PG_GETARG_INT32(2);
-	oms_stock_lock_one(&row);
-	refuse_overflow(&row, item);
+	oms_stock_require_quantity(fcinfo, 2, "quantity", -OMS_QUANTITY_MAX);
+	oms_stock_lock_free(&row, PG_GETARG_INT32(2));
+	oms_stock_refuse_overflow(&row, item);
 	if (has_negative(&row))
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_INSUFFICIENT_STOCK),
 				 errmsg("\"%s\" at \"%s\" has %d units free to take away, not %d", item->sku, location->code,
-						Max(0, Min(row.on_hand, row.on_hand + row.backorder_limit - row.reserved)), -row.on_hand_delta),
+						oms_stock_free(&row), -row.on_hand_delta),
 				 errdetail("On hand are %d, promised to orders %d.", row.on_hand, row.reserved),
 				 errhint("oms.count_stock withdraws promises that the stock cannot keep.")));
 	oms_stock_apply(&row, 1);
@@ -304,12 +347,12 @@ OMS_FUNCTION(oms_count_stock, CALL_KEYED)
 	CatalogItem *item;
 	Location   *location;
 	char	   *reference = oms_argument_text(fcinfo, 3);
-	StockRow	row = row_of_arguments(fcinfo, &item, &location);
+	StockRow	row = oms_stock_row_of_arguments(fcinfo, &item, &location);
 	Withdrawal *withdrawn = NULL;
 	int			withdrawn_count;
 	int32		counted;
 
-	require_quantity(fcinfo, 2, "counted", 0);
+	oms_stock_require_quantity(fcinfo, 2, "counted", 0);
 	counted = PG_GETARG_INT32(2);
 	withdrawn_count = oms_allocations_settle(&row, 1, set_counted, &counted, &withdrawn);
 	/* A count leaves its trace though it found no difference: older figures are then known to be older. */
@@ -327,11 +370,13 @@ OMS_FUNCTION(oms_set_stock_limits, CALL_KEYED)
 	static const char *const limits[] = {"safety", "backorder_limit", "reorder_point"};
 	CatalogItem *item;
 	Location   *location;
-	StockRow	row = row_of_arguments(fcinfo, &item, &location);
+	StockRow	row = oms_stock_row_of_arguments(fcinfo, &item, &location);
 
 	for (int i = 0; i < lengthof(limits); i++)
 		if (!PG_ARGISNULL(2 + i))
-			require_quantity(fcinfo, 2 + i, limits[i], 0);
+			oms_stock_require_quantity(fcinfo, 2 + i, limits[i], 0);
+	if (!PG_ARGISNULL(3))
+		oms_holds_expire(row.item_id, row.location_id);
 	oms_stock_lock_one(&row);
 	if (!PG_ARGISNULL(3) && row.reserved > row.on_hand + PG_GETARG_INT32(3))
 		ereport(ERROR,

@@ -12,6 +12,8 @@
 #include "storage/itemptr.h"
 
 #include "channel.h"
+#include "item.h"
+#include "location.h"
 
 /* Rows that the counter of a hot item is divided into. */
 #define OMS_STOCK_STRIPES 32
@@ -62,6 +64,9 @@ extern int	oms_stock_merge(StockRow *rows, int count);
 extern void oms_stock_lock(StockRow *rows, int count);
 extern void oms_stock_lock_one(StockRow *row);
 extern void oms_stock_lock_all(StockRow *rows, int count);
+extern int32 oms_stock_free(const StockRow *row);
+extern void oms_stock_lock_free(StockRow *row, int32 change);
+extern void oms_stock_refuse_overflow(const StockRow *row, const CatalogItem *item);
 extern void oms_stock_apply(StockRow *rows, int count);
 extern void oms_stock_apply_changed(const StockRow *rows, int count);
 extern void oms_stock_record(const StockRow *rows, int count, const char *type,
@@ -72,6 +77,10 @@ extern void oms_stock_change(StockRow *rows, int count, const char *type,
 							 const char *reason, const char *reference);
 
 extern void oms_stock_levels(const StockRow *rows, int count);
+
+/* What the functions of inventory begin with. */
+extern StockRow oms_stock_row_of_arguments(FunctionCallInfo fcinfo, CatalogItem **item, Location **location);
+extern void oms_stock_require_quantity(FunctionCallInfo fcinfo, int argument, const char *name, int32 least);
 
 /* Unlocked counters of some items, for planning. */
 typedef struct StockView

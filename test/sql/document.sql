@@ -58,7 +58,7 @@ SELECT n, left(try_order(jsonb_build_object('external_ref', 'many' || n, 'lines'
 FROM unnest(ARRAY[5000, 5001]) n;
 SELECT n, left(try_order(format('{"external_ref":"%s","lines":[{"sku":"GOOD","quantity":1}]}', repeat('x', n))), 120)
 FROM unnest(ARRAY[200, 201]) n;
-SELECT try(format('SELECT oms.receive_stock(''default'', ''GOOD'', 1, NULL, %L)', repeat('k', n))) FROM unnest(ARRAY[200, 201]) n;
+SELECT try(format('SELECT oms.receive_stock(''default'', ''GOOD'', 1, idempotency_key => %L)', repeat('k', n))) FROM unnest(ARRAY[200, 201]) n;
 SELECT try(format('SELECT oms.receive_stock(''default'', ''GOOD'', %s)', 1000000000 - on_hand + n))
 FROM (SELECT on_hand FROM oms.available('GOOD')) s, unnest(ARRAY[1]) n;
 SELECT left(try_order(format('{"external_ref":"big","notes":"%s","lines":[{"sku":"GOOD","quantity":1}]}', repeat('n', 8 * 1024 * 1024))), 100);

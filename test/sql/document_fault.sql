@@ -120,7 +120,7 @@ SELECT '-- ' || call || E'\n' || attempt(call) FROM (VALUES
  (14, $$SELECT oms.receive_stock('default', 'Z', 1)$$), (15, $$SELECT oms.adjust_stock('default', 'A', 0, 'r')$$),
  (16, $$SELECT oms.adjust_stock('default', 'A', -9999, 'r')$$), (17, $$SELECT oms.adjust_stock('default', 'A', 1, '')$$),
  (18, $$SELECT oms.count_stock('default', 'A', -1)$$), (19, $$SELECT oms.set_stock_limits('default', 'A', -1)$$),
- (20, $$SELECT oms.receive_stock('default', 'A', 1, NULL, repeat('k', 201))$$), (21, $$SELECT oms.receive_stock('default', 'A', 1, NULL, '')$$),
+ (20, $$SELECT oms.receive_stock('default', 'A', 1, idempotency_key => repeat('k', 201))$$), (21, $$SELECT oms.receive_stock('default', 'A', 1, idempotency_key => '')$$),
  (22, $$SELECT oms.get_order(0)$$), (23, $$SELECT oms.get_order(-1)$$), (24, $$SELECT oms.cancel_order(99)$$),
  (25, $$SELECT oms.cancel_order(1, '[]')$$), (26, $$SELECT oms.cancel_order(1, '[{"line_no":7},{"line_no":1}]')$$),
  (27, $$SELECT oms.cancel_order(1, '[{"line_no":1,"quantity":3}]')$$), (28, $$SELECT oms.cancel_order(1, '[{"line_no":1},{"line_no":1}]')$$),

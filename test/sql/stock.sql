@@ -3,8 +3,8 @@ SET client_min_messages = warning;
 \set VERBOSITY default
 SELECT oms.upsert_items('[{"sku":"PEN"}]'), oms.upsert_locations('[{"code":"depot"},{"code":"shop"}]');
 SELECT oms.receive_stock('depot', 'PEN', 10, 'PO-1'), oms.receive_stock('depot', 'PEN', 5);
-SELECT oms.receive_stock('shop', 'PEN', 3, 'PO-2', 'receipt-1'), oms.receive_stock('shop', 'PEN', 3, 'PO-2', 'receipt-1');
-SELECT oms.receive_stock('shop', 'PEN', 4, 'PO-2', 'receipt-1');
+SELECT oms.receive_stock('shop', 'PEN', 3, 'PO-2', idempotency_key => 'receipt-1'), oms.receive_stock('shop', 'PEN', 3, 'PO-2', idempotency_key => 'receipt-1');
+SELECT oms.receive_stock('shop', 'PEN', 4, 'PO-2', idempotency_key => 'receipt-1');
 SELECT oms.adjust_stock('depot', 'PEN', -2, 'damaged', 'shelf 4');
 SELECT * FROM oms.available('PEN');
 SELECT oms.set_stock_limits('depot', 'PEN', 4, NULL);
