@@ -18,6 +18,7 @@ BEGIN
         currency           text NOT NULL DEFAULT 'EUR' CHECK (currency ~ '^[A-Z]{3}$'),
         time_zone          text NOT NULL DEFAULT 'UTC',
         capture            text NOT NULL DEFAULT 'shipping' CHECK (capture IN ('placing', 'release', 'shipping', 'manual')),
+        refund_order       text NOT NULL DEFAULT 'newest' CHECK (refund_order IN ('newest', 'oldest', 'proportional')),
         confirmation       text NOT NULL DEFAULT 'none' CHECK (confirmation IN ('none', 'required')),
         payment_timeout      interval CHECK (payment_timeout > '0'),
         confirmation_timeout interval CHECK (confirmation_timeout > '0'),
@@ -32,6 +33,8 @@ BEGIN
     COMMENT ON TABLE oms.channels IS 'sales channels and their rules';
     COMMENT ON COLUMN oms.channels.backorder IS 'units that no location has may be promised up to stock.backorder_limit';
     COMMENT ON COLUMN oms.channels.payment_timeout IS 'expire_orders cancels an order that nothing is authorized or captured for this long after it was placed; null: never';
+    COMMENT ON COLUMN oms.channels.capture IS 'when captures are asked for: with the order, with each release, with each shipment, or by hand';
+    COMMENT ON COLUMN oms.channels.refund_order IS 'which payments are paid back first; proportional: each its share of what it has captured';
     COMMENT ON COLUMN oms.channels.confirmation_timeout IS 'the same for orders that wait for confirm_order';
     COMMENT ON COLUMN oms.channels.backorder_timeout IS 'the same for backordered units, which alone are cancelled';
     COMMENT ON COLUMN oms.channels.draft_timeout IS 'how long a draft without valid_until is valid';

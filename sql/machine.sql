@@ -178,7 +178,7 @@ BEGIN
         ('refund', 'granted', 'request', 'requested'), ('refund', 'granted', 'execute', 'executed'),
         ('refund', 'granted', 'execute_part', 'partially_executed'), ('refund', 'granted', 'revoke', 'revoked'),
         ('refund', 'requested', 'execute', 'executed'), ('refund', 'requested', 'execute_part', 'partially_executed'),
-        ('refund', 'requested', 'fail', 'granted'),
+        ('refund', 'requested', 'fail', 'granted'), ('refund', 'executed', 'request', 'requested'),
         ('refund', 'partially_executed', 'request', 'requested'),
         ('refund', 'partially_executed', 'execute', 'executed'),
         ('refund', 'partially_executed', 'fail', 'granted'),

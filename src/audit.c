@@ -132,15 +132,10 @@
 	" FROM {orders} o CROSS JOIN LATERAL (SELECT CASE WHEN c - r > t THEN 'overpaid'" \
 	" WHEN r > 0 AND c - r <= 0 THEN 'refunded' WHEN r > 0 THEN 'partially_refunded' WHEN c >= t THEN 'paid'" \
 	" WHEN c > 0 THEN 'partially_paid' WHEN a >= t THEN 'authorized' ELSE 'unpaid' END AS status" \
-	" FROM (SELECT coalesce(sum(CASE WHEN m.status IN ('authorized', 'captured')" \
-	" THEN greatest(x.a - x.c - x.v, 0) END), 0) AS a, coalesce(sum(x.c), 0) AS c," \
-	" coalesce(sum(x.r), 0) AS r, greatest(o.total - coalesce((SELECT sum(g.amount) FROM {refunds} g" \
-	" WHERE g.order_id = o.order_id AND g.tenant_id = $1 AND g.status <> 'revoked'), 0), 0) AS t FROM (SELECT e.payment_id, coalesce(sum(amount) FILTER (WHERE type = 'authorize'), 0) AS a," \
-	" coalesce(sum(amount) FILTER (WHERE type = 'capture'), 0) AS c," \
-	" coalesce(sum(amount) FILTER (WHERE type IN ('void', 'expire')), 0) AS v," \
-	" coalesce(sum(amount) FILTER (WHERE type IN ('refund', 'charge_back')), 0) AS r FROM {payment_events} e" \
-	" WHERE e.order_id = o.order_id AND e.tenant_id = $1 GROUP BY e.payment_id) x" \
-	" LEFT JOIN {payments} m ON m.payment_id = x.payment_id AND m.tenant_id = $1) y) p" \
+	" FROM (SELECT coalesce(sum(b.authorized), 0) AS a, coalesce(sum(b.captured), 0) AS c, coalesce(sum(b.refunded), 0) AS r," \
+	" greatest(o.total - coalesce((SELECT sum(g.amount) FROM {refunds} g WHERE g.order_id = o.order_id AND g.tenant_id = $1" \
+	" AND g.status <> 'revoked'), 0), 0) AS t" \
+	" FROM {payment_balances} b WHERE b.order_id = o.order_id AND b.tenant_id = $1) y) p" \
 	" WHERE o.tenant_id = $1 AND o.payment_status <> p.status" \
 	" UNION ALL SELECT 'order.total', o.order_id::text," \
 	" (o.item_total - o.discount_total + o.shipping_total + o.fee_total)::text || ' and taxes', o.total::text" \
@@ -150,6 +145,21 @@
 	" JOIN (SELECT order_id, sum(CASE WHEN cancelled = 0 THEN amount ELSE NULL END) AS items," \
 	" bool_or(cancelled > 0) AS changed FROM {order_lines} WHERE tenant_id = $1 GROUP BY order_id) l USING (order_id)" \
 	" WHERE o.tenant_id = $1 AND NOT l.changed AND o.item_total <> l.items"
+
+/* Payments are what their events say; commands and refunds stay within them. */
+#define PAYMENT_PARTS \
+	" UNION ALL SELECT 'payment.status', p.payment_id::text, b.status, p.status FROM {payments} p" \
+	" JOIN {payment_balances} b ON b.payment_id = p.payment_id AND b.tenant_id = $1" \
+	" WHERE p.tenant_id = $1 AND p.status <> b.status" \
+	" UNION ALL SELECT 'payment.refunded', b.payment_id::text, 'at most ' || greatest(b.captured, b.granted)," \
+	" (b.refunded + b.unmatched - b.charged_back)::text FROM {payment_balances} b WHERE b.tenant_id = $1 AND b.granted > 0" \
+	" AND b.refunded + b.unmatched - b.charged_back > greatest(b.captured, b.granted)" \
+	" UNION ALL SELECT 'payment.command', k.command_id::text, CASE WHEN k.answered >= k.amount THEN 'done' ELSE 'open or failed' END," \
+	" k.status FROM {payment_commands} k WHERE k.tenant_id = $1 AND ((k.status = 'done') <> (k.answered >= k.amount)" \
+	" OR NOT EXISTS (SELECT FROM {payments} p WHERE p.payment_id = k.payment_id AND p.order_id = k.order_id AND p.tenant_id = $1))" \
+	" UNION ALL SELECT 'orphan.payment_event', e.payment_id || ' ' || e.type || ' ' || e.reference, 'a payment of order ' || e.order_id, 'none'" \
+	" FROM {payment_events} e WHERE e.tenant_id = $1 AND NOT EXISTS (SELECT FROM {payments} p" \
+	" WHERE p.payment_id = e.payment_id AND p.order_id = e.order_id AND p.tenant_id = $1)"
 
 /* The recorded plan is what the router finds, and is what was promised first. */
 #define ROUTING_PARTS \
@@ -187,8 +197,16 @@
 	" UNION ALL SELECT 'orphan.deadline', d.order_id || ' ' || d.kind, 'an order', 'none' FROM {order_deadlines} d" \
 	" WHERE d.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = d.order_id AND o.tenant_id = $1)"
 
-/* Refunds belong to orders, and were granted with an event. */
+/* Refunds belong to orders, were granted with an event, and are executed in the order of granting. */
 #define REFUND_PARTS \
+	" UNION ALL SELECT 'refund.status', r.refund_id::text, CASE WHEN r.until <= r.paid THEN 'executed'" \
+	" WHEN r.until - r.amount < r.paid THEN 'partially_executed' WHEN r.until - r.amount < r.asked THEN 'requested'" \
+	" ELSE 'granted' END, r.status FROM (SELECT r.*, sum(r.amount) OVER (PARTITION BY r.order_id ORDER BY r.refund_id) AS until," \
+	" b.paid, b.asked FROM {refunds} r CROSS JOIN LATERAL (SELECT coalesce(sum(refunded), 0) AS paid," \
+	" coalesce(sum(refunded + refunding), 0) AS asked FROM {payment_balances} WHERE order_id = r.order_id AND tenant_id = $1) b" \
+	" WHERE r.tenant_id = $1 AND r.status <> 'revoked') r WHERE r.status <> CASE WHEN r.until <= r.paid THEN 'executed'" \
+	" WHEN r.until - r.amount < r.paid THEN 'partially_executed' WHEN r.until - r.amount < r.asked THEN 'requested'" \
+	" ELSE 'granted' END" \
 	" UNION ALL SELECT 'orphan.refund', r.refund_id::text, 'an order', 'none' FROM {refunds} r" \
 	" WHERE r.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = r.order_id AND o.tenant_id = $1)" \
 	" UNION ALL SELECT 'refund.granted', r.refund_id::text, coalesce(e.amount, 'none'), r.amount::text FROM {refunds} r" \
@@ -201,8 +219,18 @@
 	" WHERE r.refund_id = e.object_id AND r.tenant_id = $1)"
 
 static OmsPlan audit_plan = {
-	.sql = "SELECT * FROM (" STOCK_PARTS STATE_PARTS RESERVATION_PARTS QUOTA_PARTS LINE_PARTS ORPHAN_PARTS STATUS_PARTS ROUTING_PARTS
-	HOLD_PARTS REFUND_PARTS
+	.sql = "SELECT * FROM ("
+	STOCK_PARTS
+	STATE_PARTS
+	RESERVATION_PARTS
+	QUOTA_PARTS
+	LINE_PARTS
+	ORPHAN_PARTS
+	STATUS_PARTS
+	PAYMENT_PARTS
+	REFUND_PARTS
+	ROUTING_PARTS
+	HOLD_PARTS
 	") a(\"check\", object, expected, found) ORDER BY 1, 2",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)

@@ -23,6 +23,7 @@ typedef struct ChannelDocument
 	char	   *currency;
 	char	   *time_zone;
 	char	   *capture;
+	char	   *refund_order;
 	char	   *confirmation;
 	char	   *external_ref;
 	char	   *payment_timeout;
@@ -35,6 +36,7 @@ typedef struct ChannelDocument
 } ChannelDocument;
 
 static const char *const capture_choices[] = {"placing", "release", "shipping", "manual", NULL};
+static const char *const refund_order_choices[] = {"newest", "oldest", "proportional", NULL};
 static const char *const confirmation_choices[] = {"none", "required", NULL};
 
 static const DocField channel_fields[] = {
@@ -43,6 +45,7 @@ static const DocField channel_fields[] = {
 	{"currency", DOC_TEXT, offsetof(ChannelDocument, currency)},
 	{"time_zone", DOC_TEXT, offsetof(ChannelDocument, time_zone)},
 	{"capture", DOC_TEXT, offsetof(ChannelDocument, capture), .choices = capture_choices},
+	{"refund_order", DOC_TEXT, offsetof(ChannelDocument, refund_order), .choices = refund_order_choices},
 	{"confirmation", DOC_TEXT, offsetof(ChannelDocument, confirmation), .choices = confirmation_choices},
 	{"active", DOC_BOOL, offsetof(ChannelDocument, active)},
 	{"backorder", DOC_BOOL, offsetof(ChannelDocument, backorder)},
@@ -57,7 +60,7 @@ static const DocField channel_fields[] = {
 static const DocShape channel_shape = DOC_SHAPE_OF(ChannelDocument, channel_fields, "a channel");
 
 #define CHANNEL_ROWS \
-	" FROM jsonb_to_recordset($2) u(code text, name text, currency text, time_zone text, capture text," \
+	" FROM jsonb_to_recordset($2) u(code text, name text, currency text, time_zone text, capture text, refund_order text," \
 	" confirmation text, active boolean, backorder boolean, external_ref text, attributes jsonb," \
 	" payment_timeout interval, confirmation_timeout interval, backorder_timeout interval, draft_timeout interval)"
 
@@ -70,7 +73,7 @@ static OmsPlan insert_plan = {
 
 static OmsPlan update_plan = {
 	.sql = "UPDATE {channels} c SET name = coalesce(u.name, c.name), currency = coalesce(u.currency, c.currency),"
-	" time_zone = coalesce(u.time_zone, c.time_zone), capture = coalesce(u.capture, c.capture),"
+	" time_zone = coalesce(u.time_zone, c.time_zone), capture = coalesce(u.capture, c.capture), refund_order = coalesce(u.refund_order, c.refund_order),"
 	" confirmation = coalesce(u.confirmation, c.confirmation), active = coalesce(u.active, c.active),"
 	" backorder = coalesce(u.backorder, c.backorder), external_ref = coalesce(u.external_ref, c.external_ref),"
 	" attributes = coalesce(u.attributes, c.attributes),"

@@ -19,6 +19,7 @@
 #include "location.h"
 #include "machine.h"
 #include "order.h"
+#include "payment.h"
 #include "relation.h"
 #include "scope.h"
 #include "stock.h"
@@ -290,6 +291,17 @@ end_work(Work *work)
 	return JsonbPGetDatum(oms_order_document(work->order->order_id));
 }
 
+/* The same where units have reached a stage that a channel may capture at. */
+static Datum
+end_work_capturing(Work *work, const char *stage)
+{
+	oms_allocations_write(work->allocations);
+	oms_order_lines_write(work->order->order_id, work->lines);
+	oms_order_refresh(work->order->order_id);
+	oms_payment_capture(work->order->order_id, stage, true);
+	return JsonbPGetDatum(oms_order_document(work->order->order_id));
+}
+
 /* The lines and open units of a fulfillment, for its event. */
 static Jsonb *
 lines_document(Work *work, int32 (*units) (const Allocation *))
@@ -375,7 +387,7 @@ OMS_FUNCTION(oms_release_fulfillment, CALL_KEYED)
 	}
 	if (oms_machine_allows(MACHINE_ORDER, work->order->status, "start"))
 		oms_order_step(work->order, "start", NULL, NULL);
-	return end_work(work);
+	return end_work_capturing(work, "release");
 }
 
 /*
@@ -710,7 +722,7 @@ OMS_FUNCTION(oms_ship_fulfillment, CALL_KEYED)
 	}
 	take_step(&work->fulfillment, "ship", NULL, lines_document(work, shipping_units), &extra);
 	take_stock(work, "ship");
-	return end_work(work);
+	return end_work_capturing(work, "shipping");
 }
 
 /* Marks what shipped with this fulfillment as delivered. */
@@ -739,7 +751,7 @@ OMS_FUNCTION(oms_pick_up_fulfillment, CALL_KEYED)
 	take_step(&work->fulfillment, "pick_up", NULL, lines_document(work, shipping_units), &extra);
 	mark_delivered(work);
 	take_stock(work, "pick_up");
-	return end_work(work);
+	return end_work_capturing(work, "shipping");
 }
 
 /* Digital and service items are released, shipped and delivered in one step. */

@@ -215,6 +215,15 @@ oms_machine_allows(const char *name, const char *from_state, const char *action)
 	return find_transition(machine_named(name), from_state, action) != NULL;
 }
 
+/* Whether the action leads from the one state to the other. */
+bool
+oms_machine_leads(const char *name, const char *from_state, const char *action, const char *to_state)
+{
+	const Transition *transition = find_transition(machine_named(name), from_state, action);
+
+	return transition != NULL && strcmp(transition->to_state, to_state) == 0;
+}
+
 static char *
 allowed_actions(Machine *machine, const char *from_state)
 {

@@ -80,6 +80,13 @@ oms_money_multiply(Numeric a, int64 quantity)
 	return numeric_mul_opt_error(a, int64_to_numeric(quantity), NULL);
 }
 
+/* amount * part / whole, not rounded to a currency. */
+Numeric
+oms_money_share(Numeric amount, Numeric part, Numeric whole)
+{
+	return numeric_div_opt_error(numeric_mul_opt_error(amount, part, NULL), whole, NULL);
+}
+
 Numeric
 oms_money_round(Numeric amount, int digits)
 {

@@ -12,6 +12,7 @@ extern Numeric oms_money_zero(void);
 extern Numeric oms_money_add(Numeric a, Numeric b);
 extern Numeric oms_money_subtract(Numeric a, Numeric b);
 extern Numeric oms_money_multiply(Numeric a, int64 quantity);
+extern Numeric oms_money_share(Numeric amount, Numeric part, Numeric whole);
 extern Numeric oms_money_round(Numeric amount, int digits);
 extern int	oms_money_compare(Numeric a, Numeric b);
 extern bool oms_money_is_rounded(Numeric amount, int digits);

@@ -2079,6 +2079,8 @@ complete_placing(Placement *placement, int placed_event)
 	Jsonb	   *result;
 
 	add_payments(placement);
+	if (placement->document->payments.count > 0)
+		oms_payment_capture(placement->order_id, "placing", true);
 	if (placement->channel->has_timeouts)
 		oms_deadlines_set(placement->order_id, placement->channel->channel_id,
 						  strcmp(placement->payment_status, "unpaid") == 0,

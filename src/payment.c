@@ -18,11 +18,13 @@
 #include "money.h"
 #include "order.h"
 #include "payment.h"
+#include "refund.h"
 #include "relation.h"
 
 static const char *const status_choices[] = {"pending", "authorized", "captured", NULL};
 static const char *const event_types[] = {
-	"authorize", "capture", "void", "refund", "fail", "expire", "charge_back", NULL
+	"authorize", "capture", "void", "refund", "fail", "expire", "charge_back", "charge_back_reversed", "capture_failed",
+	"void_failed", "refund_failed", NULL
 };
 
 static const DocField payment_fields[] = {
@@ -45,8 +47,8 @@ static OmsPlan insert_plan = {
 };
 
 static OmsPlan event_plan = {
-	.sql = "INSERT INTO {payment_events} (payment_id, order_id, at, recorded_at, tenant_id, type, reference, amount)"
-	" VALUES ($2, $3, $4, $5, $1, $6, $7, $8) ON CONFLICT (payment_id, type, reference, tenant_id) DO NOTHING",
+	.sql = "INSERT INTO {payment_events} (payment_id, order_id, at, recorded_at, tenant_id, type, reference, amount, event_no)"
+	" SELECT $2, $3, $4, $5, $1, $6, $7, $8, count(*) + 1 FROM {payment_events} WHERE payment_id = $2 AND tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, NUMERICOID)
 };
@@ -69,31 +71,51 @@ static OmsPlan step_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)
 };
 
-/*
- * One row per payment: what its events add up to.  A payment that was voided,
- * failed or expired authorizes nothing, whatever amount its last event named.
- */
-#define BALANCE_SUMS \
-	" coalesce(sum(amount) FILTER (WHERE type = 'authorize'), 0) AS authorized," \
-	" coalesce(sum(amount) FILTER (WHERE type = 'capture'), 0) AS captured," \
-	" coalesce(sum(amount) FILTER (WHERE type IN ('void', 'expire')), 0) AS voided," \
-	" coalesce(sum(amount) FILTER (WHERE type IN ('refund', 'charge_back')), 0) AS refunded"
-
 static OmsPlan balance_plan = {
-	.sql = "SELECT coalesce(sum(greatest(b.authorized - b.captured - b.voided, 0))"
-	" FILTER (WHERE p.status IN ('authorized', 'captured')), 0), coalesce(sum(b.captured), 0), coalesce(sum(b.refunded), 0),"
-	" coalesce(sum(b.authorized), 0), coalesce((SELECT sum(r.amount) FROM {refunds} r"
-	" WHERE r.order_id = $2 AND r.tenant_id = $1 AND r.status <> 'revoked'), 0)"
-	" FROM (SELECT payment_id," BALANCE_SUMS
-	" FROM {payment_events} WHERE order_id = $2 AND tenant_id = $1 GROUP BY payment_id) b"
-	" JOIN {payments} p ON p.payment_id = b.payment_id AND p.tenant_id = $1 AND p.order_id = $2",
+	.sql = "SELECT coalesce(sum(b.authorized), 0), coalesce(sum(b.captured), 0), coalesce(sum(b.refunded), 0),"
+	" coalesce(sum(b.granted), 0), coalesce(sum(b.unmatched), 0), coalesce(sum(b.capturing), 0), coalesce(sum(b.voiding), 0),"
+	" coalesce(sum(b.refunding), 0), (SELECT coalesce(sum(r.amount), 0) FROM {refunds} r"
+	" WHERE r.order_id = $2 AND r.tenant_id = $1 AND r.status <> 'revoked')"
+	" FROM {payment_balances} b WHERE b.order_id = $2 AND b.tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
 
 static OmsPlan payment_balance_plan = {
-	.sql = "SELECT greatest(authorized - captured - voided, 0), captured, refunded, authorized, 0::numeric FROM (SELECT" BALANCE_SUMS
-	" FROM {payment_events} WHERE payment_id = $2 AND tenant_id = $1) p",
+	.sql = "SELECT authorized, captured, refunded, granted, unmatched, capturing, voiding, refunding, 0::numeric, charged_back, status"
+	" FROM {payment_balances} WHERE payment_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+/* Whether the payment has ended at any time: then an authorization after that may not be reported yet. */
+static OmsPlan ended_plan = {
+	.sql = "SELECT 1 FROM {payment_events} WHERE payment_id = $2 AND tenant_id = $1"
+	" AND (type IN ('fail', 'expire') OR (type = 'void' AND amount = 0)) LIMIT 1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+/* The command that an answer is most likely about: one of its amount, else the oldest. */
+static OmsPlan command_plan = {
+	.sql = "SELECT command_id FROM {payment_commands} WHERE payment_id = $2 AND tenant_id = $1 AND status = 'open' AND type = $3"
+	" ORDER BY (amount - answered <> $4), command_id LIMIT 1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, NUMERICOID)
+};
+
+static OmsPlan answer_plan = {
+	.sql = "UPDATE {payment_commands} SET answered = least(answered + $3, amount),"
+	" status = CASE WHEN $4 THEN 'failed' WHEN answered + $3 >= amount THEN 'done' ELSE 'open' END"
+	" WHERE command_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, NUMERICOID, BOOLOID)
+};
+
+/* Commands that the end of a payment leaves nothing for. */
+static OmsPlan abandon_plan = {
+	.sql = "UPDATE {payment_commands} SET status = 'failed' WHERE payment_id = $2 AND tenant_id = $1 AND status = 'open'"
+	" AND type IN ('capture', 'void')",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
@@ -192,35 +214,45 @@ oms_payment_add(int64 order_id, const PaymentDocument *payment, const char *curr
 void
 oms_balance_clear(Balance *balance)
 {
-	balance->authorized = balance->captured = balance->refunded = oms_money_zero();
-	balance->ever_authorized = balance->granted = oms_money_zero();
+	Numeric    *amounts = (Numeric *) balance;
+
+	for (int i = 0; i < sizeof(Balance) / sizeof(Numeric); i++)
+		amounts[i] = oms_money_zero();
 }
 
+/* The columns of the statements stand in the order of the struct. */
 static void
 read_balance(TupleTableSlot *slot, void *state)
 {
-	Balance    *balance = state;
+	Numeric    *amounts = state;
 
-	balance->authorized = oms_slot_numeric(slot, 1);
-	balance->captured = oms_slot_numeric(slot, 2);
-	balance->refunded = oms_slot_numeric(slot, 3);
-	balance->ever_authorized = oms_slot_numeric(slot, 4);
-	balance->granted = oms_slot_numeric(slot, 5);
+	for (int i = 0; i < sizeof(Balance) / sizeof(Numeric); i++)
+		amounts[i] = oms_slot_numeric(slot, i + 1);
 }
 
-static void
-read_balance_of(OmsPlan *plan, int64 id, Balance *balance)
+typedef struct PaymentBalance
 {
-	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(id)};
+	Balance		balance;
+	Numeric		charged_back;
+	const char *status;
+} PaymentBalance;
 
-	oms_balance_clear(balance);
-	(void) oms_execute_each(plan, values, NULL, read_balance, balance);
+static void
+read_payment_balance(TupleTableSlot *slot, void *state)
+{
+	PaymentBalance *payment = state;
+
+	read_balance(slot, &payment->balance);
+	payment->charged_back = oms_slot_numeric(slot, 10);
+	payment->status = oms_slot_text(slot, 11);
 }
 
 void
 oms_balance_read(int64 order_id, Balance *balance)
 {
-	read_balance_of(&balance_plan, order_id, balance);
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
+
+	(void) oms_execute_each(&balance_plan, values, NULL, read_balance, balance);
 }
 
 /* What the customer has to pay in all: the total less what was granted back. */
@@ -230,6 +262,25 @@ oms_balance_owed(Numeric total, const Balance *balance)
 	Numeric		owed = oms_money_subtract(total, balance->granted);
 
 	return oms_money_compare(owed, oms_money_zero()) < 0 ? oms_money_zero() : owed;
+}
+
+/* What the customer has yet to pay; negative where he paid more than he owes. */
+Numeric
+oms_balance_due(Numeric total, const Balance *balance)
+{
+	Numeric		net = oms_money_subtract(balance->captured, balance->refunded);
+
+	return oms_money_subtract(oms_balance_owed(total, balance), net);
+}
+
+/* What is to be paid back and nobody has been asked for yet; never more than was captured. */
+Numeric
+oms_balance_excess(Numeric total, const Balance *balance)
+{
+	Numeric		excess = oms_money_subtract(oms_money_zero(), oms_balance_due(total, balance));
+
+	excess = oms_money_subtract(excess, balance->refunding);
+	return oms_money_compare(excess, oms_money_zero()) > 0 ? excess : oms_money_zero();
 }
 
 /* The first condition that holds decides; the reference publishes this table. */
@@ -258,8 +309,23 @@ oms_payment_status_of(int64 order_id, Numeric total)
 {
 	Balance		balance;
 
-	read_balance_of(&balance_plan, order_id, &balance);
+	oms_balance_read(order_id, &balance);
 	return oms_payment_status(total, &balance);
+}
+
+/* What the provider has been asked for and has not answered. */
+static void
+write_pending(DocWriter *writer, const Balance *balance)
+{
+	Numeric		sum = oms_money_add(oms_money_add(balance->capturing, balance->voiding), balance->refunding);
+
+	if (oms_money_compare(sum, oms_money_zero()) == 0)
+		return;
+	oms_write_begin_object(writer, "pending");
+	oms_write_numeric(writer, "capture", balance->capturing);
+	oms_write_numeric(writer, "void", balance->voiding);
+	oms_write_numeric(writer, "refund", balance->refunding);
+	oms_write_end(writer);
 }
 
 /* The balance of an order, as oms.order_balance shows it. */
@@ -271,7 +337,7 @@ oms_balance_document(int64 order_id)
 	Numeric		net;
 	DocWriter	writer;
 
-	read_balance_of(&balance_plan, order_id, &balance);
+	oms_balance_read(order_id, &balance);
 	net = oms_money_subtract(balance.captured, balance.refunded);
 	oms_write_begin(&writer);
 	oms_write_int64(&writer, "order_id", order_id);
@@ -283,7 +349,11 @@ oms_balance_document(int64 order_id)
 	oms_write_numeric(&writer, "captured", balance.captured);
 	oms_write_numeric(&writer, "refunded", balance.refunded);
 	oms_write_numeric(&writer, "refundable", net);
-	oms_write_numeric(&writer, "due", oms_money_subtract(oms_balance_owed(order->total, &balance), net));
+	oms_write_numeric(&writer, "due", oms_balance_due(order->total, &balance));
+	oms_write_numeric(&writer, "excess", oms_balance_excess(order->total, &balance));
+	if (oms_money_compare(balance.unmatched, oms_money_zero()) > 0)
+		oms_write_numeric(&writer, "unmatched", balance.unmatched);
+	write_pending(&writer, &balance);
 	return oms_write_finish(&writer);
 }
 
@@ -315,6 +385,7 @@ OMS_FUNCTION(oms_add_payment, CALL_KEYED)
 	oms_faults_raise(&faults, "payment is not valid");
 	payment_id = oms_payment_add(order->order_id, payment, order->currency, order->total);
 	oms_order_refresh(order->order_id);
+	oms_payment_capture(order->order_id, order->channel->capture, false);
 	PG_RETURN_INT64(payment_id);
 }
 
@@ -388,25 +459,43 @@ refuse_amount(int64 payment_id, const char *type, Numeric amount, const char *wh
 			 errhint("oms.order_balance shows the amounts.")));
 }
 
-/* An event may not take more than is there. */
 static void
-check_amount(int64 payment_id, const char *type, Numeric amount)
+note_any(TupleTableSlot *slot, void *state)
 {
-	Balance		balance;
+	*(bool *) state = true;
+}
 
-	read_balance_of(&payment_balance_plan, payment_id, &balance);
-	/* A sale that was never authorized has no such limit. */
-	if (oms_money_compare(balance.ever_authorized, oms_money_zero()) > 0 &&
-		(strcmp(type, "capture") == 0 || strcmp(type, "void") == 0) &&
-		oms_money_compare(amount, balance.authorized) > 0)
-		refuse_amount(payment_id, type, amount, "authorized", balance.authorized);
+/*
+ * An event may not take more than can ever have been there, as far as that is
+ * known: events may be reported in any order.  Nothing authorized yet is no
+ * limit, nor is an authorization that has ended, for there may be another; a
+ * refund may come before its capture, so the greater of captured and
+ * authorized limits it.  What a refund exceeds its captures by is shown as
+ * unmatched and counts nowhere until they arrive.
+ */
+static void
+check_amount(int64 payment_id, const char *type, Numeric amount, const Balance *balance, Numeric charged_back)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(payment_id)};
+	Numeric		limit;
+	bool		ended = false;
+
 	if (strcmp(type, "refund") == 0)
 	{
-		Numeric		refundable = oms_money_subtract(balance.captured, balance.refunded);
-
-		if (oms_money_compare(amount, refundable) > 0)
-			refuse_amount(payment_id, type, amount, "captured", refundable);
+		limit = oms_money_compare(balance->ever_authorized, balance->captured) > 0 ? balance->ever_authorized
+			: balance->captured;
+		limit = oms_money_subtract(limit, oms_money_subtract(oms_money_add(balance->refunded, balance->unmatched),
+															 charged_back));
+		if (oms_money_compare(balance->ever_authorized, oms_money_zero()) > 0 && oms_money_compare(amount, limit) > 0)
+			refuse_amount(payment_id, type, amount, "captured", limit);
+		return;
 	}
+	if ((strcmp(type, "capture") != 0 && strcmp(type, "void") != 0) ||
+		oms_money_compare(balance->ever_authorized, oms_money_zero()) == 0)
+		return;
+	(void) oms_execute_each(&ended_plan, values, NULL, note_any, &ended);
+	if (!ended && oms_money_compare(amount, balance->authorized) > 0)
+		refuse_amount(payment_id, type, amount, "authorized", balance->authorized);
 }
 
 static void
@@ -420,7 +509,8 @@ check_event_arguments(const char *type, Numeric amount, const char *currency)
 		known |= strcmp(*choice, type) == 0;
 	if (!known)
 		oms_fault(&faults, ERRCODE_OMS_DOCUMENT,
-				  "Types are authorize, capture, void, refund, fail, expire and charge_back.",
+				  "Types are authorize, capture, void, refund, fail, expire, charge_back, charge_back_reversed,"
+				  " capture_failed, void_failed and refund_failed.",
 				  "type", "\"%s\" is not a type of payment event", type);
 	if (numeric_is_nan(amount) || numeric_is_inf(amount) || oms_money_compare(amount, oms_money_zero()) < 0)
 		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Amounts are zero or more.", "amount", "must not be negative");
@@ -439,6 +529,67 @@ write_status(int64 payment_id, const char *status)
 	(void) oms_execute(&step_plan, values, NULL);
 }
 
+static void
+read_command(TupleTableSlot *slot, void *state)
+{
+	*(int64 *) state = oms_slot_int64(slot, 1);
+}
+
+/* Notes at the command that the provider was given what he answers. */
+static void
+answer_command(int64 payment_id, const char *type, Numeric amount)
+{
+	const char *failed = strstr(type, "_failed");
+	char	   *command = pnstrdup(type, failed ? failed - type : strlen(type));
+	int64		command_id = 0;
+	Datum		values[4] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(payment_id), CStringGetTextDatum(command),
+	NumericGetDatum(amount)};
+
+	if (strcmp(type, "fail") == 0 || strcmp(type, "expire") == 0)
+	{
+		(void) oms_execute(&abandon_plan, values, NULL);
+		return;
+	}
+	(void) oms_execute_each(&command_plan, values, NULL, read_command, &command_id);
+	if (command_id == 0)
+		return;
+	values[1] = Int64GetDatum(command_id);
+	values[2] = NumericGetDatum(failed ? oms_money_zero() : amount);
+	values[3] = BoolGetDatum(failed != NULL);
+	(void) oms_execute(&answer_plan, values, NULL);
+}
+
+/*
+ * Records an event of a payment whose order is locked.  The status follows from
+ * all events together: where the machine has that very step it is taken, with
+ * its guard and hook; news that came late only leave an event.
+ */
+static void
+record(int64 payment_id, const PaymentRow *payment, const char *type, Numeric amount, const char *reference, TimestampTz at)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(payment_id)};
+	Jsonb	   *data = amount_document(NULL, amount, payment->currency, reference);
+	PaymentBalance after;
+
+	(void) oms_execute_each(&payment_balance_plan, values, NULL, read_payment_balance, &after);
+	check_amount(payment_id, type, amount, &after.balance, after.charged_back);
+	(void) insert_event(payment_id, payment->order_id, at, type, reference, amount);
+	answer_command(payment_id, type, amount);
+	(void) oms_execute_each(&payment_balance_plan, values, NULL, read_payment_balance, &after);
+	if (oms_machine_leads(MACHINE_PAYMENT, payment->status, type, after.status))
+		(void) take_step(payment_id, payment->order_id, payment->status, type, data);
+	else
+		oms_event(&(Event) {.order_id = payment->order_id,.object_id = payment_id,.object_type = MACHINE_PAYMENT,
+							.type = psprintf("payment.%s", type),.action = type,.from_state = payment->status,
+							.to_state = after.status,.data = data});
+	if (strcmp(after.status, payment->status) != 0)
+		write_status(payment_id, after.status);
+	oms_refund_follow(payment->order_id);
+	oms_order_refresh(payment->order_id);
+	if (strcmp(type, "authorize") == 0)
+		oms_payment_capture(payment->order_id, oms_order_read(payment->order_id)->channel->capture, false);
+}
+
 /*
  * oms.record_payment_event(payment_id, type, amount, reference, at, idempotency_key) -> jsonb
  */
@@ -449,7 +600,6 @@ OMS_FUNCTION(oms_record_payment_event, CALL_KEYED)
 	char	   *reference = oms_argument_required(fcinfo, 3, "reference");
 	PaymentRow	payment = get_payment(payment_id);
 	TimestampTz at = PG_ARGISNULL(4) ? oms_call->now : PG_GETARG_TIMESTAMPTZ(4);
-	const char *status;
 	Numeric		amount;
 
 	if (PG_ARGISNULL(2))
@@ -463,15 +613,6 @@ OMS_FUNCTION(oms_record_payment_event, CALL_KEYED)
 	(void) oms_order_lock(payment.order_id);
 	payment = get_payment(payment_id);	/* as it is now that nobody else can change it */
 	if (!is_known(payment_id, type, reference, amount))
-	{
-		if (oms_machine_allows(MACHINE_PAYMENT, payment.status, type))
-			check_amount(payment_id, type, amount);
-		status = take_step(payment_id, payment.order_id, payment.status, type,
-						   amount_document(NULL, amount, payment.currency, reference));
-		(void) insert_event(payment_id, payment.order_id, at, type, reference, amount);
-		if (strcmp(status, payment.status) != 0)
-			write_status(payment_id, status);
-		oms_order_refresh(payment.order_id);
-	}
+		record(payment_id, &payment, type, amount, reference, at);
 	PG_RETURN_JSONB_P(oms_balance_document(payment.order_id));
 }

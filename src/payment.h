@@ -23,15 +23,21 @@ typedef struct PaymentDocument
 
 extern const DocShape oms_payment_shape;
 
-/* What the events of an order's payments add up to. */
+/* What the events of an order's payments, its commands and its refunds add up to. */
 typedef struct Balance
 {
 	Numeric		authorized;		/* and neither captured nor voided yet */
 	Numeric		captured;
 	Numeric		refunded;		/* and charged back */
 	Numeric		ever_authorized;
+	Numeric		unmatched;		/* refunded before the capture was reported */
+	Numeric		capturing;		/* asked of the provider, not answered yet */
+	Numeric		voiding;
+	Numeric		refunding;
 	Numeric		granted;		/* of the order: refunds granted, executed or not */
 } Balance;
+
+extern void oms_payment_capture(int64 order_id, const char *stage, bool tell);
 
 extern void oms_payment_check(const PaymentDocument *payment, const char *place, const char *currency,
 							  FaultList *faults);
@@ -41,6 +47,8 @@ extern void oms_balance_clear(Balance *balance);
 extern void oms_balance_read(int64 order_id, Balance *balance);
 extern Jsonb *oms_balance_document(int64 order_id);
 extern Numeric oms_balance_owed(Numeric total, const Balance *balance);
+extern Numeric oms_balance_due(Numeric total, const Balance *balance);
+extern Numeric oms_balance_excess(Numeric total, const Balance *balance);
 extern const char *oms_payment_status(Numeric total, const Balance *balance);
 extern const char *oms_payment_status_of(int64 order_id, Numeric total);
 

@@ -14,6 +14,7 @@
 #include "oms.h"
 
 #include "catalog/pg_type.h"
+#include "nodes/pg_list.h"
 
 #include "call.h"
 #include "document.h"
@@ -42,6 +43,18 @@ static OmsPlan step_plan = {
 	.sql = "UPDATE {refunds} SET status = $3 WHERE refund_id = $2 AND tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)
+};
+
+/* The oldest grant is executed first: how far each is follows from what was paid back and asked for in all. */
+static OmsPlan follow_plan = {
+	.sql = "SELECT refund_id, order_id, amount, status, CASE WHEN until <= paid THEN 'executed'"
+	" WHEN until - amount < paid THEN 'partially_executed' WHEN until - amount < asked THEN 'requested' ELSE 'granted' END"
+	" FROM (SELECT r.refund_id, r.order_id, r.amount, r.status, sum(r.amount) OVER (ORDER BY r.refund_id) AS until,"
+	" b.paid, b.asked FROM {refunds} r CROSS JOIN (SELECT coalesce(sum(refunded), 0) AS paid,"
+	" coalesce(sum(refunded + refunding), 0) AS asked FROM {payment_balances} WHERE order_id = $2 AND tenant_id = $1) b"
+	" WHERE r.order_id = $2 AND r.tenant_id = $1 AND r.status <> 'revoked') x ORDER BY refund_id",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
 };
 
 typedef struct Refund
@@ -157,6 +170,50 @@ take_step(const Refund *refund, const char *action, const char *reason)
 	(void) oms_execute(&step_plan, values, NULL);
 }
 
+typedef struct Follow
+{
+	Refund		refund;
+	char	   *status;
+} Follow;
+
+static void
+read_follow(TupleTableSlot *slot, void *state)
+{
+	Follow	   *follow = palloc(sizeof(Follow));
+
+	read_refund(slot, &follow->refund);
+	follow->status = oms_slot_text(slot, 5);
+	*(List **) state = lappend(*(List **) state, follow);
+}
+
+/* See refund.h. */
+void
+oms_refund_follow(int64 order_id)
+{
+	static const struct
+	{
+		const char *status;
+		const char *action;
+	}			actions[] = {
+		{"executed", "execute"}, {"partially_executed", "execute_part"}, {"requested", "request"}, {"granted", "fail"}
+	};
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
+	List	   *list = NIL;
+	ListCell   *cell;
+
+	(void) oms_execute_each(&follow_plan, values, NULL, read_follow, &list);
+	foreach(cell, list)
+	{
+		Follow	   *follow = lfirst(cell);
+
+		if (strcmp(follow->status, follow->refund.status) == 0)
+			continue;
+		for (int i = 0; i < lengthof(actions); i++)
+			if (strcmp(actions[i].status, follow->status) == 0)
+				take_step(&follow->refund, actions[i].action, NULL);
+	}
+}
+
 /* See refund.h. */
 void
 oms_refund_revoke(Order *order, int64 refund_id, const char *reason)
@@ -182,6 +239,7 @@ OMS_FUNCTION(oms_grant_refund, CALL_KEYED)
 				 errdetail("amount: is null"),
 				 errhint("Give the amount that the customer owes less.")));
 	refund_id = oms_refund_grant(order, PG_GETARG_NUMERIC(1), oms_argument_text(fcinfo, 2), 0);
+	oms_refund_follow(order->order_id);
 	oms_order_refresh(order->order_id);
 	PG_RETURN_INT64(refund_id);
 }

@@ -19,4 +19,7 @@ extern int64 oms_refund_grant(Order *order, Numeric amount, const char *reason, 
 /* Takes back what was granted and not executed; the caller refreshes. */
 extern void oms_refund_revoke(Order *order, int64 refund_id, const char *reason);
 
+/* Lets the grants of a locked order follow what was asked of the provider and what he paid. */
+extern void oms_refund_follow(int64 order_id);
+
 #endif							/* OMS_REFUND_H */

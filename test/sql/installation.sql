@@ -38,10 +38,10 @@ SELECT p.proname FROM pg_proc p
 WHERE p.pronamespace = 'oms'::regnamespace
   AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)
 ORDER BY 1;
-SELECT r.rolname, string_agg(DISTINCT p.proname, ' ' ORDER BY p.proname) AS functions
+SELECT p.proname AS function, string_agg(DISTINCT r.rolname::text, ' ' ORDER BY r.rolname::text) AS roles
 FROM pg_proc p, aclexplode(p.proacl) a JOIN pg_roles r ON r.oid = a.grantee
 WHERE p.pronamespace = 'oms'::regnamespace AND r.rolname IN ('oms_app', 'oms_warehouse', 'oms_analyst')
-GROUP BY 1 ORDER BY 1;
+GROUP BY p.proname ORDER BY p.proname;
 
 -- Two tenants with equal references never meet.
 SELECT oms.init_tenant(2);
