@@ -123,6 +123,7 @@ BEGIN
         'event',
         'channel',
         'calendar',
+        'postal_code',
         'location',
         'carrier',
         'routing',

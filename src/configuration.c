@@ -37,16 +37,25 @@ static OmsPlan channels_plan = {
 };
 
 static OmsPlan locations_plan = {
-	.sql = "SELECT location_id, latitude, longitude, rank, active, ships, pickup, code, postal_code,"
+	.sql = "SELECT l.location_id, coalesce(l.latitude, p.latitude), coalesce(l.longitude, p.longitude), rank, active, ships, pickup, code, l.postal_code,"
 	" least(round(cost_per_order * 1000), 1e12)::bigint, least(round(cost_per_unit * 1000), 1e12)::bigint,"
 	" coalesce(closed_until, '-infinity')"
-	" FROM {locations} WHERE tenant_id = $1",
+	" FROM {locations} l LEFT JOIN LATERAL (SELECT latitude, longitude FROM {postal_codes} p WHERE p.tenant_id = $1"
+	" AND p.country = l.country AND p.postal_code = ANY (ARRAY(SELECT left(upper(translate(l.postal_code, ' -', '')), n)"
+	" FROM generate_series(3, 20) n)) ORDER BY octet_length(p.postal_code) DESC LIMIT 1) p ON l.latitude IS NULL"
+	" WHERE l.tenant_id = $1",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
 };
 
 static OmsPlan channel_locations_plan = {
 	.sql = "SELECT channel_id, location_id, rank FROM {channel_locations} WHERE tenant_id = $1",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
+static OmsPlan postal_codes_plan = {
+	.sql = "SELECT EXISTS (SELECT FROM {postal_codes} WHERE tenant_id = $1)",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
 };
@@ -127,6 +136,12 @@ collect_channel_location(TupleTableSlot *slot, void *state)
 }
 
 static void
+read_has_postal_codes(TupleTableSlot *slot, void *state)
+{
+	cache.configuration.has_postal_codes = oms_slot_bool(slot, 1);
+}
+
+static void
 read_has_quotas(TupleTableSlot *slot, void *state)
 {
 	cache.configuration.has_quotas = oms_slot_bool(slot, 1);
@@ -155,6 +170,7 @@ load(void)
 	(void) oms_execute_latest(&channels_plan, values, collect_channel, NULL);
 	(void) oms_execute_latest(&locations_plan, values, collect_location, NULL);
 	(void) oms_execute_latest(&channel_locations_plan, values, collect_channel_location, NULL);
+	(void) oms_execute_latest(&postal_codes_plan, values, read_has_postal_codes, NULL);
 	(void) oms_execute_latest(&quotas_plan, values, read_has_quotas, NULL);
 }
 

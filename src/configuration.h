@@ -38,6 +38,7 @@ typedef struct Configuration
 	HTAB	   *locations_by_id;
 	HTAB	   *locations_by_code;
 	HTAB	   *channel_locations;
+	bool		has_postal_codes;
 	bool		has_quotas;
 } Configuration;
 

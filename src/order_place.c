@@ -38,6 +38,7 @@
 #include "money.h"
 #include "order.h"
 #include "payment.h"
+#include "postal_code.h"
 #include "quota.h"
 #include "relation.h"
 #include "reservation.h"
@@ -741,6 +742,9 @@ read_document(Placement *placement, FaultList *faults)
 
 	if (document->ship_to)
 		placement->address = oms_document_read_field(document->ship_to, &address_shape, "ship_to", faults);
+	if (placement->address && isnan(placement->address->latitude))
+		(void) oms_postal_code_locate(placement->address->country, placement->address->postal_code,
+									  &placement->address->latitude, &placement->address->longitude);
 	if (document->bill_to)
 		(void) oms_document_read_field(document->bill_to, &address_shape, "bill_to", faults);
 	check_draft(placement, faults);

@@ -354,23 +354,10 @@ typedef struct Evaluation
 } Evaluation;
 
 static Datum
-text_or_null(const char *text, char *null)
-{
-	*null = text ? ' ' : 'n';
-	return text ? CStringGetTextDatum(text) : (Datum) 0;
-}
-
-static Datum
 double_or_null(double number, char *null)
 {
 	*null = isnan(number) ? 'n' : ' ';
 	return Float8GetDatum(number);
-}
-
-static Datum
-array_of(Datum *items, bool *nulls, int count, Oid type)
-{
-	return oms_array_datum(items, nulls, count, type);
 }
 
 /* Finds the places, and what the statements are given. */
@@ -417,17 +404,17 @@ fill_arguments(Evaluation *evaluation)
 	memset(nulls, ' ', ARGUMENT_COUNT);
 	values[0] = oms_array_int64(ids, count);
 	values[1] = oms_array_text(codes, count);
-	values[2] = array_of(distances, unknown, count, FLOAT8OID);
+	values[2] = oms_array_datum(distances, unknown, count, FLOAT8OID);
 	values[3] = oms_array_int32(free, request->line_count * count);
-	values[4] = text_or_null(request->channel_code, &nulls[4]);
-	values[5] = text_or_null(request->external_ref, &nulls[5]);
-	values[6] = text_or_null(request->customer, &nulls[6]);
-	values[7] = text_or_null(request->customer_class, &nulls[7]);
-	values[8] = text_or_null(request->destination.country, &nulls[8]);
-	values[9] = text_or_null(request->destination.postal_code, &nulls[9]);
+	values[4] = oms_text_or_null(request->channel_code, &nulls[4]);
+	values[5] = oms_text_or_null(request->external_ref, &nulls[5]);
+	values[6] = oms_text_or_null(request->customer, &nulls[6]);
+	values[7] = oms_text_or_null(request->customer_class, &nulls[7]);
+	values[8] = oms_text_or_null(request->destination.country, &nulls[8]);
+	values[9] = oms_text_or_null(request->destination.postal_code, &nulls[9]);
 	values[10] = double_or_null(request->destination.latitude, &nulls[10]);
 	values[11] = double_or_null(request->destination.longitude, &nulls[11]);
-	values[12] = text_or_null(request->service, &nulls[12]);
+	values[12] = oms_text_or_null(request->service, &nulls[12]);
 	values[13] = TimestampTzGetDatum(oms_call->now);
 	values[14] = oms_array_text(skus, request->line_count);
 	values[15] = oms_array_int32(quantities, request->line_count);
