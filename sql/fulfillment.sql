@@ -89,6 +89,7 @@ BEGIN
         fulfillment_id bigint NOT NULL,
         item_id        bigint NOT NULL,
         location_id    bigint,
+        promised_at    timestamptz NOT NULL,
         tenant_id      int NOT NULL,
         line_no        int NOT NULL,
         promised       int NOT NULL,

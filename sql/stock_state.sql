@@ -6,6 +6,12 @@ CREATE FUNCTION oms.move_stock_state(location text, sku text, from_state text, t
     AS 'MODULE_PATHNAME', 'oms_move_stock_state';
 COMMENT ON FUNCTION oms.move_stock_state(text, text, text, text, integer, text, text, text) IS 'moves units between sellable and other states, or out where to_state is null; returns the units of every state';
 
+CREATE FUNCTION oms.stock_as_of(at timestamptz, location text DEFAULT NULL, sku text DEFAULT NULL)
+    RETURNS TABLE (location text, sku text, state text, on_hand bigint, reserved bigint)
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1000 SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_stock_as_of';
+COMMENT ON FUNCTION oms.stock_as_of(timestamptz, text, text) IS 'stock as it stood at a moment, from the ledger; what is not listed was zero';
+
 CREATE FUNCTION oms.init_tenant_stock_states(tenant integer) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $f$
 BEGIN

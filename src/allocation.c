@@ -48,12 +48,12 @@ static OmsPlan of_stock_plan = {
 };
 
 static OmsPlan insert_plan = {
-	.sql = "INSERT INTO {allocations} (order_id, fulfillment_id, item_id, location_id, tenant_id, line_no, promised)"
-	" SELECT $2, u.fulfillment_id, u.item_id, nullif(u.location_id, 0), $1, u.line_no, u.promised"
+	.sql = "INSERT INTO {allocations} (order_id, fulfillment_id, item_id, location_id, promised_at, tenant_id, line_no, promised)"
+	" SELECT $2, u.fulfillment_id, u.item_id, nullif(u.location_id, 0), $8, $1, u.line_no, u.promised"
 	" FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::int[], $7::int[])"
 	" u(fulfillment_id, item_id, location_id, line_no, promised)",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID)
 };
 
 static OmsPlan write_plan = {
@@ -69,8 +69,8 @@ static OmsPlan write_plan = {
 
 static OmsHeap allocation_heap = {
 	.relation = "allocations",
-	.column_count = 7,
-	.columns = {"order_id", "fulfillment_id", "item_id", "location_id", "tenant_id", "line_no", "promised"}
+	.column_count = 8,
+	.columns = {"order_id", "fulfillment_id", "item_id", "location_id", "promised_at", "tenant_id", "line_no", "promised"}
 };
 
 static void
@@ -136,10 +136,10 @@ insert_directly(const Allocation *rows, int count)
 	for (int i = 0; i < count; i++)
 	{
 		const Allocation *row = &rows[i];
-		Datum		values[7] = {Int64GetDatum(row->order_id), Int64GetDatum(row->fulfillment_id),
-			Int64GetDatum(row->item_id), Int64GetDatum(row->location_id), Int32GetDatum(oms_call->tenant),
-		Int32GetDatum(row->line_no), Int32GetDatum(row->promised)};
-		bool		nulls[7] = {[3] = row->location_id == 0};
+		Datum		values[8] = {Int64GetDatum(row->order_id), Int64GetDatum(row->fulfillment_id),
+			Int64GetDatum(row->item_id), Int64GetDatum(row->location_id), TimestampTzGetDatum(oms_call->now),
+		Int32GetDatum(oms_call->tenant), Int32GetDatum(row->line_no), Int32GetDatum(row->promised)};
+		bool		nulls[8] = {[3] = row->location_id == 0};
 
 		CHECK_FOR_INTERRUPTS();
 		oms_heap_insert(&work, values, nulls);
@@ -153,7 +153,7 @@ oms_allocations_insert(const Allocation *rows, int count)
 {
 	int64	   *ids = palloc(sizeof(int64) * count * 3);
 	int32	   *numbers = palloc(sizeof(int32) * count * 2);
-	Datum		values[7];
+	Datum		values[8];
 
 	if (count == 0)
 		return;
@@ -178,6 +178,7 @@ oms_allocations_insert(const Allocation *rows, int count)
 	values[4] = oms_array_int64(ids + 2 * count, count);
 	values[5] = oms_array_int32(numbers, count);
 	values[6] = oms_array_int32(numbers + count, count);
+	values[7] = TimestampTzGetDatum(oms_call->now);
 	(void) oms_execute(&insert_plan, values, NULL);
 }
 
