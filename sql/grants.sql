@@ -28,6 +28,13 @@ DECLARE
         'request_refund',
         'grant_refund',
         'revoke_refund',
+        'request_return',
+        'approve_return',
+        'ship_return',
+        'reject_return',
+        'cancel_return',
+        'close_return',
+        'get_return',
         'hold_order',
         'hold_fulfillment',
         'release_hold',
@@ -60,6 +67,11 @@ DECLARE
         'pick_up_fulfillment',
         'deliver_fulfillment',
         'cancel_fulfillment',
+        'ship_return',
+        'receive_return',
+        'reject_return',
+        'close_return',
+        'get_return',
         'hold_order',
         'hold_fulfillment',
         'release_hold',
@@ -108,7 +120,8 @@ BEGIN
     GRANT SELECT, INSERT, UPDATE, DELETE ON oms.channels, oms.locations, oms.channel_locations, oms.items, oms.stock_state_types,
         oms.calendars, oms.calendar_hours, oms.calendar_days, oms.location_services, oms.transit_times,
         oms.postal_codes, oms.carriers, oms.carrier_services, oms.shipping_zones, oms.shipping_rates,
-        oms.state_machines, oms.transitions, oms.role_scopes, oms.hold_types, oms.channel_holds, oms.customers TO oms_admin;
+        oms.state_machines, oms.transitions, oms.role_scopes, oms.hold_types, oms.channel_holds, oms.customers,
+        oms.return_rules TO oms_admin;
     GRANT USAGE ON ALL SEQUENCES IN SCHEMA oms TO oms_admin;
     GRANT SELECT ON ALL TABLES IN SCHEMA oms TO oms_admin;
 END $init$;

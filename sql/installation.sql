@@ -137,6 +137,7 @@ BEGIN
         'fulfillment',
         'payment',
         'refund',
+        'return',
         'customer',
         'hold',
         'answer',

@@ -218,6 +218,53 @@
 	" WHERE e.tenant_id = $1 AND e.type = 'refund.granted' AND e.action = 'grant' AND NOT EXISTS (SELECT FROM {refunds} r" \
 	" WHERE r.refund_id = e.object_id AND r.tenant_id = $1)"
 
+/* Units of lines, of returns and of the ledger of what arrived are the same. */
+#define RETURN_PARTS \
+	" UNION ALL SELECT 'line.return_requested', l.order_id || ' line ' || l.line_no, coalesce(r.units, 0)::text," \
+	" l.return_requested::text FROM {order_lines} l LEFT JOIN (SELECT x.order_id, x.line_no, sum(x.requested - x.received) AS units" \
+	" FROM {return_lines} x JOIN {returns} r ON r.return_id = x.return_id AND r.tenant_id = $1 WHERE x.tenant_id = $1" \
+	" AND r.status NOT IN ('closed', 'rejected', 'cancelled') GROUP BY x.order_id, x.line_no) r USING (order_id, line_no)" \
+	" WHERE l.tenant_id = $1 AND l.return_requested <> coalesce(r.units, 0)" \
+	" UNION ALL SELECT 'line.returned', l.order_id || ' line ' || l.line_no, coalesce(r.units, 0)::text, l.returned::text" \
+	" FROM {order_lines} l LEFT JOIN (SELECT order_id, line_no, sum(quantity) AS units FROM {return_receipts}" \
+	" WHERE tenant_id = $1 GROUP BY order_id, line_no) r USING (order_id, line_no)" \
+	" WHERE l.tenant_id = $1 AND l.returned <> coalesce(r.units, 0)" \
+	" UNION ALL SELECT 'return.received', x.return_id || ' line ' || x.line_no, coalesce(r.units, 0)::text, x.received::text" \
+	" FROM {return_lines} x LEFT JOIN (SELECT return_id, line_no, sum(quantity) AS units FROM {return_receipts}" \
+	" WHERE tenant_id = $1 GROUP BY return_id, line_no) r USING (return_id, line_no)" \
+	" WHERE x.tenant_id = $1 AND x.received <> coalesce(r.units, 0)" \
+	" UNION ALL SELECT 'return.status', r.return_id::text, CASE WHEN x.units > 0 THEN 'received or closed'" \
+	" ELSE 'neither received nor closed' END, r.status FROM {returns} r LEFT JOIN (SELECT return_id, sum(received) AS units" \
+	" FROM {return_lines} WHERE tenant_id = $1 GROUP BY return_id) x USING (return_id)" \
+	" WHERE r.tenant_id = $1 AND (r.status IN ('received', 'closed')) <> (coalesce(x.units, 0) > 0)" \
+	" AND r.status IN ('requested', 'approved', 'in_transit', 'received', 'closed', 'rejected', 'cancelled')" \
+	" UNION ALL SELECT 'return.stock', coalesce(r.item_id, m.item_id) || ' at ' || coalesce(r.location_id, m.location_id)" \
+	" || ' of order ' || coalesce(r.order_id, m.order_id) || ': ' || coalesce(r.disposition, m.disposition)," \
+	" coalesce(r.units, 0)::text, coalesce(m.units, 0)::text" \
+	" FROM (SELECT item_id, location_id, order_id, disposition, sum(quantity) AS units FROM {return_receipts}" \
+	" WHERE tenant_id = $1 AND disposition <> 'scrap' GROUP BY item_id, location_id, order_id, disposition) r" \
+	" FULL JOIN (SELECT item_id, location_id, order_id, coalesce(state, 'restock') AS disposition," \
+	" sum(CASE WHEN state IS NULL THEN on_hand_delta ELSE state_delta END) AS units FROM {stock_movements}" \
+	" WHERE tenant_id = $1 AND type = 'return' AND order_id IS NOT NULL" \
+	" GROUP BY item_id, location_id, order_id, coalesce(state, 'restock')) m" \
+	" ON m.item_id = r.item_id AND m.location_id = r.location_id AND m.order_id = r.order_id" \
+	" AND m.disposition = r.disposition" \
+	" WHERE coalesce(r.units, 0) <> coalesce(m.units, 0)" \
+	" UNION ALL SELECT 'orphan.return', r.return_id::text, 'an order', 'none' FROM {returns} r" \
+	" WHERE r.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = r.order_id AND o.tenant_id = $1)" \
+	" UNION ALL SELECT 'return.lines', r.return_id::text, 'at least one', 'none' FROM {returns} r" \
+	" WHERE r.tenant_id = $1 AND NOT EXISTS (SELECT FROM {return_lines} x WHERE x.return_id = r.return_id AND x.tenant_id = $1)" \
+	" UNION ALL SELECT 'orphan.return_line', x.return_id || ' line ' || x.line_no, 'a return and an order line', 'none'" \
+	" FROM {return_lines} x WHERE x.tenant_id = $1 AND (NOT EXISTS (SELECT FROM {returns} r WHERE r.return_id = x.return_id" \
+	" AND r.order_id = x.order_id AND r.tenant_id = $1) OR NOT EXISTS (SELECT FROM {order_lines} l" \
+	" WHERE l.order_id = x.order_id AND l.line_no = x.line_no AND l.item_id = x.item_id AND l.tenant_id = $1))" \
+	" UNION ALL SELECT 'orphan.return_receipt', t.receipt_id::text, 'a line of a return', 'none' FROM {return_receipts} t" \
+	" WHERE t.tenant_id = $1 AND NOT EXISTS (SELECT FROM {return_lines} x WHERE x.return_id = t.return_id" \
+	" AND x.line_no = t.line_no AND x.order_id = t.order_id AND x.item_id = t.item_id AND x.tenant_id = $1)" \
+	" UNION ALL SELECT 'return.event', r.return_id::text, 'return.requested', 'none' FROM {returns} r" \
+	" WHERE r.tenant_id = $1 AND NOT EXISTS (SELECT FROM {events} e WHERE e.order_id = r.order_id AND e.tenant_id = $1" \
+	" AND e.object_id = r.return_id AND e.type = 'return.requested')"
+
 static OmsPlan audit_plan = {
 	.sql = "SELECT * FROM ("
 	STOCK_PARTS
@@ -229,6 +276,7 @@ static OmsPlan audit_plan = {
 	STATUS_PARTS
 	PAYMENT_PARTS
 	REFUND_PARTS
+	RETURN_PARTS
 	ROUTING_PARTS
 	HOLD_PARTS
 	") a(\"check\", object, expected, found) ORDER BY 1, 2",

@@ -40,6 +40,7 @@ static const char *const sequence_names[SEQUENCE_COUNT] = {
 	[SEQUENCE_EVENT] = "events_event_id_seq",
 	[SEQUENCE_RESERVATION] = "reservations_reservation_id_seq",
 	[SEQUENCE_REFUND] = "refunds_refund_id_seq",
+	[SEQUENCE_RETURN] = "returns_return_id_seq",
 };
 
 /*

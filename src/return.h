@@ -1,0 +1,59 @@
+/*
+ * return.h
+ *	  Goods that come back.
+ */
+#ifndef OMS_RETURN_H
+#define OMS_RETURN_H
+
+#include "oms.h"
+
+#include "order.h"
+
+typedef struct ReturnLine
+{
+	int32		line_no;
+	int64		item_id;
+	bool		stocked;
+	int32		requested;
+	int32		received;
+	int32		arriving;		/* of the running call */
+	char	   *sku;
+} ReturnLine;
+
+typedef struct Return
+{
+	int64		return_id;
+	int64		order_id;
+	int64		location_id;	/* 0: no goods are among them */
+	char	   *status;
+	int			line_count;
+	ReturnLine *lines;			/* by line_no */
+} Return;
+
+/* A line that is to come back. */
+typedef struct ReturnWish
+{
+	int32		line_no;
+	int32		quantity;		/* DOC_ABSENT: all that can */
+	char	   *reason;			/* NULL: that of the return */
+} ReturnWish;
+
+/* What a caller decides beside the rules. */
+typedef struct ReturnOptions
+{
+	char	   *location;
+	char	   *external_ref;
+	Jsonb	   *attributes;
+} ReturnOptions;
+
+extern int64 oms_return_request(Order *order, ReturnWish *wishes, int count, const char *reason,
+								const ReturnOptions *options);
+extern Return *oms_return_get(int64 return_id);
+extern Return *oms_return_lock(int64 return_id, Order **order);
+extern ReturnLine *oms_return_line(Return *row, int32 line_no);
+extern void oms_return_step(Return *row, const char *action, const char *reason, Jsonb *data);
+extern void oms_return_count(int64 order_id, const int32 *numbers, const int32 *requested, const int32 *returned,
+							 int count);
+extern Jsonb *oms_return_document(int64 return_id);
+
+#endif							/* OMS_RETURN_H */
