@@ -20,7 +20,7 @@ COMMENT ON FUNCTION oms.release_reservation(bigint, text) IS 'gives the units of
 CREATE FUNCTION oms.expire_reservations(max_count integer DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS integer
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_expire_reservations';
-COMMENT ON FUNCTION oms.expire_reservations(integer, text) IS 'tidies up reservations that have expired, the oldest first; returns how many. No sale waits for it';
+COMMENT ON FUNCTION oms.expire_reservations(integer, text) IS 'tidies up reservations that have expired, the oldest first; returns how many. No sale waits for it. Removes those that ended and would have expired more than 30 days ago';
 
 CREATE PROCEDURE oms.init_reservation() LANGUAGE plpgsql AS $init$
 BEGIN
@@ -39,6 +39,7 @@ BEGIN
     ALTER SEQUENCE oms.reservations_reservation_id_seq OWNED BY oms.reservations.reservation_id;
     CREATE UNIQUE INDEX reservations_cart ON oms.reservations (tenant_id, channel_id, reference) WHERE status = 'held';
     CREATE INDEX reservations_due ON oms.reservations (tenant_id, expires_at) WHERE status = 'held';
+    CREATE INDEX reservations_ended ON oms.reservations (tenant_id, expires_at) WHERE status <> 'held';
     COMMENT ON TABLE oms.reservations IS 'holds for carts; a hold ends at expires_at whether or not its status says so yet';
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.reservations FOR EACH ROW
         WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')

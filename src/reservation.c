@@ -39,6 +39,9 @@
 #define DEFAULT_TTL (15 * USECS_PER_MINUTE)
 #define TTL_MAX (30 * USECS_PER_DAY)
 
+/* How long a reservation that has ended is still known. */
+#define ENDED_KEPT (30 * USECS_PER_DAY)
+
 #define HOLD_COLUMNS "l.reservation_id, l.item_id, l.location_id, l.quantity"
 
 static OmsPlan of_reservations_plan = {
@@ -98,6 +101,15 @@ static OmsPlan of_cart_plan = {
 static OmsPlan due_plan = {
 	.sql = "SELECT reservation_id FROM {reservations} WHERE tenant_id = $1 AND status = 'held' AND expires_at <= $2"
 	" ORDER BY expires_at LIMIT $3",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, TIMESTAMPTZOID, INT4OID)
+};
+
+/* A row that somebody else is removing is left to him. */
+static OmsPlan purge_plan = {
+	.sql = "DELETE FROM {reservations} r USING (SELECT reservation_id FROM {reservations} WHERE tenant_id = $1"
+	" AND status <> 'held' AND expires_at <= $2 ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED) x"
+	" WHERE r.reservation_id = x.reservation_id AND r.tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, TIMESTAMPTZOID, INT4OID)
 };
@@ -608,7 +620,8 @@ OMS_FUNCTION(oms_release_reservation, CALL_KEYED)
 /*
  * oms.expire_reservations(max_count, idempotency_key) -> integer
  *
- * Tidies up; nothing waits for it.
+ * Tidies up; nothing waits for it.  Reservations that ended long ago are
+ * removed in the same small portions: their events and movements stay.
  */
 OMS_FUNCTION(oms_expire_reservations, CALL_KEYED)
 {
@@ -625,6 +638,8 @@ OMS_FUNCTION(oms_expire_reservations, CALL_KEYED)
 	(void) oms_execute_each(&due_plan, values, NULL, collect_id, &list);
 	oms_holds_lock(&list);
 	give_back(&list, "expire");
+	values[1] = TimestampTzGetDatum(oms_call->now - ENDED_KEPT);
+	(void) oms_execute(&purge_plan, values, NULL);
 	PG_RETURN_INT32(list.id_count);
 }
 

@@ -112,3 +112,15 @@ UPDATE oms.reservation_lines l SET quantity = 2 FROM oms.reservations r WHERE r.
 SELECT "check", expected, found FROM oms.audit();
 ROLLBACK;
 SELECT * FROM oms.audit();
+
+-- What ended long ago is removed in portions; what is still held stays.
+SET oms.clock = '2026-04-01 12:00:00+00';
+SELECT count(*) > 4 AS many, min(expires_at) FROM oms.reservations WHERE tenant_id = 81 AND status <> 'held';
+SET oms.clock = '2026-04-01 12:10:00+00';
+SELECT oms.expire_reservations(2);
+SELECT count(*), count(*) FILTER (WHERE expires_at <= '2026-03-02 12:10:00+00' AND status <> 'held') FROM oms.reservations WHERE tenant_id = 81;
+SET oms.clock = '2026-05-10 12:00:00+00';
+SELECT oms.expire_reservations(), oms.expire_reservations();
+SELECT count(*) FROM oms.reservations WHERE tenant_id = 81;
+SELECT oms.release_reservation(:cart_1);
+SELECT * FROM oms.audit();
