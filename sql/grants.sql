@@ -11,6 +11,7 @@ DECLARE
         'find_order',
         'order_timeline',
         'explain_route',
+        'network_map',
         'route_map',
         'cancel_order',
         'confirm_order',
@@ -110,6 +111,7 @@ BEGIN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO oms_warehouse', granted.signature);
         END IF;
         IF granted.name IN ('audit', 'stock_as_of', 'explain_available', 'explain_route', 'check_network', 'state_diagram', 'version', 'current_time',
+                            'network_map',
                             'simulate_routing', 'simulate_routing_orders') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO oms_analyst', granted.signature);
         END IF;

@@ -22,6 +22,11 @@ CREATE FUNCTION oms.route_map(order_id bigint) RETURNS text
     AS 'MODULE_PATHNAME', 'oms_route_map';
 COMMENT ON FUNCTION oms.route_map(bigint) IS 'a self-contained SVG: where the order goes, the locations that serve it and the others that exist';
 
+CREATE FUNCTION oms.network_map("from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL) RETURNS text
+    LANGUAGE c STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_network_map';
+COMMENT ON FUNCTION oms.network_map(timestamptz, timestamptz) IS 'a self-contained SVG: the locations, the flows of units from them to areas, and the zones these are in, of the latest orders of a period';
+
 CREATE FUNCTION oms.route_replays(record bytea) RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'oms_route_replays';

@@ -1,9 +1,6 @@
 /*
  * route_map.c
- *	  Where an order goes and from where, as a self-contained SVG.
- *
- * Longitudes are shrunk by the cosine of the middle latitude, so that
- * distances near the middle look right; there is no background map.
+ *	  Where an order goes and from where, and where all go, as SVG.
  */
 #include "oms.h"
 
@@ -15,13 +12,15 @@
 #include "call.h"
 #include "configuration.h"
 #include "location.h"
+#include "network.h"
 #include "order.h"
+#include "postal_code.h"
 #include "relation.h"
 #include "scope.h"
+#include "svg_map.h"
 
 #define MAP_WIDTH	800
 #define MAP_HEIGHT	500
-#define MAP_MARGIN	40
 
 typedef struct Shipment
 {
@@ -30,25 +29,22 @@ typedef struct Shipment
 	bool		backordered;
 } Shipment;
 
-typedef struct Map
+typedef struct RouteMap
 {
-	double		latitude;		/* of the destination, NAN where unknown */
+	SvgMap		map;
+	char	   *country;		/* of the destination */
+	char	   *postal_code;
+	double		latitude;		/* NAN where unknown */
 	double		longitude;
 	int			shipment_count;
 	Shipment   *shipments;
-	double		west;
-	double		east;
-	double		south;
-	double		north;
-	double		scale;
-	double		shrink;			/* of longitudes */
-	StringInfoData svg;
-} Map;
+} RouteMap;
 
 static OmsPlan destination_plan = {
-	.sql = "SELECT (address ->> 'latitude')::float8, (address ->> 'longitude')::float8 FROM {order_deliveries}"
-	" WHERE order_id = $2 AND tenant_id = $1 AND jsonb_typeof(address -> 'latitude') = 'number'"
-	" AND jsonb_typeof(address -> 'longitude') = 'number' ORDER BY delivery_no LIMIT 1",
+	.sql = "SELECT CASE WHEN jsonb_typeof(address -> 'latitude') = 'number' THEN (address ->> 'latitude')::float8 END,"
+	" CASE WHEN jsonb_typeof(address -> 'longitude') = 'number' THEN (address ->> 'longitude')::float8 END,"
+	" address ->> 'country', address ->> 'postal_code' FROM {order_deliveries}"
+	" WHERE order_id = $2 AND tenant_id = $1 AND address IS NOT NULL ORDER BY delivery_no LIMIT 1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
@@ -65,115 +61,46 @@ static OmsPlan shipments_plan = {
 static void
 read_destination(TupleTableSlot *slot, void *state)
 {
-	Map		   *map = state;
-	bool		isnull;
+	RouteMap   *route = state;
+	bool		no_latitude;
+	bool		no_longitude;
+	double		latitude = DatumGetFloat8(oms_slot_datum(slot, 1, &no_latitude));
+	double		longitude = DatumGetFloat8(oms_slot_datum(slot, 2, &no_longitude));
 
-	map->latitude = DatumGetFloat8(oms_slot_datum(slot, 1, &isnull));
-	map->longitude = DatumGetFloat8(oms_slot_datum(slot, 2, &isnull));
+	if (!no_latitude && !no_longitude)
+	{
+		route->latitude = latitude;
+		route->longitude = longitude;
+	}
+	route->country = oms_slot_text(slot, 3);
+	route->postal_code = oms_slot_text(slot, 4);
 }
 
 static void
 read_shipment(TupleTableSlot *slot, void *state)
 {
-	Map		   *map = state;
+	RouteMap   *route = state;
 
-	map->shipments = map->shipments
-		? repalloc(map->shipments, sizeof(Shipment) * (map->shipment_count + 1)) : palloc(sizeof(Shipment));
-	map->shipments[map->shipment_count++] = (Shipment)
+	route->shipments = route->shipments
+		? repalloc(route->shipments, sizeof(Shipment) * (route->shipment_count + 1)) : palloc(sizeof(Shipment));
+	route->shipments[route->shipment_count++] = (Shipment)
 	{
 		oms_slot_int64(slot, 1), oms_slot_int64(slot, 2), oms_slot_bool(slot, 3)
 	};
 }
 
-static void
-include(Map *map, double latitude, double longitude)
-{
-	if (isnan(latitude))
-		return;
-	map->west = Min(map->west, longitude);
-	map->east = Max(map->east, longitude);
-	map->south = Min(map->south, latitude);
-	map->north = Max(map->north, latitude);
-}
-
-static void
-fit(Map *map)
-{
-	double		width;
-	double		height;
-
-	map->shrink = cos((map->south + map->north) / 2 * M_PI / 180);
-	width = Max(0.01, (map->east - map->west) * map->shrink);
-	height = Max(0.01, map->north - map->south);
-	map->scale = Min((MAP_WIDTH - 2 * MAP_MARGIN) / width, (MAP_HEIGHT - 2 * MAP_MARGIN) / height);
-}
-
-static double
-x_of(const Map *map, double longitude)
-{
-	return MAP_MARGIN + (longitude - map->west) * map->shrink * map->scale;
-}
-
-static double
-y_of(const Map *map, double latitude)
-{
-	return MAP_MARGIN + (map->north - latitude) * map->scale;
-}
-
-static void
-append_escaped(StringInfo buffer, const char *text)
-{
-	for (; *text; text++)
-		switch (*text)
-		{
-			case '&':
-				appendStringInfoString(buffer, "&amp;");
-				break;
-			case '<':
-				appendStringInfoString(buffer, "&lt;");
-				break;
-			case '>':
-				appendStringInfoString(buffer, "&gt;");
-				break;
-			default:
-				/* Control characters have no place in XML. */
-				appendStringInfoChar(buffer, (unsigned char) *text < ' ' ? ' ' : *text);
-		}
-}
-
-static void
-draw_point(Map *map, double latitude, double longitude, int radius, const char *color, const char *label)
-{
-	appendStringInfo(&map->svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%d\" fill=\"%s\"/>\n", x_of(map, longitude),
-					 y_of(map, latitude), radius, color);
-	if (label == NULL)
-		return;
-	appendStringInfo(&map->svg, "<text x=\"%.1f\" y=\"%.1f\">", x_of(map, longitude) + radius + 3,
-					 y_of(map, latitude) + 4);
-	append_escaped(&map->svg, label);
-	appendStringInfoString(&map->svg, "</text>\n");
-}
-
-static void
-draw_shipment(Map *map, const Shipment *shipment)
+/* The location of a shipment, where it has a place on the map. */
+static Location *
+place_of(const Shipment *shipment)
 {
 	Location   *location = oms_location_by_id(shipment->location_id);
 
-	if (location == NULL || isnan(location->latitude))
-		return;
-	if (!isnan(map->latitude))
-		appendStringInfo(&map->svg, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"#2b6cb0\""
-						 " stroke-width=\"2\"%s/>\n", x_of(map, location->longitude), y_of(map, location->latitude),
-						 x_of(map, map->longitude), y_of(map, map->latitude),
-						 shipment->backordered ? " stroke-dasharray=\"6 4\"" : "");
-	draw_point(map, location->latitude, location->longitude, 6, "#2b6cb0",
-			   psprintf("%s: " INT64_FORMAT "%s", location->code, shipment->units,
-						shipment->backordered ? " later" : ""));
+	return location && !isnan(location->latitude) ? location : NULL;
 }
 
 /* Every active location of the caller's scope: included in the extent, or drawn. */
 static void
-each_location(Map *map, bool draw)
+each_location(SvgMap *map, bool draw)
 {
 	HASH_SEQ_STATUS scan;
 	LocationById *entry;
@@ -186,10 +113,47 @@ each_location(Map *map, bool draw)
 		if (!location->active || isnan(location->latitude) || !oms_scope_location(location->location_id))
 			continue;
 		if (draw)
-			draw_point(map, location->latitude, location->longitude, 3, "#a0aec0", NULL);
+			oms_map_point(map, location->latitude, location->longitude, 3, "#a0aec0", location->code);
 		else
-			include(map, location->latitude, location->longitude);
+			oms_map_include(map, location->latitude, location->longitude);
 	}
+}
+
+static void
+draw_shipments(RouteMap *route)
+{
+	SvgMap	   *map = &route->map;
+	Location   *location;
+
+	for (int i = 0; i < route->shipment_count; i++)
+	{
+		if ((location = place_of(&route->shipments[i])) == NULL)
+			continue;
+		if (!isnan(route->latitude))
+			appendStringInfo(&map->svg, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"#2b6cb0\""
+							 " stroke-width=\"2\"%s/>\n", oms_map_x(map, location->longitude),
+							 oms_map_y(map, location->latitude), oms_map_x(map, route->longitude),
+							 oms_map_y(map, route->latitude),
+							 route->shipments[i].backordered ? " stroke-dasharray=\"6 4\"" : "");
+		oms_map_point(map, location->latitude, location->longitude, 6, "#2b6cb0", location->code);
+		oms_map_keep_free(map, location->latitude, location->longitude, 6);
+	}
+}
+
+static void
+label_shipments(RouteMap *route)
+{
+	int			missing = 0;
+	Location   *location;
+
+	for (int i = 0; i < route->shipment_count; i++)
+		if ((location = place_of(&route->shipments[i])) == NULL ||
+			!oms_map_label(&route->map, location->latitude, location->longitude, 6,
+						   psprintf("%s: " INT64_FORMAT "%s", oms_map_short_text(location->code),
+									route->shipments[i].units, route->shipments[i].backordered ? " later" : "")))
+			missing++;
+	if (missing > 0)
+		oms_svg_text(&route->map.svg, 10, MAP_HEIGHT + 14, psprintf("and %d without room or place on the map", missing));
 }
 
 /*
@@ -198,24 +162,28 @@ each_location(Map *map, bool draw)
 OMS_FUNCTION(oms_route_map, CALL_READ)
 {
 	int64		order_id = oms_argument_id(fcinfo, 0, "order_id");
-	Map			map = {.latitude = NAN,.longitude = NAN,.west = 180,.east = -180,.south = 90,.north = -90};
+	RouteMap	route = {.latitude = NAN,.longitude = NAN};
 	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
 
 	(void) oms_order_read(order_id);
-	(void) oms_execute_each(&destination_plan, values, NULL, read_destination, &map);
-	(void) oms_execute_each(&shipments_plan, values, NULL, read_shipment, &map);
-	include(&map, map.latitude, map.longitude);
-	each_location(&map, false);
-	fit(&map);
-	initStringInfo(&map.svg);
-	appendStringInfo(&map.svg, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\""
-					 " font-size=\"12\">\n<title>Route of order " INT64_FORMAT "</title>\n"
-					 "<rect width=\"100%%\" height=\"100%%\" fill=\"#f7fafc\"/>\n", MAP_WIDTH, MAP_HEIGHT, order_id);
-	each_location(&map, true);
-	for (int i = 0; i < map.shipment_count; i++)
-		draw_shipment(&map, &map.shipments[i]);
-	if (!isnan(map.latitude))
-		draw_point(&map, map.latitude, map.longitude, 7, "#c53030", "destination");
-	appendStringInfoString(&map.svg, "</svg>\n");
-	PG_RETURN_TEXT_P(cstring_to_text_with_len(map.svg.data, map.svg.len));
+	(void) oms_execute_each(&destination_plan, values, NULL, read_destination, &route);
+	(void) oms_execute_each(&shipments_plan, values, NULL, read_shipment, &route);
+	if (isnan(route.latitude))
+		(void) oms_postal_code_locate(route.country, route.postal_code, &route.latitude, &route.longitude);
+	oms_map_init(&route.map, MAP_WIDTH, MAP_HEIGHT);
+	oms_map_include(&route.map, route.latitude, route.longitude);
+	each_location(&route.map, false);
+	oms_map_fit(&route.map);
+	oms_map_begin(&route.map, 20, psprintf("Route of order " INT64_FORMAT, order_id));
+	each_location(&route.map, true);
+	draw_shipments(&route);
+	if (!isnan(route.latitude))
+	{
+		oms_map_point(&route.map, route.latitude, route.longitude, 7, "#c53030", "destination");
+		oms_map_keep_free(&route.map, route.latitude, route.longitude, 7);
+		(void) oms_map_label(&route.map, route.latitude, route.longitude, 7, "destination");
+	}
+	label_shipments(&route);
+	appendStringInfoString(&route.map.svg, "</svg>\n");
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(route.map.svg.data, route.map.svg.len));
 }
