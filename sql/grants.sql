@@ -51,6 +51,7 @@ DECLARE
         'receive_stock',
         'adjust_stock',
         'count_stock',
+        'fill_backorders',
         'load_stock',
         'move_stock_state',
         'available',

@@ -112,6 +112,7 @@ BEGIN
         tenant_id        int NOT NULL,
         line_no          int NOT NULL,
         delivery_no      int NOT NULL,
+        location_id      bigint,
         ordered          int NOT NULL,
         allocated        int NOT NULL DEFAULT 0,
         backordered      int NOT NULL DEFAULT 0,
@@ -138,6 +139,9 @@ BEGIN
                                                          written_off, replaced, line_no - 1, ordered - 1) >= 0)
     ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
     COMMENT ON TABLE oms.order_lines IS 'lines with their quantity ledger: each stage counts the units that reached it, so allocated contains released, released contains shipped, shipped contains delivered';
+    COMMENT ON COLUMN oms.order_lines.location_id IS 'the only location that may serve the line; null: any';
+    -- Few lines ever stand in it, and only what makes and fills backorders touches it.
+    CREATE INDEX order_lines_backordered ON oms.order_lines (item_id, order_id) WHERE backordered > 0;
     COMMENT ON COLUMN oms.order_lines.amount IS 'ordered times unit_price, rounded to the currency';
 
     CREATE TABLE oms.order_deliveries (

@@ -309,15 +309,16 @@ static OmsPlan correct_status_plan = {
 
 static OmsPlan insert_lines_plan = {
 	.sql = "INSERT INTO {order_lines} (order_id, item_id, tenant_id, line_no, delivery_no, ordered, allocated,"
-	" backordered, unit_price, amount, name, external_ref, attributes)"
+	" backordered, unit_price, amount, name, external_ref, attributes, location_id)"
 	" SELECT $2, u.item_id, $1, u.line_no, 1, u.ordered, u.allocated, u.backordered, u.unit_price, u.amount, u.name,"
-	" u.external_ref, u.attributes"
+	" u.external_ref, u.attributes, nullif(u.location_id, 0)"
 	" FROM unnest($3::bigint[], $4::int[], $5::int[], $6::int[], $7::int[], $8::numeric[], $9::numeric[], $10::text[],"
-	" $11::text[], $12::jsonb[])"
-	" u(item_id, line_no, ordered, allocated, backordered, unit_price, amount, name, external_ref, attributes)",
+	" $11::text[], $12::jsonb[], $13::bigint[])"
+	" u(item_id, line_no, ordered, allocated, backordered, unit_price, amount, name, external_ref, attributes,"
+	" location_id)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
-				 NUMERICARRAYOID, NUMERICARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID)
+				 NUMERICARRAYOID, NUMERICARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, INT8ARRAYOID)
 };
 
 static OmsPlan insert_delivery_plan = {
@@ -1633,10 +1634,17 @@ insert_order(Placement *placement)
 
 static OmsHeap line_heap = {
 	.relation = "order_lines",
-	.column_count = 13,
+	.column_count = 14,
 	.columns = {"order_id", "item_id", "tenant_id", "line_no", "delivery_no", "ordered", "allocated", "backordered",
-	"unit_price", "amount", "name", "external_ref", "attributes"}
+	"unit_price", "amount", "name", "external_ref", "attributes", "location_id"}
 };
+
+/* The location that the document names for a line, 0 where it leaves that open. */
+static int64
+named_location(const PlacedLine *line)
+{
+	return line->document->location ? oms_location_find(line->document->location)->location_id : 0;
+}
 
 static Datum
 text_datum(const char *text)
@@ -1654,13 +1662,14 @@ insert_lines_directly(Placement *placement)
 	{
 		PlacedLine *line = &placement->lines[i];
 		LineDocument *document = line->document;
-		Datum		values[13] = {Int64GetDatum(placement->order_id), Int64GetDatum(line->item->item_id),
+		int64		location_id = named_location(line);
+		Datum		values[14] = {Int64GetDatum(placement->order_id), Int64GetDatum(line->item->item_id),
 			Int32GetDatum(oms_call->tenant), Int32GetDatum(line->line_no), Int32GetDatum(1),
 			Int32GetDatum(document->quantity), Int32GetDatum(line->allocated), Int32GetDatum(line->backordered),
 			NumericGetDatum(line->unit_price), NumericGetDatum(line->amount), text_datum(document->name),
-		text_datum(document->external_ref), JsonbPGetDatum(document->attributes)};
-		bool		nulls[13] = {[10] = document->name == NULL,[11] = document->external_ref == NULL,
-		[12] = document->attributes == NULL};
+			text_datum(document->external_ref), JsonbPGetDatum(document->attributes), Int64GetDatum(location_id)};
+		bool		nulls[14] = {[10] = document->name == NULL,[11] = document->external_ref == NULL,
+		[12] = document->attributes == NULL,[13] = location_id == 0};
 
 		CHECK_FOR_INTERRUPTS();
 		oms_heap_insert(&work, values, nulls);
@@ -1672,7 +1681,7 @@ static void
 insert_lines(Placement *placement)
 {
 	int			count = placement->line_count;
-	int64	   *items = palloc(sizeof(int64) * count);
+	int64	   *items = palloc(sizeof(int64) * count * 2);
 	int32	   *numbers = palloc(sizeof(int32) * count * 4);
 	Datum	   *prices = palloc(sizeof(Datum) * count);
 	Datum	   *amounts = palloc(sizeof(Datum) * count);
@@ -1681,7 +1690,7 @@ insert_lines(Placement *placement)
 	bool	   *no_attributes = palloc(sizeof(bool) * count);
 	char	  **names = palloc(sizeof(char *) * count);
 	char	  **references = palloc(sizeof(char *) * count);
-	Datum		values[12];
+	Datum		values[13];
 
 	if (oms_heap_is_plain(&line_heap))
 	{
@@ -1693,6 +1702,7 @@ insert_lines(Placement *placement)
 		PlacedLine *line = &placement->lines[i];
 
 		items[i] = line->item->item_id;
+		items[count + i] = named_location(line);
 		numbers[i] = line->line_no;
 		numbers[count + i] = line->document->quantity;
 		numbers[2 * count + i] = line->allocated;
@@ -1714,6 +1724,7 @@ insert_lines(Placement *placement)
 	values[9] = oms_array_text(names, count);
 	values[10] = oms_array_text(references, count);
 	values[11] = oms_array_datum(attributes, no_attributes, count, JSONBOID);
+	values[12] = oms_array_int64(items + count, count);
 	(void) oms_execute(&insert_lines_plan, values, NULL);
 }
 

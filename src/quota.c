@@ -446,6 +446,34 @@ oms_quotas_take(const Channel *channel, const HoldList *holds, const QuotaTake *
 	return true;
 }
 
+/*
+ * Whether the channel, after firm units were taken that its orders had been
+ * promised before, still leaves what it must over all its locations.
+ */
+bool
+oms_quotas_hold(const Channel *channel, const int64 *item_ids, int count)
+{
+	QuotaList  *quotas;
+	StockView  *view;
+
+	AcceptInvalidationMessages();
+	if (count == 0 || !oms_quotas_exist() || !lock_items(item_ids, count))
+		return true;
+	view = oms_stock_view(item_ids, count);
+	quotas = read_quotas(channel, 0, item_ids, count);
+	raise_safety(quotas, view);
+	for (int i = 0; i < count; i++)
+	{
+		QuotaLimit	limit;
+
+		if (oms_quotas_limit(quotas, view, item_ids[i], &limit) &&
+			limit.free < limit.network_safety + limit.guaranteed)
+			return false;
+	}
+	oms_quotas_touch(item_ids, count);
+	return true;
+}
+
 /* Holds on the items have ended: figures that depend on them have changed. */
 void
 oms_quotas_touch(const int64 *item_ids, int count)

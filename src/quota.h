@@ -62,6 +62,7 @@ extern void oms_quotas_trim(const QuotaList *quotas, StockView *view, int64 item
 							bool (*usable) (const StockRow *row, void *state), void *state);
 extern bool oms_quotas_take(const Channel *channel, const HoldList *holds, const QuotaTake *takes, int count,
 							bool for_order);
+extern bool oms_quotas_hold(const Channel *channel, const int64 *item_ids, int count);
 extern void oms_quotas_touch(const int64 *item_ids, int count);
 extern void oms_quotas_line_change(int64 order_id, const int64 *item_ids, const int32 *units, int count);
 

@@ -50,7 +50,7 @@ $node->safe_psql('postgres', q{
 	ALTER DATABASE postgres SET oms.stripe_waits = 1;
 	TRUNCATE outcome;
 	SELECT oms.upsert_items('[{"sku":"HOT"}]'), oms.receive_stock('default', 'HOT', 2500);
-	SELECT oms.set_stock_limits('default', 'HOT', reorder_point => 700);
+	SELECT oms.set_stock_limits('default', 'HOT', reorder_point => 100);
 });
 run_clients(32, 60, q{SELECT try('[{"sku":"HOT","quantity":1}]');} . "\n");
 cmp_ok($node->safe_psql('postgres', "SELECT max(stripes) FROM oms.stock_counters"), '>', 1, 'the counter is divided');
@@ -61,7 +61,7 @@ is($node->safe_psql('postgres', "SELECT state, count(*) FROM outcome GROUP BY 1 
 is($node->safe_psql('postgres', "SELECT sum(available) FROM oms.available('HOT')"), '0', 'the stripes end at zero');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM oms.audit()'), '0', 'audit() finds nothing after selling out');
 is($node->safe_psql('postgres', q{SELECT string_agg(type || ' ' || (data ->> 'available'), ', ' ORDER BY event_id) FROM oms.events
-	WHERE data ->> 'sku' = 'HOT' AND type IN ('stock.low', 'stock.out')}), 'stock.low 700, stock.out 0', 'each line is crossed once');
+	WHERE data ->> 'sku' = 'HOT' AND type IN ('stock.low', 'stock.out')}), 'stock.low 100, stock.out 0', 'each line is crossed once');
 
 # Two lines in either order, placed and cancelled: no deadlock reaches a client.
 for my $level ('read committed', 'repeatable read', 'serializable')
