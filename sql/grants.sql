@@ -36,6 +36,8 @@ DECLARE
         'cancel_return',
         'close_return',
         'get_return',
+        'issue_credit',
+        'credit_balance',
         'hold_order',
         'hold_fulfillment',
         'release_hold',

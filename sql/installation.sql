@@ -138,6 +138,7 @@ BEGIN
         'payment',
         'refund',
         'return',
+        'credit',
         'customer',
         'hold',
         'answer',

@@ -46,11 +46,13 @@ BEGIN
         method       text NOT NULL,
         external_ref text,
         attributes   jsonb,
+        account_id   bigint,
         PRIMARY KEY (payment_id, tenant_id)
     ) WITH (fillfactor = 80);
     ALTER SEQUENCE oms.payments_payment_id_seq OWNED BY oms.payments.payment_id;
     CREATE INDEX payments_order ON oms.payments (order_id);
     COMMENT ON TABLE oms.payments IS 'means of payment of an order; amounts are in payment_events';
+    COMMENT ON COLUMN oms.payments.account_id IS 'the credit account that pays; null: a provider outside';
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.payments FOR EACH ROW
         WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')
         EXECUTE FUNCTION oms.guard_transition('payment');
@@ -101,7 +103,7 @@ BEGIN
                 WHEN b.open > 0 OR (b.authorizations > 0 AND b.voids = 0) THEN 'authorized'
                 WHEN ended.type = 'fail' THEN 'failed' WHEN ended.type = 'expire' THEN 'expired'
                 WHEN ended.type = 'void' OR b.voids > 0 THEN 'voided' ELSE 'pending' END AS status,
-           c.capturing, c.voiding, c.refunding
+           c.capturing, c.voiding, c.refunding, p.account_id
     FROM oms.payments p
     LEFT JOIN LATERAL (SELECT x.at, x.event_no, x.type FROM oms.payment_events x
                        WHERE x.payment_id = p.payment_id AND x.tenant_id = p.tenant_id

@@ -161,6 +161,25 @@
 	" FROM {payment_events} e WHERE e.tenant_id = $1 AND NOT EXISTS (SELECT FROM {payments} p" \
 	" WHERE p.payment_id = e.payment_id AND p.order_id = e.order_id AND p.tenant_id = $1)"
 
+/* The entries of a credit account add up to it, and to what its payments say. */
+#define CREDIT_PARTS \
+	" UNION ALL SELECT 'credit.balance', c.account_id::text, coalesce(e.balance, 0)::text, c.balance::text FROM {credit_accounts} c" \
+	" LEFT JOIN (SELECT account_id, sum(balance_change) AS balance FROM {credit_entries} WHERE tenant_id = $1 GROUP BY account_id) e" \
+	" ON e.account_id = c.account_id WHERE c.tenant_id = $1 AND c.balance <> coalesce(e.balance, 0)" \
+	" UNION ALL SELECT 'credit.held', c.account_id::text, coalesce(e.held, 0)::text, c.held::text FROM {credit_accounts} c" \
+	" LEFT JOIN (SELECT account_id, sum(held_change) AS held FROM {credit_entries} WHERE tenant_id = $1 GROUP BY account_id) e" \
+	" ON e.account_id = c.account_id WHERE c.tenant_id = $1 AND c.held <> coalesce(e.held, 0)" \
+	" UNION ALL SELECT 'credit.payment', b.payment_id::text, 'held ' || b.authorized::text || ', taken ' || (b.captured - b.refunded)::text," \
+	" 'held ' || coalesce(e.held, 0)::text || ', taken ' || coalesce(e.taken, 0)::text FROM {payment_balances} b LEFT JOIN (" \
+	"SELECT payment_id, account_id, sum(held_change) AS held, -sum(balance_change) AS taken FROM {credit_entries}" \
+	" WHERE tenant_id = $1 AND payment_id IS NOT NULL GROUP BY payment_id, account_id) e" \
+	" ON e.payment_id = b.payment_id AND e.account_id = b.account_id WHERE b.tenant_id = $1 AND b.account_id IS NOT NULL" \
+	" AND (b.authorized <> coalesce(e.held, 0) OR b.captured - b.refunded <> coalesce(e.taken, 0))" \
+	" UNION ALL SELECT 'orphan.credit_entry', e.entry_id::text, 'an account and its payment', 'none' FROM {credit_entries} e" \
+	" WHERE e.tenant_id = $1 AND (NOT EXISTS (SELECT FROM {credit_accounts} c WHERE c.account_id = e.account_id AND c.tenant_id = $1)" \
+	" OR (e.payment_id IS NOT NULL AND NOT EXISTS (SELECT FROM {payments} p WHERE p.payment_id = e.payment_id" \
+	" AND p.account_id = e.account_id AND p.order_id = e.order_id AND p.tenant_id = $1)))"
+
 /* The recorded plan is what the router finds, and is what was promised first. */
 #define ROUTING_PARTS \
 	" UNION ALL SELECT 'routing.replay', d.order_id::text, 'the recorded plan', 'another plan'" \
@@ -277,6 +296,7 @@ static OmsPlan audit_plan = {
 	PAYMENT_PARTS
 	REFUND_PARTS
 	RETURN_PARTS
+	CREDIT_PARTS
 	ROUTING_PARTS
 	HOLD_PARTS
 	") a(\"check\", object, expected, found) ORDER BY 1, 2",

@@ -852,5 +852,7 @@ OMS_FUNCTION(oms_cancel_fulfillment, CALL_KEYED)
 	}
 	count = oms_stock_merge(rows, count);
 	oms_stock_change(rows, count, "cancel", reason, NULL);
-	return end_work(work);
+	(void) end_work(work);
+	oms_payment_give_back(work->order->order_id);
+	return JsonbPGetDatum(oms_order_document(work->order->order_id));
 }

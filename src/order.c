@@ -887,6 +887,7 @@ oms_order_cancel(Order *order, Jsonb *document, const char *action, const char *
 	if (draft)
 		drop_draft(order->order_id);
 	oms_order_refresh(order->order_id);
+	oms_payment_give_back(order->order_id);
 }
 
 /*

@@ -25,6 +25,7 @@
 #include "answer.h"
 #include "call.h"
 #include "configuration.h"
+#include "credit.h"
 #include "dates.h"
 #include "document.h"
 #include "event.h"
@@ -1833,7 +1834,14 @@ add_payments(Placement *placement)
 {
 	DocArray   *payments = &placement->document->payments;
 
+	int64	   *accounts = palloc(sizeof(int64) * Max(1, payments->count));
+	int			account_count = 0;
+
 	placement->payment_ids = palloc(sizeof(int64) * Max(1, payments->count));
+	for (int i = 0; i < payments->count; i++)
+		if (((PaymentDocument *) payments->items + i)->account_id != 0)
+			accounts[account_count++] = ((PaymentDocument *) payments->items + i)->account_id;
+	oms_credit_lock(accounts, account_count);
 	for (int i = 0; i < payments->count; i++)
 		placement->payment_ids[i] = oms_payment_add(placement->order_id, (PaymentDocument *) payments->items + i,
 													placement->currency, placement->total);
@@ -2095,7 +2103,12 @@ complete_placing(Placement *placement, int placed_event)
 
 	add_payments(placement);
 	if (placement->document->payments.count > 0)
+	{
 		oms_payment_capture(placement->order_id, "placing", true);
+		/* Credit accounts have paid by now. */
+		if (strcmp(placement->channel->capture, "placing") == 0)
+			placement->payment_status = oms_order_read(placement->order_id)->payment_status;
+	}
 	if (placement->channel->has_timeouts)
 		oms_deadlines_set(placement->order_id, placement->channel->channel_id,
 						  strcmp(placement->payment_status, "unpaid") == 0,

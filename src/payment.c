@@ -5,6 +5,9 @@
  * Money moves outside; what is known of it are the events that the provider
  * reports.  They are append-only, one per (payment, type, reference), and every
  * balance is a sum over them.
+ *
+ * A payment with a credit account is executed here: the same events, written by
+ * us when the account moves (credit.c).
  */
 #include "oms.h"
 
@@ -13,6 +16,7 @@
 
 #include "call.h"
 #include "clock.h"
+#include "credit.h"
 #include "event.h"
 #include "machine.h"
 #include "money.h"
@@ -33,6 +37,7 @@ static const DocField payment_fields[] = {
 	{"status", DOC_TEXT, offsetof(PaymentDocument, status), .choices = status_choices},
 	{"reference", DOC_CODE, offsetof(PaymentDocument, reference)},
 	{"currency", DOC_TEXT, offsetof(PaymentDocument, currency)},
+	{"account", DOC_CODE, offsetof(PaymentDocument, account)},
 	{"external_ref", DOC_CODE, offsetof(PaymentDocument, external_ref)},
 	{"attributes", DOC_OBJECT, offsetof(PaymentDocument, attributes)},
 };
@@ -41,9 +46,9 @@ const DocShape oms_payment_shape = DOC_SHAPE_OF(PaymentDocument, payment_fields,
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {payments} (payment_id, order_id, added_at, tenant_id, status, currency, method, external_ref,"
-	" attributes) VALUES ($2, $3, $4, $1, $5, $6, $7, $8, $9)",
+	" attributes, account_id) VALUES ($2, $3, $4, $1, $5, $6, $7, $8, $9, nullif($10, 0))",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, INT8OID)
 };
 
 static OmsPlan event_plan = {
@@ -60,7 +65,7 @@ static OmsPlan known_event_plan = {
 };
 
 static OmsPlan order_of_plan = {
-	.sql = "SELECT order_id, status, currency FROM {payments} WHERE payment_id = $2 AND tenant_id = $1",
+	.sql = "SELECT order_id, status, currency, coalesce(account_id, 0) FROM {payments} WHERE payment_id = $2 AND tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
@@ -120,9 +125,36 @@ static OmsPlan abandon_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
 
+/* Notes why a credit account cannot pay; what it has left is looked at again under its lock. */
+static void
+check_account(PaymentDocument *payment, const char *place, const char *currency, FaultList *faults)
+{
+	char	   *account_currency;
+	Numeric		available;
+	const char *refusal;
+
+	place = psprintf("%s.account", place);
+	payment->account_id = oms_credit_find(payment->account, &account_currency, &available, &refusal);
+	if (payment->account_id == 0)
+		oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.issue_credit opens an account.", place, "credit account \"%s\" is not known",
+				  payment->account);
+	else if (strcmp(account_currency, currency) != 0)
+		oms_fault(faults, ERRCODE_OMS_MONEY, "Payments are in the currency of their order.", place,
+				  "credit account \"%s\" has %s, the order %s", payment->account, account_currency, currency);
+	else if (refusal != NULL)
+		oms_fault(faults, ERRCODE_OMS_MONEY, "Use another payment.", place, "credit account \"%s\" %s", payment->account,
+				  refusal);
+	else if (payment->amount && oms_money_compare(payment->amount, available) > 0)
+		oms_fault(faults, ERRCODE_OMS_MONEY, "Pay the rest with another payment.", place,
+				  "at most %s is possible: \"%s\" has no more left", oms_money_text(available), payment->account);
+	if (payment->status && strcmp(payment->status, "pending") == 0)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "A credit account pays at once.", place,
+				  "a payment from an account is not pending");
+}
+
 /* Notes what is wrong with a payment of an order in the given currency. */
 void
-oms_payment_check(const PaymentDocument *payment, const char *place, const char *currency, FaultList *faults)
+oms_payment_check(PaymentDocument *payment, const char *place, const char *currency, FaultList *faults)
 {
 	int			digits = oms_currency_digits(currency);
 
@@ -133,6 +165,8 @@ oms_payment_check(const PaymentDocument *payment, const char *place, const char 
 	if (payment->amount && digits >= 0 && !oms_money_is_rounded(payment->amount, digits))
 		oms_fault(faults, ERRCODE_OMS_MONEY, "Round amounts to the currency.", psprintf("%s.amount", place),
 				  "%s has more decimals than %s", oms_money_text(payment->amount), currency);
+	if (payment->account)
+		check_account(payment, place, currency, faults);
 }
 
 static bool
@@ -185,9 +219,11 @@ oms_payment_add(int64 order_id, const PaymentDocument *payment, const char *curr
 	const char *type = strcmp(wanted, "captured") == 0 ? "capture" : "authorize";
 	bool		has_event = strcmp(wanted, "pending") != 0;
 	Jsonb	   *data = amount_document(payment->method, amount, currency, payment->reference);
-	Datum		values[9];
-	char		nulls[10] = "         ";
+	Datum		values[10];
+	char		nulls[11] = "          ";
 
+	if (payment->account_id != 0)
+		oms_credit_follow(payment->account_id, order_id, payment_id, type, amount, false);
 	if (has_event)
 		status = take_step(payment_id, order_id, status, type, data);
 	else
@@ -204,6 +240,7 @@ oms_payment_add(int64 order_id, const PaymentDocument *payment, const char *curr
 	nulls[7] = payment->external_ref ? ' ' : 'n';
 	values[8] = JsonbPGetDatum(payment->attributes);
 	nulls[8] = payment->attributes ? ' ' : 'n';
+	values[9] = Int64GetDatum(payment->account_id);
 	(void) oms_execute(&insert_plan, values, nulls);
 	if (has_event)
 		(void) insert_event(payment_id, order_id, oms_call->now, type,
@@ -394,6 +431,7 @@ typedef struct PaymentRow
 	int64		order_id;
 	char	   *status;
 	char	   *currency;
+	int64		account_id;		/* 0: a provider outside pays */
 } PaymentRow;
 
 static void
@@ -404,6 +442,7 @@ read_payment(TupleTableSlot *slot, void *state)
 	row->order_id = oms_slot_int64(slot, 1);
 	row->status = oms_slot_text(slot, 2);
 	row->currency = oms_slot_text(slot, 3);
+	row->account_id = oms_slot_int64(slot, 4);
 }
 
 static PaymentRow
@@ -590,6 +629,16 @@ record(int64 payment_id, const PaymentRow *payment, const char *type, Numeric am
 		oms_payment_capture(payment->order_id, oms_order_read(payment->order_id)->channel->capture, false);
 }
 
+/* Executes a command of a payment that a credit account pays; its order is locked. */
+void
+oms_payment_execute(int64 payment_id, const char *type, Numeric amount, const char *reference)
+{
+	PaymentRow	payment = get_payment(payment_id);
+
+	oms_credit_follow(payment.account_id, payment.order_id, payment_id, type, amount, true);
+	record(payment_id, &payment, type, amount, reference, oms_call->now);
+}
+
 /*
  * oms.record_payment_event(payment_id, type, amount, reference, at, idempotency_key) -> jsonb
  */
@@ -612,6 +661,12 @@ OMS_FUNCTION(oms_record_payment_event, CALL_KEYED)
 	check_event_arguments(type, amount, payment.currency);
 	(void) oms_order_lock(payment.order_id);
 	payment = get_payment(payment_id);	/* as it is now that nobody else can change it */
+	if (payment.account_id != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_TRANSITION),
+				 errmsg("payment " INT64_FORMAT " is paid by a credit account: nothing is reported of it", payment_id),
+				 errdetail("payment_id: the database itself executes what is asked of it"),
+				 errhint("oms.request_capture, oms.request_void and oms.request_refund move its money.")));
 	if (!is_known(payment_id, type, reference, amount))
 		record(payment_id, &payment, type, amount, reference, at);
 	PG_RETURN_JSONB_P(oms_balance_document(payment.order_id));

@@ -18,6 +18,8 @@ typedef struct PaymentDocument
 	char	   *currency;
 	char	   *external_ref;
 	Numeric		amount;			/* NULL: the order's total */
+	char	   *account;		/* credit account that pays; NULL: a provider outside */
+	int64		account_id;		/* found by oms_payment_check */
 	Jsonb	   *attributes;
 } PaymentDocument;
 
@@ -37,9 +39,11 @@ typedef struct Balance
 	Numeric		granted;		/* of the order: refunds granted, executed or not */
 } Balance;
 
+extern void oms_payment_execute(int64 payment_id, const char *type, Numeric amount, const char *reference);
+extern void oms_payment_give_back(int64 order_id);
 extern void oms_payment_capture(int64 order_id, const char *stage, bool tell);
 
-extern void oms_payment_check(const PaymentDocument *payment, const char *place, const char *currency,
+extern void oms_payment_check(PaymentDocument *payment, const char *place, const char *currency,
 							  FaultList *faults);
 extern int64 oms_payment_add(int64 order_id, const PaymentDocument *payment, const char *currency,
 							 Numeric total);

@@ -12,6 +12,7 @@
 #include "utils/numeric.h"
 
 #include "call.h"
+#include "credit.h"
 #include "document.h"
 #include "event.h"
 #include "hold.h"
@@ -22,8 +23,8 @@
 #include "relation.h"
 
 static OmsPlan payments_plan = {
-	.sql = "SELECT b.payment_id, b.method, b.authorized - b.capturing - b.voiding, b.captured - b.refunded - b.refunding"
-	" FROM {payment_balances} b WHERE b.order_id = $2 AND b.tenant_id = $1 ORDER BY b.payment_id",
+	.sql = "SELECT b.payment_id, b.method, b.authorized - b.capturing - b.voiding, b.captured - b.refunded - b.refunding,"
+	" coalesce(b.account_id, 0) FROM {payment_balances} b WHERE b.order_id = $2 AND b.tenant_id = $1 ORDER BY b.payment_id",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
@@ -75,6 +76,7 @@ typedef struct Source
 	Numeric		capturable;
 	Numeric		refundable;
 	Numeric		taken;
+	int64		account_id;		/* of the credit account that pays; 0: a provider outside */
 } Source;
 
 typedef struct SourceList
@@ -102,6 +104,7 @@ read_source(TupleTableSlot *slot, void *state)
 	source->capturable = oms_slot_numeric(slot, 3);
 	source->refundable = oms_slot_numeric(slot, 4);
 	source->taken = oms_money_zero();
+	source->account_id = oms_slot_int64(slot, 5);
 }
 
 static SourceList
@@ -190,6 +193,7 @@ read_id(TupleTableSlot *slot, void *state)
 	*(int64 *) state = oms_slot_int64(slot, 1);
 }
 
+/* A command: an event for the provider, or done at once where a credit account pays. */
 static int64
 insert_command(Order *order, const Source *source, const char *type)
 {
@@ -204,6 +208,11 @@ insert_command(Order *order, const Source *source, const char *type)
 	values[4] = CStringGetTextDatum(type);
 	values[5] = NumericGetDatum(source->taken);
 	(void) oms_execute_each(&insert_plan, values, NULL, read_id, &command_id);
+	if (source->account_id != 0)
+	{
+		oms_payment_execute(source->payment_id, type, source->taken, psprintf("command " INT64_FORMAT, command_id));
+		return command_id;
+	}
 	oms_write_begin(&writer);
 	oms_write_int64(&writer, "command_id", command_id);
 	oms_write_text(&writer, "method", source->method);
@@ -214,12 +223,26 @@ insert_command(Order *order, const Source *source, const char *type)
 	return command_id;
 }
 
+/* Locks the credit accounts that a list moves, in their order. */
+static void
+lock_accounts(const SourceList *list)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(1, list->count));
+	int			count = 0;
+
+	for (int i = 0; i < list->count; i++)
+		if (list->rows[i].account_id != 0 && is_positive(list->rows[i].taken))
+			ids[count++] = list->rows[i].account_id;
+	oms_credit_lock(ids, count);
+}
+
 /* Writes a command for each source that something is taken of; the answer lists them. */
 static Jsonb *
 write_commands(Order *order, const SourceList *list, const char *type)
 {
 	DocWriter	writer;
 
+	lock_accounts(list);
 	oms_write_begin(&writer);
 	oms_write_int64(&writer, "order_id", order->order_id);
 	oms_write_begin_array(&writer, "commands");
@@ -415,4 +438,43 @@ oms_payment_capture(int64 order_id, const char *stage, bool tell)
 		oms_event(&(Event) {.order_id = order_id,.object_id = order_id,.object_type = "order",
 							.type = "payment.authorization_needed",.data = oms_write_finish(&writer)});
 	}
+}
+
+/* Leaves of a list only what credit accounts give. */
+static void
+keep_accounts(SourceList *list)
+{
+	for (int i = 0; i < list->count; i++)
+		if (list->rows[i].account_id == 0)
+			list->rows[i].taken = oms_money_zero();
+}
+
+/*
+ * Gives back to credit accounts what an order that shrank needs no more: first
+ * what is held, then what was taken, the newest payment first.  What providers
+ * outside hold or took counts too, but only a person asks them.
+ */
+void
+oms_payment_give_back(int64 order_id)
+{
+	Order	   *order = oms_order_read(order_id);
+	SourceList	list = sources_of(order_id, 0);
+	bool		any = false;
+	Balance		balance;
+	Numeric		free_amount;
+
+	for (int i = 0; i < list.count; i++)
+		any |= list.rows[i].account_id != 0;
+	if (!any)
+		return;
+	oms_balance_read(order_id, &balance);
+	free_amount = oms_money_subtract(oms_money_add(sum_of(&list, false), balance.capturing),
+									 oms_balance_due(order->total, &balance));
+	(void) take_in_turn(&list, free_amount, false, true);
+	keep_accounts(&list);
+	(void) write_commands(order, &list, "void");
+	list = sources_of(order_id, 0);
+	(void) take_in_turn(&list, oms_balance_excess(order->total, &balance), true, true);
+	keep_accounts(&list);
+	(void) write_commands(order, &list, "refund");
 }
