@@ -7,6 +7,8 @@ DECLARE
         'call',
         'place_order',
         'preview_order',
+        'edit_order',
+        'order_as_of',
         'get_order',
         'find_order',
         'order_timeline',

@@ -134,6 +134,7 @@ BEGIN
         'reservation',
         'quota',
         'order',
+        'order_edit',
         'fulfillment',
         'payment',
         'refund',

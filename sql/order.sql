@@ -20,10 +20,10 @@ CREATE FUNCTION oms.place_draft(order_id bigint, idempotency_key text DEFAULT NU
     AS 'MODULE_PATHNAME', 'oms_place_draft';
 COMMENT ON FUNCTION oms.place_draft(bigint, text) IS 'places a draft at its prices against today''s stock, as place_order would; refused once it is no longer valid';
 
-CREATE FUNCTION oms.get_order(order_id bigint) RETURNS jsonb
+CREATE FUNCTION oms.get_order(order_id bigint, version integer DEFAULT NULL) RETURNS jsonb
     LANGUAGE c STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_get_order';
-COMMENT ON FUNCTION oms.get_order(bigint) IS 'the whole order as one document';
+COMMENT ON FUNCTION oms.get_order(bigint, integer) IS 'the whole order as one document, as it is or as it was until the edit that replaced that version';
 
 CREATE FUNCTION oms.find_order(channel text, external_ref text) RETURNS bigint
     LANGUAGE c STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
@@ -168,10 +168,12 @@ BEGIN
         type          text NOT NULL CHECK (type IN ('discount', 'tax', 'shipping', 'fee')),
         code          text,
         amount        numeric NOT NULL,
+        basis         numeric CHECK (basis >= 0),
         PRIMARY KEY (order_id, adjustment_no, tenant_id),
         CHECK (type <> 'discount' OR amount <= 0),
         CHECK (type = 'tax' OR NOT included)
     );
     COMMENT ON TABLE oms.order_adjustments IS 'discounts (negative), taxes, shipping charges and fees of an order or of one line';
+    COMMENT ON COLUMN oms.order_adjustments.basis IS 'what the amount was agreed for: units of the line, or items total of the order; null: as ordered';
     COMMENT ON COLUMN oms.order_adjustments.included IS 'a tax that the prices contain already';
 END $init$;

@@ -63,12 +63,14 @@ BEGIN
         policy_id bigint NOT NULL,
         at        timestamptz NOT NULL,
         tenant_id int NOT NULL,
+        decision_no int NOT NULL DEFAULT 1,
         cost      numeric NOT NULL,
         record    bytea NOT NULL,
-        PRIMARY KEY (order_id, tenant_id)
+        PRIMARY KEY (order_id, decision_no, tenant_id)
     );
     -- Rows come in order of time; this finds the first of a period and costs an insert next to nothing.
     CREATE INDEX routing_decisions_at ON oms.routing_decisions USING brin (at) WITH (autosummarize = on);
-    COMMENT ON TABLE oms.routing_decisions IS 'one row per order that a policy had a choice for; explain_route reads the record';
+    COMMENT ON TABLE oms.routing_decisions IS 'one row per order that a policy had a choice for, and one per edit that planned anew; explain_route reads the record';
+    COMMENT ON COLUMN oms.routing_decisions.decision_no IS '1 when the order was placed, else the version that the edit made';
     COMMENT ON COLUMN oms.routing_decisions.record IS 'the whole problem and its plan: candidates, stock, tariffs, exclusions, cost, bound';
 END $init$;

@@ -107,6 +107,9 @@
 	" FROM {allocations} a WHERE a.tenant_id = $1 AND (NOT EXISTS (SELECT FROM {order_lines} l" \
 	" WHERE l.order_id = a.order_id AND l.line_no = a.line_no AND l.tenant_id = $1) OR NOT EXISTS (SELECT FROM" \
 	" {fulfillments} f WHERE f.fulfillment_id = a.fulfillment_id AND f.tenant_id = $1 AND f.order_id = a.order_id))" \
+	" UNION ALL SELECT 'orphan.version', v.order_id || ' version ' || v.version, 'an order of a later version', 'none'" \
+	" FROM {order_versions} v WHERE v.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = v.order_id" \
+	" AND o.tenant_id = $1 AND o.version > v.version)" \
 	" UNION ALL SELECT 'orphan.payment', p.payment_id::text, 'an order', 'none' FROM {payments} p" \
 	" WHERE p.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = p.order_id AND o.tenant_id = $1)" \
 	" UNION ALL SELECT 'order.event', o.order_id::text, 'order.placed', 'none' FROM {orders} o" \

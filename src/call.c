@@ -301,6 +301,7 @@ oms_attempt_begin(OmsAttempt *attempt)
 	attempt->context = CurrentMemoryContext;
 	attempt->owner = CurrentResourceOwner;
 	attempt->events = oms_call->events->count;
+	attempt->notes = oms_call->events->note_count;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(attempt->context);
 }
@@ -320,6 +321,7 @@ oms_attempt_undo(OmsAttempt *attempt)
 	MemoryContextSwitchTo(attempt->context);
 	CurrentResourceOwner = attempt->owner;
 	oms_call->events->count = attempt->events;
+	oms_call->events->note_count = attempt->notes;
 }
 
 /* Errors that are not about the work at hand: nobody may swallow them. */

@@ -55,6 +55,7 @@ typedef struct OmsAttempt
 	MemoryContext context;
 	ResourceOwner owner;
 	int			events;
+	int			notes;
 } OmsAttempt;
 
 extern void oms_attempt_begin(OmsAttempt *attempt);

@@ -626,6 +626,20 @@ oms_write_numeric(DocWriter *writer, const char *key, Numeric number)
 	write_value(writer, key, &value);
 }
 
+/* An object or array as it is. */
+void
+oms_write_jsonb(DocWriter *writer, const char *key, Jsonb *document)
+{
+	JsonbValue	value;
+
+	if (document == NULL)
+		return;
+	value.type = jbvBinary;
+	value.val.binary.data = &document->root;
+	value.val.binary.len = VARSIZE(document) - VARHDRSZ;
+	write_value(writer, key, &value);
+}
+
 void
 oms_write_bool(DocWriter *writer, const char *key, bool truth)
 {

@@ -85,6 +85,7 @@ extern void oms_write_begin_object(DocWriter *writer, const char *key);
 extern void oms_write_text(DocWriter *writer, const char *key, const char *value);
 extern void oms_write_int64(DocWriter *writer, const char *key, int64 value);
 extern void oms_write_numeric(DocWriter *writer, const char *key, Numeric value);
+extern void oms_write_jsonb(DocWriter *writer, const char *key, Jsonb *document);
 extern void oms_write_bool(DocWriter *writer, const char *key, bool value);
 extern void oms_write_null(DocWriter *writer, const char *key);
 extern void oms_write_time(DocWriter *writer, const char *key, TimestampTz value);

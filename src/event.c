@@ -9,6 +9,8 @@
 #include "oms.h"
 
 #include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
 
 #include "call.h"
 #include "document.h"
@@ -174,11 +176,75 @@ insert_many(const EventList *events)
 	(void) oms_execute(&insert_many_plan, values, NULL);
 }
 
+/*
+ * Notes how an order changed (quantities of its lines, totals and derived
+ * statuses): it rides in the payload of the order's last event of this call, so
+ * that the past can be read from the events without a row of its own.
+ */
+void
+oms_event_note(int64 order_id, Jsonb *data)
+{
+	EventList  *events = oms_call->events;
+
+	if (events->note_count == events->note_capacity)
+	{
+		events->note_capacity = Max(8, events->note_capacity * 2);
+		events->notes = events->notes
+			? repalloc(events->notes, sizeof(EventNote) * events->note_capacity)
+			: palloc(sizeof(EventNote) * events->note_capacity);
+	}
+	events->notes[events->note_count++] = (EventNote) {order_id, data};
+}
+
+/* Adds a note to the payload of an event, unless the same key stands there or it would be too large. */
+static bool
+attach(Event *event, const EventNote *note)
+{
+	Datum		had;
+	Jsonb	   *both;
+
+	if (event->data == NULL)
+	{
+		event->data = note->data;
+		return true;
+	}
+	had = DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(note->data), JsonbPGetDatum(event->data));
+	both = DatumGetJsonbP(had);
+	if (VARSIZE_ANY(both) > EVENT_DATA_BYTES_MAX || JB_ROOT_COUNT(both) == JB_ROOT_COUNT(event->data))
+		return false;
+	event->data = both;
+	return true;
+}
+
+/* Each note goes to the last event of its order, or becomes one where that has no room. */
+static void
+place_notes(EventList *events)
+{
+	for (int i = 0; i < events->note_count; i++)
+	{
+		EventNote  *note = &events->notes[i];
+		int			last = events->count - 1;
+
+		/* The payloads of these two are answers that are given again. */
+		while (last >= 0 && (events->items[last].order_id != note->order_id ||
+							 strcmp(events->items[last].type, "order.placed") == 0 ||
+							 strcmp(events->items[last].type, "order.drafted") == 0))
+			last--;
+		if (last < 0 || !attach(&events->items[last], note))
+			oms_event(&(Event) {.order_id = note->order_id,.object_id = note->order_id,.object_type = "order",
+								.type = "order.changed",.data = note->data});
+	}
+	events->note_count = 0;
+}
+
 /* Writes the collected events. */
 void
 oms_events_flush(void)
 {
 	EventList  *events = oms_call->events;
+
+	if (events->note_count > 0)
+		place_notes(events);
 
 	if (events->count == 1)
 		insert_one(&events->items[0]);

@@ -21,16 +21,27 @@ typedef struct Event
 	Jsonb	   *data;
 } Event;
 
+/* Something for the last event of an order in this call, whichever that will be. */
+typedef struct EventNote
+{
+	int64		order_id;
+	Jsonb	   *data;			/* an object with one key */
+} EventNote;
+
 typedef struct EventList
 {
 	int			count;
 	int			capacity;
 	Event	   *items;
+	int			note_count;
+	int			note_capacity;
+	EventNote  *notes;
 } EventList;
 
 extern void oms_events_init(EventList *events);
 extern void oms_event(const Event *event);
 extern void oms_event_set_data(int position, Jsonb *data);
+extern void oms_event_note(int64 order_id, Jsonb *data);
 extern void oms_events_flush(void);
 
 #endif							/* OMS_EVENT_H */

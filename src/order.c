@@ -62,13 +62,14 @@ static OmsPlan lines_plan = {
 static OmsPlan lines_write_plan = {
 	.sql = "UPDATE {order_lines} l SET allocated = l.allocated + u.allocated,"
 	" backordered = l.backordered + u.backordered, released = l.released + u.released,"
-	" shipped = l.shipped + u.shipped, delivered = l.delivered + u.delivered, cancelled = l.cancelled + u.cancelled"
-	" FROM unnest($3::int[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[], $9::int[])"
-	" u(line_no, allocated, backordered, released, shipped, delivered, cancelled)"
+	" shipped = l.shipped + u.shipped, delivered = l.delivered + u.delivered, cancelled = l.cancelled + u.cancelled,"
+	" ordered = l.ordered + u.ordered"
+	" FROM unnest($3::int[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[], $9::int[], $10::int[])"
+	" u(line_no, allocated, backordered, released, shipped, delivered, cancelled, ordered)"
 	" WHERE l.order_id = $2 AND l.line_no = u.line_no AND l.tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
-				 INT4ARRAYOID, INT4ARRAYOID)
+				 INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID)
 };
 
 static OmsPlan drop_draft_plan = {
@@ -107,10 +108,11 @@ static OmsPlan totals_plan = {
 	" sum(share) FILTER (WHERE type = 'shipping') AS shipping, sum(share) FILTER (WHERE type = 'fee') AS fees,"
 	" sum(share) FILTER (WHERE type = 'tax') AS taxes, sum(share) FILTER (WHERE type = 'tax' AND NOT included) AS added_taxes"
 	" FROM (SELECT j.type, j.included, round(CASE"
-	" WHEN l.line_no IS NOT NULL THEN j.amount * (l.ordered - l.cancelled) / l.ordered"
+	" WHEN l.line_no IS NOT NULL THEN"
+	" CASE WHEN l.ordered = l.cancelled THEN 0 ELSE j.amount * (l.ordered - l.cancelled) / coalesce(j.basis, l.ordered) END"
 	" WHEN NOT EXISTS (SELECT FROM {order_lines} o WHERE o.order_id = $2 AND o.tenant_id = $1 AND o.ordered > o.cancelled) THEN 0"
-	" WHEN j.type IN ('shipping', 'fee') OR t.placed = 0 THEN j.amount"
-	" ELSE j.amount * t.items / t.placed END, $3) AS share"
+	" WHEN j.type IN ('shipping', 'fee') OR coalesce(j.basis, t.placed) = 0 THEN j.amount"
+	" ELSE j.amount * t.items / coalesce(j.basis, t.placed) END, $3) AS share"
 	" FROM {order_adjustments} j LEFT JOIN {order_lines} l"
 	" ON l.order_id = $2 AND l.line_no = j.line_no AND l.tenant_id = $1"
 	" WHERE j.order_id = $2 AND j.tenant_id = $1) s) a",
@@ -336,7 +338,7 @@ oms_order_line(OrderLines *lines, int32 line_no)
 static bool
 line_changed(const OrderLine *line)
 {
-	return line->delta.allocated != 0 || line->delta.backordered != 0 || line->delta.released != 0 ||
+	return line->delta.ordered != 0 || line->delta.allocated != 0 || line->delta.backordered != 0 || line->delta.released != 0 ||
 		line->delta.shipped != 0 || line->delta.delivered != 0 || line->delta.cancelled != 0;
 }
 
@@ -364,14 +366,53 @@ count_quotas(int64 order_id, const OrderLines *lines)
 	oms_quotas_line_change(order_id, items, units, count);
 }
 
+/* Lines whose changes one event carries, far within the size of a payload. */
+#define LEDGER_LINES_PER_NOTE 400
+
+/* The changes of the lines, for order_as_of: line_no, then each stage in the order of the table. */
+static void
+note_ledger(int64 order_id, const OrderLines *lines)
+{
+	DocWriter	writer;
+	int			count = 0;
+
+	for (int i = 0; i < lines->count; i++)
+	{
+		const OrderLine *line = &lines->rows[i];
+		int32		numbers[] = {line->line_no, line->delta.ordered, line->delta.allocated, line->delta.backordered,
+		line->delta.released, line->delta.shipped, line->delta.delivered, line->delta.cancelled};
+
+		if (!line_changed(line))
+			continue;
+		if (count++ % LEDGER_LINES_PER_NOTE == 0)
+		{
+			if (count > 1)
+			{
+				oms_write_end_array(&writer);
+				oms_event_note(order_id, oms_write_finish(&writer));
+			}
+			oms_write_begin(&writer);
+			oms_write_begin_array(&writer, "ledger");
+		}
+		oms_write_begin_array(&writer, NULL);
+		for (int j = 0; j < lengthof(numbers); j++)
+			oms_write_int64(&writer, NULL, numbers[j]);
+		oms_write_end_array(&writer);
+	}
+	if (count == 0)
+		return;
+	oms_write_end_array(&writer);
+	oms_event_note(order_id, oms_write_finish(&writer));
+}
+
 /* Writes the changed lines of an order in one statement. */
 void
 oms_order_lines_write(int64 order_id, OrderLines *lines)
 {
 	int			capacity = Max(1, lines->count);
-	int32	   *numbers = palloc(sizeof(int32) * capacity * 7);
+	int32	   *numbers = palloc(sizeof(int32) * capacity * 8);
 	int			count = 0;
-	Datum		values[9];
+	Datum		values[10];
 
 	count_quotas(order_id, lines);
 	for (int i = 0; i < lines->count; i++)
@@ -387,15 +428,17 @@ oms_order_lines_write(int64 order_id, OrderLines *lines)
 		numbers[4 * capacity + count] = line->delta.shipped;
 		numbers[5 * capacity + count] = line->delta.delivered;
 		numbers[6 * capacity + count] = line->delta.cancelled;
+		numbers[7 * capacity + count] = line->delta.ordered;
 		count++;
 	}
 	if (count == 0)
 		return;
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(order_id);
-	for (int i = 0; i < 7; i++)
+	for (int i = 0; i < 8; i++)
 		values[2 + i] = oms_array_int32(numbers + i * capacity, count);
 	(void) oms_execute(&lines_write_plan, values, NULL);
+	note_ledger(order_id, lines);
 }
 
 /* Takes a step of the order's state machine and writes the new state. */
@@ -508,12 +551,41 @@ follow_quantities(Order *order, const OrderSums *sums)
 		oms_order_step(order, "complete", "everything is delivered", NULL);
 }
 
-/*
- * Derives totals and statuses from lines and payment events: the one place
- * that does.  Called at the end of every change of a locked order.
- */
-void
-oms_order_refresh(int64 order_id)
+/* Notes for order_as_of what of the derived has changed. */
+static void
+note_derived(const Order *order, const char *payment_status, const char *fulfillment_status, const OrderTotals *totals,
+			 Numeric total, bool all)
+{
+	bool		payment = strcmp(payment_status, order->payment_status) != 0;
+	bool		fulfillment = strcmp(fulfillment_status, order->fulfillment_status) != 0;
+	bool		money = all || oms_money_compare(total, order->total) != 0;
+	DocWriter	writer;
+
+	if (!payment && !fulfillment && !money)
+		return;
+	oms_write_begin(&writer);
+	oms_write_begin_object(&writer, "derived");
+	if (payment)
+		oms_write_text(&writer, "payment_status", payment_status);
+	if (fulfillment)
+		oms_write_text(&writer, "fulfillment_status", fulfillment_status);
+	if (money)
+	{
+		oms_write_begin_object(&writer, "totals");
+		oms_write_numeric(&writer, "items", totals->items);
+		oms_write_numeric(&writer, "discount", totals->discounts);
+		oms_write_numeric(&writer, "shipping", totals->shipping);
+		oms_write_numeric(&writer, "fee", totals->fees);
+		oms_write_numeric(&writer, "tax", totals->taxes);
+		oms_write_numeric(&writer, "total", total);
+		oms_write_end(&writer);
+	}
+	oms_write_end(&writer);
+	oms_event_note(order->order_id, oms_write_finish(&writer));
+}
+
+static void
+refresh(int64 order_id, bool all)
 {
 	Order	   *order = oms_order_read(order_id);
 	int			digits = oms_currency_digits(order->currency);
@@ -531,6 +603,7 @@ oms_order_refresh(int64 order_id)
 	follow_quantities(order, &sums);
 	values[2] = CStringGetTextDatum(oms_payment_status_of(order_id, total));
 	values[3] = CStringGetTextDatum(fulfillment_status(&sums));
+	note_derived(order, TextDatumGetCString(values[2]), fulfillment_status(&sums), &totals, total, all);
 	values[4] = NumericGetDatum(totals.items);
 	values[5] = NumericGetDatum(totals.discounts);
 	values[6] = NumericGetDatum(totals.shipping);
@@ -540,6 +613,23 @@ oms_order_refresh(int64 order_id)
 	(void) oms_execute(&refresh_plan, values, NULL);
 	if (order->holds > 0)
 		oms_hold_reconsider(order_id);
+}
+
+/*
+ * Derives totals and statuses from lines and payment events: the one place
+ * that does.  Called at the end of every change of a locked order.
+ */
+void
+oms_order_refresh(int64 order_id)
+{
+	refresh(order_id, false);
+}
+
+/* The same where parts of the total may have changed and the total not. */
+void
+oms_order_refresh_all(int64 order_id)
+{
+	refresh(order_id, true);
 }
 
 static void
@@ -563,12 +653,35 @@ oms_order_document(int64 order_id)
 	return document;
 }
 
+/* The document that the first edit of the version or a later one replaced. */
+static OmsPlan version_plan = {
+	.sql = "SELECT document FROM {order_versions} WHERE order_id = $2 AND tenant_id = $1 AND version >= $3"
+	" ORDER BY version LIMIT 1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT4OID)
+};
+
 /*
- * oms.get_order(order_id bigint) -> jsonb
+ * oms.get_order(order_id bigint, version integer) -> jsonb
  */
 OMS_FUNCTION(oms_get_order, CALL_READ)
 {
-	PG_RETURN_JSONB_P(oms_order_document(oms_argument_id(fcinfo, 0, "order_id")));
+	int64		order_id = oms_argument_id(fcinfo, 0, "order_id");
+	Order	   *order = oms_order_read(order_id);
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id), PG_GETARG_DATUM(1)};
+	Jsonb	   *document = NULL;
+
+	if (!PG_ARGISNULL(1) && (PG_GETARG_INT32(1) < 1 || PG_GETARG_INT32(1) > order->version))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_UNKNOWN),
+				 errmsg("order " INT64_FORMAT " has no version %d", order_id, PG_GETARG_INT32(1)),
+				 errdetail("version: the order has versions 1 to %d", order->version),
+				 errhint("Leave version out for the order as it is.")));
+	if (!PG_ARGISNULL(1))
+		(void) oms_execute_each(&version_plan, values, NULL, read_document, &document);
+	if (document == NULL)
+		document = oms_order_document(order_id);
+	PG_RETURN_JSONB_P(document);
 }
 
 static void
@@ -668,8 +781,9 @@ oms_line_quantities(Jsonb *document, const char *place, int *count)
 /* ---- Cancelling ---- */
 
 /* Units of a line that have neither shipped nor been cancelled. */
-static int32
-open_units(const OrderLine *line)
+/* Units that can still be cancelled. */
+int32
+oms_order_open_units(const OrderLine *line)
 {
 	return line->ordered - line->cancelled - line->delta.cancelled - line->shipped;
 }
@@ -709,8 +823,8 @@ next_to_cancel(AllocationList *list, int32 line_no)
 }
 
 /* Cancels units of one line: first those without a promise, then promises. */
-static void
-cancel_units(OrderLine *line, int32 quantity, AllocationList *allocations)
+void
+oms_order_cancel_units(OrderLine *line, int32 quantity, AllocationList *allocations)
 {
 	int32		promised_backorder = 0;
 	int32		unpromised;
@@ -781,24 +895,24 @@ mark_cancelled(Order *order, Jsonb *document, OrderLines *lines, AllocationList 
 					 errmsg("order " INT64_FORMAT " has no line %d", order->order_id, wanted[i].line_no),
 					 errdetail("lines[%d].line_no: line %d is not known", wanted[i].position, wanted[i].line_no),
 					 errhint("oms.get_order shows the lines.")));
-		quantity = wanted[i].quantity == DOC_ABSENT ? open_units(line) : wanted[i].quantity;
-		if (quantity > open_units(line))
+		quantity = wanted[i].quantity == DOC_ABSENT ? oms_order_open_units(line) : wanted[i].quantity;
+		if (quantity > oms_order_open_units(line))
 			ereport(ERROR,
 					(errcode(ERRCODE_OMS_TRANSITION),
-					 errmsg("line %d has %d units to cancel, not %d", line->line_no, open_units(line), quantity),
+					 errmsg("line %d has %d units to cancel, not %d", line->line_no, oms_order_open_units(line), quantity),
 					 errdetail("lines[%d].quantity: ordered %d, shipped %d, cancelled %d.", wanted[i].position,
 							   line->ordered, line->shipped, line->cancelled),
 					 errhint("What has shipped comes back as a return.")));
 		units += quantity;
-		cancel_units(line, quantity, allocations);
+		oms_order_cancel_units(line, quantity, allocations);
 	}
 	for (int i = 0; wanted == NULL && i < lines->count; i++)
 	{
-		units += open_units(&lines->rows[i]);
+		units += oms_order_open_units(&lines->rows[i]);
 		if (is_draft(order))
 			lines->rows[i].delta.cancelled = lines->rows[i].ordered;
 		else
-			cancel_units(&lines->rows[i], open_units(&lines->rows[i]), allocations);
+			oms_order_cancel_units(&lines->rows[i], oms_order_open_units(&lines->rows[i]), allocations);
 	}
 	return units;
 }
@@ -824,6 +938,16 @@ free_stock(Order *order, AllocationList *allocations, const char *reason)
 	}
 	count = oms_stock_merge(rows, count);
 	oms_stock_change(rows, count, "cancel", reason, NULL);
+}
+
+/* Writes what a locked order gives up: promises, their units, the stages of its lines. */
+void
+oms_order_give_up(Order *order, OrderLines *lines, AllocationList *allocations, const char *reason)
+{
+	free_stock(order, allocations, reason);
+	oms_allocations_write(allocations);
+	oms_order_lines_write(order->order_id, lines);
+	oms_fulfillments_close_empty(order->order_id, reason);
 }
 
 static Jsonb *
@@ -875,10 +999,7 @@ oms_order_cancel(Order *order, Jsonb *document, const char *action, const char *
 				 errhint("What has shipped comes back as a return.")));
 	for (int i = 0; i < lines->count; i++)
 		nothing_left &= lines->rows[i].ordered == lines->rows[i].cancelled + lines->rows[i].delta.cancelled;
-	free_stock(order, allocations, reason);
-	oms_allocations_write(allocations);
-	oms_order_lines_write(order->order_id, lines);
-	oms_fulfillments_close_empty(order->order_id, reason);
+	oms_order_give_up(order, lines, allocations, reason);
 	if (nothing_left)
 		oms_order_step(order, action, reason, cancelled_document(lines));
 	else

@@ -7,6 +7,7 @@
 
 #include "oms.h"
 
+#include "allocation.h"
 #include "channel.h"
 
 typedef struct Order
@@ -39,6 +40,7 @@ typedef struct OrderLine
 	int32		cancelled;
 	struct
 	{
+		int32		ordered;
 		int32		allocated;
 		int32		backordered;
 		int32		released;
@@ -63,7 +65,11 @@ extern OrderLine *oms_order_line(OrderLines *lines, int32 line_no);
 extern void oms_order_lines_write(int64 order_id, OrderLines *lines);
 extern void oms_order_step(Order *order, const char *action, const char *reason, Jsonb *data);
 extern void oms_order_cancel(Order *order, Jsonb *lines, const char *action, const char *reason);
+extern void oms_order_give_up(Order *order, OrderLines *lines, AllocationList *allocations, const char *reason);
+extern void oms_order_cancel_units(OrderLine *line, int32 quantity, AllocationList *allocations);
+extern int32 oms_order_open_units(const OrderLine *line);
 extern void oms_order_refresh(int64 order_id);
+extern void oms_order_refresh_all(int64 order_id);
 extern Jsonb *oms_order_document(int64 order_id);
 
 /* {"line_no", "quantity"} lists, as several calls take them. */

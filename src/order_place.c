@@ -38,6 +38,7 @@
 #include "machine.h"
 #include "money.h"
 #include "order.h"
+#include "order_place.h"
 #include "payment.h"
 #include "postal_code.h"
 #include "quota.h"
@@ -175,7 +176,7 @@ static const DocField line_fields[] = {
 	{"adjustments", DOC_ARRAY, offsetof(LineDocument, adjustments), .most = 100,.shape = &adjustment_shape},
 };
 
-static const DocShape line_shape = DOC_SHAPE_OF(LineDocument, line_fields, "an order line");
+const DocShape oms_order_line_shape = DOC_SHAPE_OF(LineDocument, line_fields, "an order line");
 
 static const DocField order_fields[] = {
 	{"channel", DOC_CODE, offsetof(OrderDocument, channel)},
@@ -190,7 +191,7 @@ static const DocField order_fields[] = {
 	{"requested_at", DOC_TIME, offsetof(OrderDocument, requested_at)},
 	{"reservation_id", DOC_ID, offsetof(OrderDocument, reservation_id)},
 	{"lines", DOC_ARRAY, offsetof(OrderDocument, lines), .required = true,.least = 1,.most = OMS_LINES_PER_ORDER_MAX,
-	.shape = &line_shape},
+	.shape = &oms_order_line_shape},
 	{"adjustments", DOC_ARRAY, offsetof(OrderDocument, adjustments), .most = 1000,.shape = &adjustment_shape},
 	{"payments", DOC_ARRAY, offsetof(OrderDocument, payments), .most = OMS_PAYMENTS_PER_ORDER_MAX,
 	.shape = &oms_payment_shape},
@@ -331,7 +332,8 @@ static OmsPlan insert_delivery_plan = {
 
 static OmsPlan insert_adjustments_plan = {
 	.sql = "INSERT INTO {order_adjustments} (order_id, tenant_id, adjustment_no, line_no, included, type, code, amount)"
-	" SELECT $2, $1, u.n, nullif(u.line_no, 0), u.included, u.type, u.code, u.amount"
+	" SELECT $2, $1, u.n + (SELECT coalesce(max(a.adjustment_no), 0) FROM {order_adjustments} a"
+	" WHERE a.order_id = $2 AND a.tenant_id = $1), nullif(u.line_no, 0), u.included, u.type, u.code, u.amount"
 	" FROM unnest($3::int[], $4::boolean[], $5::text[], $6::text[], $7::numeric[]) WITH ORDINALITY"
 	" u(line_no, included, type, code, amount, n)",
 	.kind = PLAN_INDEXED,
@@ -572,7 +574,7 @@ resolve_lines(Placement *placement, FaultList *faults)
 	}
 	items = oms_items_read(skus, array->count);
 	number_lines(placement, faults);
-	oms_document_duplicates(array, &line_shape, offsetof(LineDocument, external_ref), "lines", "external_ref", faults);
+	oms_document_duplicates(array, &oms_order_line_shape, offsetof(LineDocument, external_ref), "lines", "external_ref", faults);
 	for (int i = 0; i < array->count; i++)
 	{
 		PlacedLine *line = &placement->lines[i];
@@ -2019,7 +2021,7 @@ write_order(Placement *placement)
 	write_parts(placement);
 	insert_promises(placement);
 	if (placement->routing)
-		oms_routing_record(placement->routing, placement->order_id);
+		oms_routing_record(placement->routing, placement->order_id, 1);
 	return true;
 }
 
@@ -2325,7 +2327,7 @@ write_placed_draft(Placement *placement)
 	write_delivery(placement);
 	insert_promises(placement);
 	if (placement->routing)
-		oms_routing_record(placement->routing, placement->order_id);
+		oms_routing_record(placement->routing, placement->order_id, 1);
 }
 
 /*
@@ -2450,4 +2452,67 @@ OMS_FUNCTION(oms_edit_draft, CALL_KEYED)
 	update_draft(placement);
 	write_parts(placement);
 	PG_RETURN_JSONB_P(report_draft(placement, "order.draft_edited"));
+}
+
+/* ---- Adding to a placed order ---- */
+
+/* Notes what is wrong with the parts that an edit replaces. */
+void
+oms_order_check_parts(Jsonb *ship_to, Jsonb *bill_to, Jsonb *customer, FaultList *faults)
+{
+	if (ship_to)
+		(void) oms_document_read_field(ship_to, &address_shape, "ship_to", faults);
+	if (bill_to)
+		(void) oms_document_read_field(bill_to, &address_shape, "bill_to", faults);
+	if (customer)
+		(void) oms_document_read_field(customer, &customer_shape, "customer", faults);
+}
+
+/* Writes the new lines, and to those that were there what they got. */
+static void
+write_added_lines(Placement *placement)
+{
+	OrderLines *lines = oms_order_lines(placement->order_id);
+	Placement	added = *placement;
+
+	added.lines = palloc(sizeof(PlacedLine) * placement->line_count);
+	added.line_count = 0;
+	for (int i = 0; i < placement->line_count; i++)
+	{
+		OrderLine  *line = oms_order_line(lines, placement->lines[i].line_no);
+
+		if (line == NULL)
+		{
+			added.lines[added.line_count++] = placement->lines[i];
+			continue;
+		}
+		line->delta.allocated = placement->lines[i].allocated;
+		line->delta.backordered = placement->lines[i].backordered;
+	}
+	oms_order_lines_write(placement->order_id, lines);
+	if (added.line_count > 0)
+	{
+		insert_lines(&added);
+		insert_adjustments(&added);
+	}
+}
+
+void
+oms_order_add(Order *order, Jsonb *document, int decision_no)
+{
+	FaultList	faults;
+	Placement  *placement = placement_of(document, &faults);
+
+	if (faults.count == 0)
+		read_document(placement, &faults);
+	oms_faults_raise(&faults, "changes are not valid");
+	placement->order_id = order->order_id;
+	if (!find_sources(placement))
+		refuse_plan(placement);
+	make_promises(placement);
+	reserve(placement);
+	write_added_lines(placement);
+	insert_promises(placement);
+	if (placement->routing)
+		oms_routing_record(placement->routing, placement->order_id, decision_no);
 }

@@ -1092,24 +1092,24 @@ oms_routing_service(const RoutingPlan *plan, int64 location_id)
 /* ---- The record ---- */
 
 static OmsPlan insert_plan = {
-	.sql = "INSERT INTO {routing_decisions} (order_id, policy_id, at, tenant_id, cost, record)"
-	" VALUES ($1, $2, $3, $4, $5, $6)",
+	.sql = "INSERT INTO {routing_decisions} (order_id, policy_id, at, tenant_id, cost, record, decision_no)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7)",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT8OID, INT8OID, TIMESTAMPTZOID, INT4OID, NUMERICOID, BYTEAOID)
+	OMS_ARGTYPES(INT8OID, INT8OID, TIMESTAMPTZOID, INT4OID, NUMERICOID, BYTEAOID, INT4OID)
 };
 
 static OmsHeap decision_heap = {
 	.relation = "routing_decisions",
-	.column_count = 6,
-	.columns = {"order_id", "policy_id", "at", "tenant_id", "cost", "record"}
+	.column_count = 7,
+	.columns = {"order_id", "policy_id", "at", "tenant_id", "cost", "record", "decision_no"}
 };
 
 /* Nothing is recorded where there was nothing to decide. */
 void
-oms_routing_record(const RoutingPlan *plan, int64 order_id)
+oms_routing_record(const RoutingPlan *plan, int64 order_id, int decision_no)
 {
 	RoutingDecision *decision = plan->decision;
-	Datum		values[6];
+	Datum		values[7];
 
 	if (decision == NULL || decision->location_count + decision->exclusion_count < 2)
 		return;
@@ -1119,8 +1119,9 @@ oms_routing_record(const RoutingPlan *plan, int64 order_id)
 	values[3] = Int32GetDatum(oms_call->tenant);
 	values[4] = NumericGetDatum(int64_div_fast_to_numeric(decision->cost, 3));
 	values[5] = PointerGetDatum(oms_decision_write(decision));
+	values[6] = Int32GetDatum(decision_no);
 	if (oms_heap_is_plain(&decision_heap))
-		oms_heap_insert_one(&decision_heap, values, "      ");
+		oms_heap_insert_one(&decision_heap, values, "       ");
 	else
 		(void) oms_execute(&insert_plan, values, NULL);
 }
@@ -1130,7 +1131,7 @@ oms_routing_record(const RoutingPlan *plan, int64 order_id)
 static OmsPlan read_plan = {
 	.sql = "SELECT d.record, p.code || ' version ' || p.version FROM {routing_decisions} d"
 	" LEFT JOIN {routing_policies} p ON p.policy_id = d.policy_id AND p.tenant_id = $1"
-	" WHERE d.order_id = $2 AND d.tenant_id = $1",
+	" WHERE d.order_id = $2 AND d.tenant_id = $1 ORDER BY d.decision_no DESC LIMIT 1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };

@@ -74,6 +74,6 @@ extern struct RoutingDecision *oms_routing_prices(const RoutingRequest *request,
 extern RoutingPlan *oms_routing_nearest(const RoutingRequest *request);
 extern void oms_routing_finish(const RoutingRequest *request, RoutingPlan *plan);
 extern const char *oms_routing_service(const RoutingPlan *plan, int64 location_id);
-extern void oms_routing_record(const RoutingPlan *plan, int64 order_id);
+extern void oms_routing_record(const RoutingPlan *plan, int64 order_id, int decision_no);
 
 #endif							/* OMS_ROUTING_H */

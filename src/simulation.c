@@ -111,7 +111,7 @@ static OmsPlan policy_plan = {
 
 static OmsPlan first_plan = {
 	.sql = "SELECT coalesce(min(order_id), 0), count(*) FROM {routing_decisions}"
-	" WHERE tenant_id = $1 AND at >= $2 AND at < $3",
+	" WHERE tenant_id = $1 AND at >= $2 AND at < $3 AND decision_no = 1",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID)
 };
@@ -120,7 +120,7 @@ static OmsPlan page_plan = {
 	.sql = "SELECT d.order_id, d.at, d.record, o.channel_id, c.code, o.external_ref, o.customer_ref, o.customer ->> 'class' FROM {routing_decisions} d"
 	" JOIN {orders} o ON o.order_id = d.order_id AND o.tenant_id = $1"
 	" LEFT JOIN {channels} c ON c.channel_id = o.channel_id AND c.tenant_id = $1"
-	" WHERE d.tenant_id = $1 AND d.order_id > $4 AND d.at >= $2 AND d.at < $3 ORDER BY d.order_id LIMIT $5",
+	" WHERE d.tenant_id = $1 AND d.order_id > $4 AND d.at >= $2 AND d.at < $3 AND d.decision_no = 1 ORDER BY d.order_id LIMIT $5",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT4OID)
 };

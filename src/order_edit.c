@@ -1,0 +1,521 @@
+/*
+ * order_edit.c
+ *	  Changing placed orders.
+ *
+ * An edit is made of what the other files do: units that go are given up as
+ * cancel_order gives them up, units that come are planned and promised as
+ * place_order does it, and the derived follows in oms_order_refresh.  Where the
+ * address, the service or the date changes, what is not released yet is given
+ * up and planned anew.  What an edit replaces is kept in order_versions.
+ *
+ * An edit may give up promises and take others, so it locks counters twice.
+ * Two edits that cross each other are the one case where the server may have to
+ * break a deadlock; the one it breaks reports OM011.
+ */
+#include "oms.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "allocation.h"
+#include "call.h"
+#include "document.h"
+#include "event.h"
+#include "hold.h"
+#include "machine.h"
+#include "money.h"
+#include "order.h"
+#include "order_place.h"
+#include "payment.h"
+#include "relation.h"
+
+typedef struct LineChange
+{
+	int32		line_no;
+	int32		quantity;		/* DOC_ABSENT: as it is */
+	char	   *name;
+	Numeric		unit_price;
+	Jsonb	   *attributes;
+} LineChange;
+
+typedef struct AdjustmentChange
+{
+	int32		line_no;
+	char	   *type;
+	char	   *code;
+	Numeric		amount;
+	int8		included;
+} AdjustmentChange;
+
+typedef struct Changes
+{
+	DocArray	lines;
+	DocArray	add;
+	DocArray	adjustments;
+	Jsonb	   *customer;
+	Jsonb	   *ship_to;
+	Jsonb	   *bill_to;
+	Jsonb	   *attributes;
+	char	   *service;
+	char	   *notes;
+	char	   *reason;
+	TimestampTz requested_at;
+} Changes;
+
+static const char *const adjustment_types[] = {"discount", "tax", "shipping", "fee", NULL};
+
+static const DocField line_fields[] = {
+	{"line_no", DOC_INT, offsetof(LineChange, line_no), .required = true,.least = 1,.most = PG_INT32_MAX},
+	{"quantity", DOC_INT, offsetof(LineChange, quantity), .least = 0,.most = OMS_QUANTITY_MAX},
+	{"unit_price", DOC_MONEY, offsetof(LineChange, unit_price)},
+	{"name", DOC_TEXT, offsetof(LineChange, name)},
+	{"attributes", DOC_OBJECT, offsetof(LineChange, attributes)},
+};
+
+static const DocShape line_shape = DOC_SHAPE_OF(LineChange, line_fields, "a change of a line");
+
+static const DocField adjustment_fields[] = {
+	{"line_no", DOC_INT, offsetof(AdjustmentChange, line_no), .least = 1,.most = PG_INT32_MAX},
+	{"type", DOC_TEXT, offsetof(AdjustmentChange, type), .required = true,.choices = adjustment_types},
+	{"code", DOC_CODE, offsetof(AdjustmentChange, code)},
+	{"amount", DOC_MONEY, offsetof(AdjustmentChange, amount), .required = true,.minus = true},
+	{"included", DOC_BOOL, offsetof(AdjustmentChange, included)},
+};
+
+static const DocShape adjustment_shape = DOC_SHAPE_OF(AdjustmentChange, adjustment_fields, "an adjustment");
+
+static const DocField change_fields[] = {
+	{"lines", DOC_ARRAY, offsetof(Changes, lines), .most = OMS_LINES_PER_ORDER_MAX,.shape = &line_shape},
+	{"add", DOC_ARRAY, offsetof(Changes, add), .most = OMS_LINES_PER_ORDER_MAX,.shape = &oms_order_line_shape},
+	{"adjustments", DOC_ARRAY, offsetof(Changes, adjustments), .most = 1000,.shape = &adjustment_shape},
+	{"customer", DOC_OBJECT, offsetof(Changes, customer)},
+	{"ship_to", DOC_OBJECT, offsetof(Changes, ship_to)},
+	{"bill_to", DOC_OBJECT, offsetof(Changes, bill_to)},
+	{"attributes", DOC_OBJECT, offsetof(Changes, attributes)},
+	{"service", DOC_CODE, offsetof(Changes, service)},
+	{"requested_at", DOC_TIME, offsetof(Changes, requested_at)},
+	{"notes", DOC_TEXT, offsetof(Changes, notes)},
+	{"reason", DOC_TEXT, offsetof(Changes, reason)},
+};
+
+static const DocShape change_shape = DOC_SHAPE_OF(Changes, change_fields, "changes of an order");
+
+static OmsPlan version_plan = {
+	.sql = "INSERT INTO {order_versions} (order_id, replaced_at, event_id, tenant_id, version, actor, document)"
+	" SELECT $2, $3, coalesce(max(e.event_id), 0), $1, $4, $5, $6 FROM {events} e WHERE e.order_id = $2 AND e.tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID, INT4OID, TEXTOID, JSONBOID)
+};
+
+/* A field that stands in the changes replaces the old one, null removes it. */
+static OmsPlan header_plan = {
+	.sql = "UPDATE {orders} SET version = version + 1,"
+	" notes = CASE WHEN $3 ? 'notes' THEN $3 ->> 'notes' ELSE notes END,"
+	" attributes = CASE WHEN $3 ? 'attributes' THEN nullif($3 -> 'attributes', 'null') ELSE attributes END,"
+	" bill_to = CASE WHEN $3 ? 'bill_to' THEN nullif($3 -> 'bill_to', 'null') ELSE bill_to END,"
+	" customer_ref = CASE WHEN $3 ? 'customer' THEN $3 -> 'customer' ->> 'ref' ELSE customer_ref END,"
+	" customer = CASE WHEN $3 ? 'customer' THEN nullif(nullif($3 -> 'customer', 'null') - 'ref', '{}') ELSE customer END"
+	" WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, JSONBOID)
+};
+
+static OmsPlan delivery_plan = {
+	.sql = "INSERT INTO {order_deliveries} AS d (order_id, tenant_id, delivery_no, method, service, address, requested_at)"
+	" VALUES ($2, $1, 1, 'ship', $3 ->> 'service', nullif($3 -> 'ship_to', 'null'), ($3 ->> 'requested_at')::timestamptz)"
+	" ON CONFLICT (order_id, delivery_no, tenant_id) DO UPDATE SET"
+	" service = CASE WHEN $3 ? 'service' THEN excluded.service ELSE d.service END,"
+	" address = CASE WHEN $3 ? 'ship_to' THEN excluded.address ELSE d.address END,"
+	" requested_at = CASE WHEN $3 ? 'requested_at' THEN excluded.requested_at ELSE d.requested_at END",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, JSONBOID)
+};
+
+static OmsPlan line_plan = {
+	.sql = "UPDATE {order_lines} l SET unit_price = coalesce(u.unit_price, l.unit_price), name = coalesce(u.name, l.name),"
+	" attributes = coalesce(u.attributes, l.attributes)"
+	" FROM jsonb_to_recordset($3) u(line_no int, unit_price numeric, name text, attributes jsonb)"
+	" WHERE l.order_id = $2 AND l.tenant_id = $1 AND l.line_no = u.line_no",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, INT8OID, JSONBOID)
+};
+
+static OmsPlan amount_plan = {
+	.sql = "UPDATE {order_lines} SET amount = round(unit_price * ordered, $3)"
+	" WHERE order_id = $2 AND tenant_id = $1 AND amount <> round(unit_price * ordered, $3)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT4OID)
+};
+
+static OmsPlan forget_adjustments_plan = {
+	.sql = "DELETE FROM {order_adjustments} WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan adjustments_plan = {
+	.sql = "INSERT INTO {order_adjustments} (order_id, tenant_id, adjustment_no, line_no, included, type, code, amount)"
+	" SELECT $2, $1, u.n, u.line_no, coalesce(u.included, false), u.type, u.code,"
+	" CASE WHEN u.type = 'discount' THEN -abs(u.amount) ELSE u.amount END"
+	" FROM ROWS FROM (jsonb_to_recordset($3) AS (line_no int, type text, code text, amount numeric, included boolean))"
+	" WITH ORDINALITY u(line_no, type, code, amount, included, n)",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, INT8OID, JSONBOID)
+};
+
+/* What is agreed now is agreed for the units and prices of now, whatever was cancelled before. */
+static OmsPlan line_basis_plan = {
+	.sql = "UPDATE {order_adjustments} a SET basis = l.ordered - l.cancelled FROM {order_lines} l"
+	" WHERE a.order_id = $2 AND a.tenant_id = $1 AND a.basis IS NULL AND l.order_id = $2 AND l.tenant_id = $1"
+	" AND l.line_no = a.line_no AND l.ordered > l.cancelled",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan order_basis_plan = {
+	.sql = "UPDATE {order_adjustments} a SET basis = t.items FROM (SELECT sum(round(unit_price * (ordered - cancelled), $3)) AS items"
+	" FROM {order_lines} WHERE order_id = $2 AND tenant_id = $1) t"
+	" WHERE a.order_id = $2 AND a.tenant_id = $1 AND a.basis IS NULL AND a.line_no IS NULL",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT4OID)
+};
+
+/*
+ * The document that promises what an edit adds: the order's head with its new
+ * address, units that line $3 gets more of ($4), and new lines, numbered after
+ * those that are there.
+ */
+static OmsPlan addition_plan = {
+	.sql = "SELECT jsonb_strip_nulls(jsonb_build_object('channel', c.code, 'external_ref', o.external_ref, 'currency', o.currency,"
+	" 'method', d.method, 'pickup_location', p.code, 'service', d.service, 'requested_at', d.requested_at,"
+	" 'ship_to', d.address, 'customer', CASE WHEN o.customer ? 'class' THEN jsonb_build_object('class', o.customer -> 'class') END,"
+	" 'lines', coalesce((SELECT jsonb_agg(jsonb_build_object('line_no', l.line_no, 'sku', i.sku, 'quantity', u.quantity,"
+	" 'unit_price', l.unit_price) ORDER BY l.line_no) FROM unnest($3::int[], $4::int[]) u(line_no, quantity)"
+	" JOIN {order_lines} l ON l.order_id = $2 AND l.tenant_id = $1 AND l.line_no = u.line_no"
+	" JOIN {items} i ON i.item_id = l.item_id AND i.tenant_id = $1), '[]')"
+	" || coalesce((SELECT jsonb_agg(jsonb_build_object('line_no', m.last + a.n) || a.line ORDER BY a.n)"
+	" FROM jsonb_array_elements($5) WITH ORDINALITY a(line, n)), '[]')))"
+	" FROM {orders} o JOIN {channels} c ON c.channel_id = o.channel_id AND c.tenant_id = $1"
+	" CROSS JOIN LATERAL (SELECT max(l.line_no) AS last FROM {order_lines} l WHERE l.order_id = $2 AND l.tenant_id = $1) m"
+	" LEFT JOIN {order_deliveries} d ON d.order_id = $2 AND d.tenant_id = $1 AND d.delivery_no = 1"
+	" LEFT JOIN {locations} p ON p.location_id = d.pickup_location_id AND p.tenant_id = $1"
+	" WHERE o.order_id = $2 AND o.tenant_id = $1",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT4ARRAYOID, INT4ARRAYOID, JSONBOID)
+};
+
+typedef struct Edit
+{
+	Order	   *order;
+	Jsonb	   *source;
+	Changes    *changes;
+	OrderLines *lines;
+	int32	   *more;			/* per line: units to be planned */
+	bool		reroutes;
+	bool		gives_up;
+	bool		adds;
+} Edit;
+
+/* The member of an object, NULL where it has none. */
+static Jsonb *
+member(Jsonb *document, const char *key)
+{
+	JsonbValue *value = getKeyJsonValueFromContainer(&document->root, key, strlen(key), NULL);
+
+	return value == NULL ? NULL : JsonbValueToJsonb(value);
+}
+
+static bool
+has(const Edit *edit, const char *key)
+{
+	return member(edit->source, key) != NULL;
+}
+
+static void
+check_line(Edit *edit, int index, FaultList *faults)
+{
+	LineChange *change = (LineChange *) edit->changes->lines.items + index;
+	OrderLine  *line = oms_order_line(edit->lines, change->line_no);
+	int32		kept;
+
+	for (int i = 0; i < index; i++)
+		if (((LineChange *) edit->changes->lines.items + i)->line_no == change->line_no)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Each line may stand once in a call.",
+					  oms_document_place("lines", index, "line_no"), "line %d stands there twice", change->line_no);
+	if (line == NULL)
+	{
+		oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.get_order shows the lines; new ones go to add.",
+				  oms_document_place("lines", index, "line_no"), "line %d is not known", change->line_no);
+		return;
+	}
+	if (change->quantity == DOC_ABSENT)
+		return;
+	kept = line->ordered - line->cancelled - oms_order_open_units(line);
+	if (change->quantity < kept)
+		oms_fault(faults, ERRCODE_OMS_TRANSITION, "What has shipped comes back as a return.",
+				  oms_document_place("lines", index, "quantity"), "%d of line %d have shipped, so it cannot become %d", kept,
+				  change->line_no, change->quantity);
+	if ((int64) change->quantity + line->cancelled > OMS_QUANTITY_MAX)
+		oms_fault(faults, ERRCODE_OMS_LIMIT, "Put the rest on another line.", oms_document_place("lines", index, "quantity"),
+				  "a line holds at most %d units, those cancelled included", OMS_QUANTITY_MAX);
+}
+
+static void
+check_changes(Edit *edit, FaultList *faults)
+{
+	Changes    *changes = edit->changes;
+	int			digits = oms_currency_digits(edit->order->currency);
+
+	for (int i = 0; i < changes->lines.count; i++)
+		check_line(edit, i, faults);
+	if (edit->lines->count + changes->add.count > OMS_LINES_PER_ORDER_MAX)
+		oms_fault(faults, ERRCODE_OMS_LIMIT, "Place another order for the rest.", "add", "an order has at most %d lines",
+				  OMS_LINES_PER_ORDER_MAX);
+	for (int i = 0; i < changes->adjustments.count; i++)
+	{
+		AdjustmentChange *adjustment = (AdjustmentChange *) changes->adjustments.items + i;
+
+		if (adjustment->line_no != DOC_ABSENT && oms_order_line(edit->lines, adjustment->line_no) == NULL)
+			oms_fault(faults, ERRCODE_OMS_UNKNOWN, "Adjustments of new lines stand in add.",
+					  oms_document_place("adjustments", i, "line_no"), "line %d is not known", adjustment->line_no);
+		if (!oms_money_is_rounded(adjustment->amount, digits))
+			oms_fault(faults, ERRCODE_OMS_MONEY, "Round amounts to the currency.", oms_document_place("adjustments", i, "amount"),
+					  "%s has more decimals than %s", oms_money_text(adjustment->amount), edit->order->currency);
+		if (adjustment->included == 1 && strcmp(adjustment->type, "tax") != 0)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Only taxes are included in prices.",
+					  oms_document_place("adjustments", i, "included"), "is for taxes");
+	}
+	oms_order_check_parts(changes->ship_to, changes->bill_to, changes->customer, faults);
+}
+
+static Edit *
+read_edit(FunctionCallInfo fcinfo)
+{
+	Edit	   *edit = palloc0(sizeof(Edit));
+	FaultList	faults;
+
+	edit->order = oms_order_lock(oms_argument_id(fcinfo, 0, "order_id"));
+	oms_faults_init(&faults);
+	if (PG_ARGISNULL(1) || !JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(1)) || JB_ROOT_COUNT(PG_GETARG_JSONB_P(1)) == 0)
+		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give an object with lines, add, adjustments, ship_to or other fields.",
+				  "changes", PG_ARGISNULL(1) ? "is null" : "must be an object that is not empty");
+	oms_faults_raise(&faults, "changes are not valid");
+	edit->source = PG_GETARG_JSONB_P(1);
+	edit->changes = oms_document_read(edit->source, &change_shape, &faults);
+	oms_faults_raise(&faults, "changes are not valid");
+	if (!PG_ARGISNULL(3) && PG_GETARG_INT32(3) != edit->order->version)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_CONCURRENT),
+				 errmsg("order " INT64_FORMAT " has version %d, not %d", edit->order->order_id, edit->order->version,
+						PG_GETARG_INT32(3)),
+				 errdetail("if_version: somebody changed the order since it was read"),
+				 errhint("Read the order again and repeat the edit.")));
+	if (oms_machine_final(MACHINE_ORDER, edit->order->status) ||
+		strcmp(edit->order->status, oms_machine_initial(MACHINE_ORDER)) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_TRANSITION),
+				 errmsg("order " INT64_FORMAT " is %s: edit is not allowed", edit->order->order_id, edit->order->status),
+				 errdetail("Only orders that are placed and not finished are edited."),
+				 errhint("oms.edit_draft edits drafts; what is finished is changed by returns.")));
+	oms_hold_check(edit->order->order_id, "order.edit", 0, NULL, 0);
+	edit->lines = oms_order_lines(edit->order->order_id);
+	check_changes(edit, &faults);
+	oms_faults_raise(&faults, "changes are not valid");
+	edit->reroutes = has(edit, "ship_to") || has(edit, "service") || has(edit, "requested_at");
+	return edit;
+}
+
+static void
+keep_version(Edit *edit)
+{
+	Datum		values[6];
+
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(edit->order->order_id);
+	values[2] = TimestampTzGetDatum(oms_call->now);
+	values[3] = Int32GetDatum(edit->order->version);
+	values[4] = CStringGetTextDatum(oms_call->actor);
+	values[5] = JsonbPGetDatum(oms_order_document(edit->order->order_id));
+	(void) oms_execute(&version_plan, values, NULL);
+}
+
+static void
+write_fields(Edit *edit)
+{
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(edit->order->order_id), JsonbPGetDatum(edit->source)};
+
+	(void) oms_execute(&header_plan, values, NULL);
+	if (edit->reroutes)
+		(void) oms_execute(&delivery_plan, values, NULL);
+	if (edit->changes->lines.count > 0)
+	{
+		values[2] = JsonbPGetDatum(member(edit->source, "lines"));
+		(void) oms_execute(&line_plan, values, NULL);
+	}
+	if (has(edit, "adjustments"))
+	{
+		(void) oms_execute(&forget_adjustments_plan, values, NULL);
+		if (edit->changes->adjustments.count > 0)
+		{
+			values[2] = JsonbPGetDatum(member(edit->source, "adjustments"));
+			(void) oms_execute(&adjustments_plan, values, NULL);
+		}
+	}
+}
+
+/* Units that have not been handed to a location yet go back, to be planned anew. */
+static void
+withdraw_unreleased(Edit *edit, AllocationList *allocations)
+{
+	for (int i = 0; i < allocations->count; i++)
+	{
+		Allocation *row = &allocations->rows[i];
+		OrderLine  *line = oms_order_line(edit->lines, row->line_no);
+		int32		open = oms_allocation_open(row);
+
+		if (open == 0 || row->location_id == 0 || (!row->backordered && strcmp(row->status, "planned") != 0))
+			continue;
+		row->delta.cancelled += open;
+		if (row->backordered)
+			line->delta.backordered -= open;
+		else
+			line->delta.allocated -= open;
+		edit->more[line - edit->lines->rows] += open;
+		edit->gives_up = edit->adds = true;
+	}
+}
+
+/* Marks what each line gives up and what is to be planned for it. */
+static void
+mark_units(Edit *edit, AllocationList *allocations)
+{
+	edit->more = palloc0(sizeof(int32) * Max(1, edit->lines->count));
+	for (int i = 0; i < edit->changes->lines.count; i++)
+	{
+		LineChange *change = (LineChange *) edit->changes->lines.items + i;
+		OrderLine  *line = oms_order_line(edit->lines, change->line_no);
+		int32		change_of_units;
+
+		if (change->quantity == DOC_ABSENT)
+			continue;
+		change_of_units = change->quantity - (line->ordered - line->cancelled);
+		if (change_of_units < 0)
+		{
+			oms_order_cancel_units(line, -change_of_units, allocations);
+			edit->gives_up = true;
+		}
+		else if (change_of_units > 0)
+		{
+			edit->more[line - edit->lines->rows] = change_of_units;
+			line->delta.ordered = change_of_units;
+			edit->adds = true;
+		}
+	}
+	if (edit->reroutes)
+		withdraw_unreleased(edit, allocations);
+	edit->adds |= edit->changes->add.count > 0;
+}
+
+static void
+read_addition(TupleTableSlot *slot, void *state)
+{
+	bool		isnull;
+
+	*(Jsonb **) state = DatumGetJsonbPCopy(oms_slot_datum(slot, 1, &isnull));
+}
+
+/* Plans and promises what the edit adds. */
+static void
+add_units(Edit *edit)
+{
+	int32	   *numbers = palloc(sizeof(int32) * Max(1, edit->lines->count) * 2);
+	int			count = 0;
+	Jsonb	   *document = NULL;
+	Datum		values[5];
+
+	for (int i = 0; i < edit->lines->count; i++)
+		if (edit->more[i] > 0)
+		{
+			numbers[count] = edit->lines->rows[i].line_no;
+			numbers[edit->lines->count + count++] = edit->more[i];
+		}
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(edit->order->order_id);
+	values[2] = oms_array_int32(numbers, count);
+	values[3] = oms_array_int32(numbers + edit->lines->count, count);
+	values[4] = edit->changes->add.count > 0 ? JsonbPGetDatum(member(edit->source, "add"))
+		: DirectFunctionCall1(jsonb_in, CStringGetDatum("[]"));
+	(void) oms_execute_each(&addition_plan, values, NULL, read_addition, &document);
+	oms_order_add(edit->order, document, edit->order->version + 1);
+}
+
+static void
+make_edit(Edit *edit)
+{
+	int64		order_id = edit->order->order_id;
+	AllocationList *allocations = oms_allocations_of_order(order_id);
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id),
+	Int32GetDatum(oms_currency_digits(edit->order->currency))};
+	const char *reason = edit->changes->reason ? edit->changes->reason : "edit";
+
+	keep_version(edit);
+	oms_event(&(Event) {.order_id = order_id,.object_id = order_id,.object_type = "order",.type = "order.edited",
+						.action = "edit",.reason = edit->changes->reason,.data = edit->source});
+	write_fields(edit);
+	mark_units(edit, allocations);
+	if (edit->gives_up)
+		oms_order_give_up(edit->order, edit->lines, allocations, reason);
+	else
+		oms_order_lines_write(order_id, edit->lines);
+	if (edit->adds)
+		add_units(edit);
+	(void) oms_execute(&amount_plan, values, NULL);
+	if (has(edit, "adjustments"))
+	{
+		(void) oms_execute(&line_basis_plan, values, NULL);
+		(void) oms_execute(&order_basis_plan, values, NULL);
+	}
+	oms_order_refresh_all(order_id);
+}
+
+static Jsonb *
+answer(Edit *edit, bool dry_run)
+{
+	Order	   *after = oms_order_read(edit->order->order_id);
+	DocWriter	writer;
+
+	oms_write_begin(&writer);
+	oms_write_int64(&writer, "order_id", after->order_id);
+	oms_write_bool(&writer, "dry_run", dry_run);
+	oms_write_int64(&writer, "version", after->version);
+	oms_write_numeric(&writer, "total_before", edit->order->total);
+	oms_write_numeric(&writer, "total", after->total);
+	oms_write_numeric(&writer, "difference", oms_money_subtract(after->total, edit->order->total));
+	oms_write_jsonb(&writer, "balance", oms_balance_document(after->order_id));
+	oms_write_jsonb(&writer, "order", oms_order_document(after->order_id));
+	return oms_write_finish(&writer);
+}
+
+/*
+ * oms.edit_order(order_id, changes, dry_run, if_version, idempotency_key) -> jsonb
+ */
+OMS_FUNCTION(oms_edit_order, CALL_KEYED)
+{
+	Edit	   *edit = read_edit(fcinfo);
+	bool		dry_run = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
+	OmsAttempt	attempt;
+	Jsonb	   *result;
+
+	if (!dry_run)
+	{
+		make_edit(edit);
+		PG_RETURN_JSONB_P(answer(edit, false));
+	}
+	oms_attempt_begin(&attempt);
+	make_edit(edit);
+	result = answer(edit, true);
+	oms_attempt_undo(&attempt);
+	PG_RETURN_JSONB_P(result);
+}

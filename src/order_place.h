@@ -1,0 +1,22 @@
+/*
+ * order_place.h
+ *	  What editing an order needs of placing one.
+ */
+#ifndef OMS_ORDER_PLACE_H
+#define OMS_ORDER_PLACE_H
+
+#include "oms.h"
+
+#include "document.h"
+#include "order.h"
+
+extern const DocShape oms_order_line_shape;
+extern void oms_order_check_parts(Jsonb *ship_to, Jsonb *bill_to, Jsonb *customer, FaultList *faults);
+
+/*
+ * Plans, promises and writes the lines of a document for a locked order: those
+ * with a number that the order has get more units, the others are new.
+ */
+extern void oms_order_add(Order *order, Jsonb *document, int decision_no);
+
+#endif							/* OMS_ORDER_PLACE_H */
