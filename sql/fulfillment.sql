@@ -62,6 +62,8 @@ BEGIN
         tenant_id       int NOT NULL,
         delivery_no     int NOT NULL,
         backordered     boolean NOT NULL DEFAULT false,
+        capacity_taken  int,
+        ship_day        date,
         status          text NOT NULL,
         carrier         text,
         service         text,
@@ -74,6 +76,8 @@ BEGIN
     CREATE INDEX fulfillments_order ON oms.fulfillments (order_id);
     COMMENT ON TABLE oms.fulfillments IS 'what one location ships together; without a location for digital and service items';
     COMMENT ON COLUMN oms.fulfillments.ship_by IS 'when it has to leave for promised_at; null where nobody configured dates';
+    COMMENT ON COLUMN oms.fulfillments.ship_day IS 'day of ship_by where the location is';
+    COMMENT ON COLUMN oms.fulfillments.capacity_taken IS 'of the location on ship_day, until it is cancelled or rejected';
     COMMENT ON COLUMN oms.fulfillments.earliest_at IS 'delivery from';
     COMMENT ON COLUMN oms.fulfillments.promised_at IS 'delivery until';
     COMMENT ON COLUMN oms.fulfillments.service IS 'that the dates count on, until it ships';

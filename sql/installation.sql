@@ -125,6 +125,7 @@ BEGIN
         'calendar',
         'postal_code',
         'location',
+        'capacity',
         'carrier',
         'routing',
         'item',

@@ -30,6 +30,9 @@ BEGIN
         collected_at       time,
         handling_days      int NOT NULL DEFAULT 0 CHECK (handling_days BETWEEN 0 AND 366),
         handling_hours     numeric NOT NULL DEFAULT 0 CHECK (handling_hours BETWEEN 0 AND 10000),
+        daily_capacity     int CHECK (daily_capacity >= 0),
+        limited            boolean NOT NULL DEFAULT false,
+        capacity_unit      text NOT NULL DEFAULT 'order' CHECK (capacity_unit IN ('order', 'unit')),
         external_ref       text,
         cost_per_order     numeric NOT NULL DEFAULT 0 CHECK (cost_per_order >= 0),
         cost_per_unit      numeric NOT NULL DEFAULT 0 CHECK (cost_per_unit >= 0),
@@ -47,6 +50,8 @@ BEGIN
     COMMENT ON COLUMN oms.locations.collected_at IS 'local time at which parcels leave; null: when it closes';
     COMMENT ON COLUMN oms.locations.handling_days IS 'working days until an order is ready';
     COMMENT ON COLUMN oms.locations.handling_hours IS 'working hours until an order is ready, after the days';
+    COMMENT ON COLUMN oms.locations.daily_capacity IS 'orders or units that it ships in a day; null: no limit but those of location_capacity';
+    COMMENT ON COLUMN oms.locations.limited IS 'location_capacity has days that were set';
     COMMENT ON COLUMN oms.locations.rank IS 'ties go to the lower number';
     COMMENT ON COLUMN oms.locations.cost_per_order IS 'what a package costs there before it is carried, in the currency of the routing policy';
     COMMENT ON COLUMN oms.locations.cost_per_unit IS 'what handling a unit costs there, in the currency of the routing policy';

@@ -287,6 +287,14 @@
 	" WHERE r.tenant_id = $1 AND NOT EXISTS (SELECT FROM {events} e WHERE e.order_id = r.order_id AND e.tenant_id = $1" \
 	" AND e.object_id = r.return_id AND e.type = 'return.requested')"
 
+#define CAPACITY_PARTS \
+	" UNION ALL SELECT 'capacity.used', coalesce(c.location_id, f.location_id) || ' on ' || coalesce(c.day, f.ship_day)," \
+	" coalesce(f.taken, 0)::text, coalesce(c.used, 0)::text FROM (SELECT location_id, day, used FROM {location_capacity}" \
+	" WHERE tenant_id = $1) c FULL JOIN (SELECT location_id, ship_day, sum(capacity_taken) AS taken FROM {fulfillments}" \
+	" WHERE tenant_id = $1 AND capacity_taken > 0 AND status NOT IN ('cancelled', 'rejected')" \
+	" GROUP BY location_id, ship_day) f ON f.location_id = c.location_id AND f.ship_day = c.day" \
+	" WHERE coalesce(f.taken, 0) <> coalesce(c.used, 0)"
+
 static OmsPlan audit_plan = {
 	.sql = "SELECT * FROM ("
 	STOCK_PARTS
@@ -301,6 +309,7 @@ static OmsPlan audit_plan = {
 	RETURN_PARTS
 	CREDIT_PARTS
 	ROUTING_PARTS
+	CAPACITY_PARTS
 	HOLD_PARTS
 	") a(\"check\", object, expected, found) ORDER BY 1, 2",
 	.kind = PLAN_FREE,

@@ -24,6 +24,7 @@
 #include "allocation.h"
 #include "calendar.h"
 #include "call.h"
+#include "capacity.h"
 #include "dates.h"
 #include "document.h"
 #include "event.h"
@@ -38,6 +39,7 @@
 #define ORDERS_DEFAULT	1000
 #define ORDERS_MAX		10000
 #define FILL_ATTEMPTS_MAX 10
+#define DAY_ATTEMPTS_MAX 20
 
 /* Units that backordered promises have at each counter: found by the few lines that wait. */
 #define OWED \
@@ -617,17 +619,31 @@ read_destination(TupleTableSlot *slot, void *state)
 	request->destination.longitude = isnull ? NAN : DatumGetFloat8(value);
 }
 
+/* Dates a fulfillment and takes of the capacity of its day. */
 static void
-date_fulfillment(Fulfillment *row, bool pickup, int64 grams)
+date_fulfillment(Fulfillment *row, bool pickup, int64 grams, int64 units)
 {
-	DateRequest request = {.ordered_at = oms_call->now,.pickup = pickup,
+	DateRequest request = {.ordered_at = oms_call->now,.pickup = pickup,.units = units,
 	.destination = {.latitude = NAN,.longitude = NAN}};
 	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(row->order_id), Int32GetDatum(row->delivery_no)};
 
 	if (!oms_dates_configured())
 		return;
 	(void) oms_execute_each(&delivery_plan, values, NULL, read_destination, &request);
-	oms_dates_of_parcel(&request, oms_location_by_id(row->location_id), grams, NULL, PG_INT32_MIN / 2, &row->dates);
+	for (int attempt_no = 0; attempt_no < DAY_ATTEMPTS_MAX; attempt_no++)
+	{
+		CapacityRow day;
+
+		request.capacity = oms_capacity_view(&row->location_id, 1, oms_call->now);
+		oms_fulfillment_date(&request, grams, NULL, row);
+		day = (CapacityRow) {row->location_id, row->dates.ship_day, row->capacity_taken};
+		if (oms_capacity_take(&day, row->capacity_taken > 0))
+			return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OMS_CONCURRENT),
+			 errmsg("the days of location \"%s\" keep filling up", oms_location_by_id(row->location_id)->code),
+			 errhint("Repeat the transaction.")));
 }
 
 /* One new fulfillment for what an order gets from one location in one delivery. */
@@ -636,6 +652,7 @@ make_fulfillments(Fill *fills, int count)
 {
 	Fulfillment *rows = palloc0(sizeof(Fulfillment) * count);
 	int64	   *grams = palloc0(sizeof(int64) * count);
+	int64	   *units = palloc0(sizeof(int64) * count);
 	bool	   *pickup = palloc0(sizeof(bool) * count);
 	int			row_count = 0;
 
@@ -655,10 +672,11 @@ make_fulfillments(Fill *fills, int count)
 		}
 		fills[i].fulfillment_id = rows[found].fulfillment_id;
 		pickup[found] = fills[i].line->pickup;
+		units[found] += fills[i].quantity;
 		grams[found] += (int64) fills[i].line->weight_grams * fills[i].quantity;
 	}
 	for (int i = 0; i < row_count; i++)
-		date_fulfillment(&rows[i], pickup[i], grams[i]);
+		date_fulfillment(&rows[i], pickup[i], grams[i], units[i]);
 	oms_fulfillments_insert(rows, row_count);
 }
 

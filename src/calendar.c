@@ -144,7 +144,8 @@ static OmsPlan days_plan = {
 
 static OmsPlan sites_plan = {
 	.sql = "SELECT location_id, handling_days, round(handling_hours * 3600)::bigint, time_zone, calendar,"
-	" coalesce(extract(epoch FROM cut_off)::int, -1), coalesce(extract(epoch FROM collected_at)::int, -1)"
+	" coalesce(extract(epoch FROM cut_off)::int, -1), coalesce(extract(epoch FROM collected_at)::int, -1),"
+	" limited OR daily_capacity IS NOT NULL, coalesce(daily_capacity, -1), capacity_unit = 'unit'"
 	" FROM {locations} WHERE tenant_id = $1",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
@@ -265,6 +266,9 @@ collect_site(TupleTableSlot *slot, void *state)
 	promise->calendar = find_calendar(oms_slot_text(slot, 5));
 	promise->cut_off = oms_slot_int32(slot, 6);
 	promise->collected_at = oms_slot_int32(slot, 7);
+	entry->site.limited = oms_slot_bool(slot, 8);
+	entry->site.daily_capacity = oms_slot_int32(slot, 9);
+	entry->site.by_units = oms_slot_bool(slot, 10);
 
 	/* The table may be edited by hand: check_network names zones that are none. */
 	promise->zone = (PromiseZone)
@@ -272,7 +276,7 @@ collect_site(TupleTableSlot *slot, void *state)
 		to_local, to_moment, zone ? zone : pg_tzset("UTC")
 	};
 	cache.configured |= promise->handling_days > 0 || promise->handling_seconds > 0 || promise->calendar ||
-		promise->cut_off >= 0 || promise->collected_at >= 0;
+		promise->cut_off >= 0 || promise->collected_at >= 0 || entry->site.limited;
 	if (promise->cut_off < 0)
 		promise->cut_off = PROMISE_DAY_SECONDS;
 }

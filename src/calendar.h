@@ -22,6 +22,9 @@ typedef struct Site
 {
 	int64		location_id;
 	PromiseSite promise;
+	bool		limited;		/* its days have a capacity */
+	bool		by_units;		/* counted in units, not orders */
+	int32		daily_capacity; /* of a day without a row; -1: no limit */
 	int			service_count;
 	SiteService *services;
 } Site;

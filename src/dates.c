@@ -42,10 +42,31 @@ keep_dates(const PromiseDates *found, bool pickup, ParcelDates *dates)
 	}
 }
 
-/* The dates of a parcel by a service (NULL: not known which) that leaves on not_before or later. */
+/* Moves on to the first day that has room. */
+static PromiseStatus
+find_day_with_room(const DateRequest *request, const Site *site, const PromiseCarriage *carriage, PromiseDates *found)
+{
+	int32		need = oms_capacity_need(site, request->units);
+	int32		first = PG_INT32_MIN / 2;
+	int32		last = oms_dates_local_day(site, request->ordered_at) + PROMISE_HORIZON_DAYS;
+	PromiseStatus status;
+
+	for (;;)
+	{
+		status = promise_dates(&site->promise, carriage, request->ordered_at, first, found);
+		if (status != PROMISE_OK || need == 0 ||
+			oms_capacity_has_room(request->capacity, site, found->ship_day, need))
+			return status;
+		first = found->ship_day + 1;
+		if (first > last)
+			return PROMISE_NO_SHIP_DAY;
+	}
+}
+
+/* The dates of a parcel by a service (NULL: not known which). */
 PromiseStatus
 oms_dates_by_service(const DateRequest *request, const Location *location, const CarrierService *service,
-					 const RateCard *card, int32 not_before, ParcelDates *dates)
+					 const RateCard *card, ParcelDates *dates)
 {
 	const Site *site = oms_dates_site(location->location_id);
 	PromiseCarriage carriage;
@@ -64,7 +85,7 @@ oms_dates_by_service(const DateRequest *request, const Location *location, const
 		dates->service = service->code;
 	}
 	oms_dates_carriage(site, dates->service, days, latest, &carriage);
-	status = promise_dates(&site->promise, request->pickup ? NULL : &carriage, request->ordered_at, not_before, &found);
+	status = find_day_with_room(request, site, request->pickup ? NULL : &carriage, &found);
 	if (status == PROMISE_OK)
 		keep_dates(&found, request->pickup, dates);
 	return status;
@@ -75,7 +96,7 @@ oms_dates_by_service(const DateRequest *request, const Location *location, const
  * the one that arrives first.
  */
 static bool
-choose_service(const DateRequest *request, Location *location, int64 grams, const char *planned, int32 not_before,
+choose_service(const DateRequest *request, Location *location, int64 grams, const char *planned,
 			   ParcelDates *dates)
 {
 	Network    *network = oms_network();
@@ -93,7 +114,7 @@ choose_service(const DateRequest *request, Location *location, int64 grams, cons
 			continue;
 		price = price < 0 ? PG_INT64_MAX : price;
 		if ((cards[i] == NULL && service->transit_count == 0) || price > best_price ||
-			oms_dates_by_service(request, location, service, cards[i], not_before, &found) != PROMISE_OK)
+			oms_dates_by_service(request, location, service, cards[i], &found) != PROMISE_OK)
 			continue;
 		if (chosen && price == best_price &&
 			(dates->arrives ? !found.arrives || found.promised_at >= dates->promised_at : !found.arrives))
@@ -110,10 +131,10 @@ choose_service(const DateRequest *request, Location *location, int64 grams, cons
  * the one that would be taken.  Without any only the day of shipping is known.
  */
 void
-oms_dates_of_parcel(const DateRequest *request, Location *location, int64 grams, const char *planned, int32 not_before,
+oms_dates_of_parcel(const DateRequest *request, Location *location, int64 grams, const char *planned,
 					ParcelDates *dates)
 {
-	if (!request->pickup && choose_service(request, location, grams, planned, not_before, dates))
+	if (!request->pickup && choose_service(request, location, grams, planned, dates))
 		return;
-	(void) oms_dates_by_service(request, location, NULL, NULL, not_before, dates);
+	(void) oms_dates_by_service(request, location, NULL, NULL, dates);
 }

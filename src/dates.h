@@ -8,6 +8,7 @@
 #include "oms.h"
 
 #include "calendar.h"
+#include "capacity.h"
 #include "location.h"
 #include "network.h"
 
@@ -18,6 +19,8 @@ typedef struct DateRequest
 	const char *service;		/* service or level; NULL: any */
 	Destination destination;
 	bool		pickup;			/* somebody comes for it */
+	const CapacityView *capacity;	/* of days that may be full; NULL: none is looked at */
+	int64		units;			/* that the location would ship */
 } DateRequest;
 
 typedef struct ParcelDates
@@ -33,10 +36,9 @@ typedef struct ParcelDates
 } ParcelDates;
 
 extern PromiseStatus oms_dates_by_service(const DateRequest *request, const Location *location,
-										  const CarrierService *service, const RateCard *card, int32 not_before,
-										  ParcelDates *dates);
+										  const CarrierService *service, const RateCard *card, ParcelDates *dates);
 extern void oms_dates_of_parcel(const DateRequest *request, Location *location, int64 grams, const char *planned,
-								int32 not_before, ParcelDates *dates);
+								ParcelDates *dates);
 extern bool oms_dates_opens(const Location *location, TimestampTz at);
 
 #endif							/* OMS_DATES_H */

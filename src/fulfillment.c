@@ -9,9 +9,11 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/date.h"
 
 #include "allocation.h"
 #include "call.h"
+#include "capacity.h"
 #include "document.h"
 #include "event.h"
 #include "fulfillment.h"
@@ -26,19 +28,22 @@
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {fulfillments} (fulfillment_id, order_id, location_id, planned_at, tenant_id, delivery_no,"
-	" backordered, status, ship_by, earliest_at, promised_at, service)"
+	" backordered, status, ship_by, earliest_at, promised_at, service, ship_day, capacity_taken)"
 	" SELECT u.fulfillment_id, $2, nullif(u.location_id, 0), $3, $1, u.delivery_no, u.backordered, $4, u.ship_by,"
-	" u.earliest_at, u.promised_at, u.service"
+	" u.earliest_at, u.promised_at, u.service, u.ship_day, u.capacity_taken"
 	" FROM unnest($5::bigint[], $6::bigint[], $7::int[], $8::boolean[], $9::timestamptz[], $10::timestamptz[],"
-	" $11::timestamptz[], $12::text[])"
-	" u(fulfillment_id, location_id, delivery_no, backordered, ship_by, earliest_at, promised_at, service)",
+	" $11::timestamptz[], $12::text[], $13::date[], $14::int[])"
+	" u(fulfillment_id, location_id, delivery_no, backordered, ship_by, earliest_at, promised_at, service, ship_day,"
+	" capacity_taken)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID,
-				 TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID)
+				 TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, DATEARRAYOID,
+				 INT4ARRAYOID)
 };
 
 static OmsPlan read_plan = {
-	.sql = "SELECT fulfillment_id, order_id, location_id, delivery_no, backordered, status"
+	.sql = "SELECT fulfillment_id, order_id, location_id, delivery_no, backordered, status, capacity_taken,"
+	" coalesce(ship_day, '2000-01-01')"
 	" FROM {fulfillments} WHERE fulfillment_id = $2 AND tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
@@ -64,7 +69,8 @@ static OmsPlan copy_plan = {
 };
 
 static OmsPlan empty_plan = {
-	.sql = "SELECT f.fulfillment_id, f.order_id, f.location_id, f.delivery_no, f.backordered, f.status"
+	.sql = "SELECT f.fulfillment_id, f.order_id, f.location_id, f.delivery_no, f.backordered, f.status,"
+	" f.capacity_taken, coalesce(f.ship_day, '2000-01-01')"
 	" FROM {fulfillments} f WHERE f.order_id = $2 AND f.tenant_id = $1"
 	" AND NOT EXISTS (SELECT FROM {allocations} a WHERE a.order_id = $2 AND a.fulfillment_id = f.fulfillment_id"
 	" AND a.tenant_id = $1 AND a.promised > a.cancelled) ORDER BY f.fulfillment_id",
@@ -107,15 +113,17 @@ typedef struct StepValues
 
 static OmsHeap fulfillment_heap = {
 	.relation = "fulfillments",
-	.column_count = 12,
+	.column_count = 14,
 	.columns = {"fulfillment_id", "order_id", "location_id", "planned_at", "tenant_id", "delivery_no", "backordered",
-	"status", "ship_by", "earliest_at", "promised_at", "service"}
+	"status", "ship_by", "earliest_at", "promised_at", "service", "ship_day", "capacity_taken"}
 };
 
 /* The dates of a planned fulfillment, and the service that they count on. */
 static void
-date_columns(const ParcelDates *dates, Datum *values, bool *nulls)
+date_columns(const Fulfillment *row, Datum *values, bool *nulls)
 {
+	const ParcelDates *dates = &row->dates;
+
 	values[0] = TimestampTzGetDatum(dates->ship_by);
 	nulls[0] = !dates->ships;
 	values[1] = TimestampTzGetDatum(dates->earliest_at);
@@ -123,6 +131,10 @@ date_columns(const ParcelDates *dates, Datum *values, bool *nulls)
 	nulls[1] = nulls[2] = !dates->arrives;
 	values[3] = dates->service ? CStringGetTextDatum(dates->service) : (Datum) 0;
 	nulls[3] = dates->service == NULL;
+	values[4] = DateADTGetDatum(dates->ship_day);
+	nulls[4] = !dates->ships;
+	values[5] = Int32GetDatum(row->capacity_taken);
+	nulls[5] = row->capacity_taken == 0;
 }
 
 static void
@@ -135,15 +147,26 @@ insert_directly(const Fulfillment *rows, int count)
 	for (int i = 0; i < count; i++)
 	{
 		const Fulfillment *row = &rows[i];
-		Datum		values[12] = {Int64GetDatum(row->fulfillment_id), Int64GetDatum(row->order_id),
+		Datum		values[14] = {Int64GetDatum(row->fulfillment_id), Int64GetDatum(row->order_id),
 			Int64GetDatum(row->location_id), TimestampTzGetDatum(oms_call->now), Int32GetDatum(oms_call->tenant),
 		Int32GetDatum(row->delivery_no), BoolGetDatum(row->backordered), status};
-		bool		nulls[12] = {[2] = row->location_id == 0};
+		bool		nulls[14] = {[2] = row->location_id == 0};
 
-		date_columns(&row->dates, &values[8], &nulls[8]);
+		date_columns(row, &values[8], &nulls[8]);
 		oms_heap_insert(&work, values, nulls);
 	}
 	oms_heap_end(&work);
+}
+
+/* Dates what a location sends, and says what it takes of its day. */
+void
+oms_fulfillment_date(const DateRequest *request, int64 grams, const char *planned, Fulfillment *row)
+{
+	const Site *site = oms_dates_site(row->location_id);
+
+	oms_dates_of_parcel(request, oms_location_by_id(row->location_id), grams, planned, &row->dates);
+	row->capacity_taken = row->dates.ships && oms_capacity_limits(request->capacity, site, row->dates.ship_day)
+		? oms_capacity_need(site, request->units) : 0;
 }
 
 /* Inserts the planned fulfillments of one order. */
@@ -154,9 +177,9 @@ oms_fulfillments_insert(const Fulfillment *rows, int count)
 	int32	   *deliveries = palloc(sizeof(int32) * count);
 	Datum	   *backordered = palloc(sizeof(Datum) * count);
 	bool	   *nulls = palloc0(sizeof(bool) * count);
-	Datum	   *dates[4];
-	bool	   *date_nulls[4];
-	Datum		values[12];
+	Datum	   *dates[6];
+	bool	   *date_nulls[6];
+	Datum		values[14];
 
 	if (count == 0)
 		return;
@@ -165,18 +188,18 @@ oms_fulfillments_insert(const Fulfillment *rows, int count)
 		insert_directly(rows, count);
 		return;
 	}
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 6; i++)
 	{
 		dates[i] = palloc(sizeof(Datum) * count);
 		date_nulls[i] = palloc(sizeof(bool) * count);
 	}
 	for (int i = 0; i < count; i++)
 	{
-		Datum		row_dates[4];
-		bool		row_nulls[4];
+		Datum		row_dates[6];
+		bool		row_nulls[6];
 
-		date_columns(&rows[i].dates, row_dates, row_nulls);
-		for (int j = 0; j < 4; j++)
+		date_columns(&rows[i], row_dates, row_nulls);
+		for (int j = 0; j < 6; j++)
 		{
 			dates[j][i] = row_dates[j];
 			date_nulls[j][i] = row_nulls[j];
@@ -197,6 +220,8 @@ oms_fulfillments_insert(const Fulfillment *rows, int count)
 	for (int i = 0; i < 3; i++)
 		values[8 + i] = oms_array_datum(dates[i], date_nulls[i], count, TIMESTAMPTZOID);
 	values[11] = oms_array_datum(dates[3], date_nulls[3], count, TEXTOID);
+	values[12] = oms_array_datum(dates[4], date_nulls[4], count, DATEOID);
+	values[13] = oms_array_datum(dates[5], date_nulls[5], count, INT4OID);
 	(void) oms_execute(&insert_plan, values, NULL);
 }
 
@@ -204,6 +229,7 @@ static void
 read_fulfillment(TupleTableSlot *slot, void *state)
 {
 	Fulfillment *row = state;
+	bool		isnull;
 
 	row->fulfillment_id = oms_slot_int64(slot, 1);
 	row->order_id = oms_slot_int64(slot, 2);
@@ -211,6 +237,8 @@ read_fulfillment(TupleTableSlot *slot, void *state)
 	row->delivery_no = oms_slot_int32(slot, 4);
 	row->backordered = oms_slot_bool(slot, 5);
 	row->status = oms_slot_text(slot, 6);
+	row->capacity_taken = oms_slot_int32(slot, 7);
+	row->dates.ship_day = DatumGetDateADT(oms_slot_datum(slot, 8, &isnull));
 }
 
 /* Reads a fulfillment that the caller may see. */
@@ -254,6 +282,15 @@ time_or_null(TimestampTz time, char *null)
 {
 	*null = time == 0 ? 'n' : ' ';
 	return TimestampTzGetDatum(time);
+}
+
+/* Adds what a fulfillment that ended has taken of its day. */
+static int
+add_capacity(const Fulfillment *row, CapacityRow *rows, int count)
+{
+	if (row->capacity_taken > 0)
+		rows[count++] = (CapacityRow) {row->location_id, row->dates.ship_day, row->capacity_taken};
+	return count;
 }
 
 static void
@@ -804,15 +841,21 @@ oms_fulfillments_close_empty(int64 order_id, const char *reason)
 	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
 	List	   *list = NIL;
 	ListCell   *cell;
+	CapacityRow *days;
+	int			count = 0;
 
 	(void) oms_execute_each(&empty_plan, values, NULL, collect_fulfillment, &list);
+	days = palloc(sizeof(CapacityRow) * Max(1, list_length(list)));
 	foreach(cell, list)
 	{
 		Fulfillment *row = lfirst(cell);
 
-		if (oms_machine_allows(MACHINE_FULFILLMENT, row->status, "cancel"))
-			take_step(row, "cancel", reason, NULL, NULL);
+		if (!oms_machine_allows(MACHINE_FULFILLMENT, row->status, "cancel"))
+			continue;
+		take_step(row, "cancel", reason, NULL, NULL);
+		count = add_capacity(row, days, count);
 	}
+	oms_capacity_give_back(days, count);
 }
 
 /*
@@ -824,6 +867,7 @@ OMS_FUNCTION(oms_cancel_fulfillment, CALL_KEYED)
 	char	   *reason = oms_argument_text(fcinfo, 1);
 	StockRow   *rows = palloc0(sizeof(StockRow) * Max(1, work->allocations->count));
 	bool		released = strcmp(work->fulfillment.status, "planned") != 0;
+	CapacityRow day;
 	int			count = 0;
 
 	take_step(&work->fulfillment, "cancel", reason, lines_document(work, open_units), NULL);
@@ -852,6 +896,7 @@ OMS_FUNCTION(oms_cancel_fulfillment, CALL_KEYED)
 	}
 	count = oms_stock_merge(rows, count);
 	oms_stock_change(rows, count, "cancel", reason, NULL);
+	oms_capacity_give_back(&day, add_capacity(&work->fulfillment, &day, 0));
 	(void) end_work(work);
 	oms_payment_give_back(work->order->order_id);
 	return JsonbPGetDatum(oms_order_document(work->order->order_id));

@@ -19,10 +19,12 @@ typedef struct Fulfillment
 	int32		delivery_no;
 	bool		backordered;
 	char	   *status;
-	ParcelDates dates;			/* of what is being planned */
+	ParcelDates dates;			/* of what is being planned; only ship_day is read again */
+	int32		capacity_taken;	/* of that day */
 } Fulfillment;
 
 extern Fulfillment oms_fulfillment_get(int64 fulfillment_id);
+extern void oms_fulfillment_date(const DateRequest *request, int64 grams, const char *planned, Fulfillment *row);
 extern void oms_fulfillments_insert(const Fulfillment *rows, int count);
 extern void oms_fulfillments_separate(Order *order, int32 line_no);
 extern void oms_fulfillments_close_empty(int64 order_id, const char *reason);

@@ -11,6 +11,7 @@
 
 #include "calendar.h"
 #include "call.h"
+#include "capacity.h"
 #include "configuration.h"
 #include "document.h"
 #include "event.h"
@@ -42,6 +43,8 @@ typedef struct LocationDocument
 	Jsonb	   *attributes;
 	DocArray	channels;
 	DocArray	services;
+	char	   *capacity_unit;
+	int32		daily_capacity;
 	int32		handling_days;
 	int32		rank;
 	int8		active;
@@ -63,6 +66,8 @@ typedef struct LocationServiceDocument
 } LocationServiceDocument;
 
 static const char *const kind_choices[] = {"warehouse", "store", "supplier", NULL};
+
+static const char *const capacity_units[] = {"order", "unit", NULL};
 
 static const DocField location_channel_fields[] = {
 	{"channel", DOC_CODE, offsetof(LocationChannelDocument, channel), .required = true},
@@ -103,6 +108,8 @@ static const DocField location_fields[] = {
 	{"calendar", DOC_CODE, offsetof(LocationDocument, calendar)},
 	{"cut_off", DOC_TEXT, offsetof(LocationDocument, cut_off)},
 	{"collected_at", DOC_TEXT, offsetof(LocationDocument, collected_at)},
+	{"daily_capacity", DOC_INT, offsetof(LocationDocument, daily_capacity), .least = 0, .most = OMS_QUANTITY_MAX},
+	{"capacity_unit", DOC_TEXT, offsetof(LocationDocument, capacity_unit), .choices = capacity_units},
 	{"handling_days", DOC_INT, offsetof(LocationDocument, handling_days), .least = 0, .most = 366},
 	{"handling_hours", DOC_DOUBLE, offsetof(LocationDocument, handling_hours), .least = 0, .most = 10000},
 	{"channels", DOC_ARRAY, offsetof(LocationDocument, channels), .most = 1000, .shape = &location_channel_shape},
@@ -115,7 +122,8 @@ static const DocShape location_shape = DOC_SHAPE_OF(LocationDocument, location_f
 	" FROM jsonb_to_recordset($2) u(code text, name text, kind text, country text, postal_code text," \
 	" time_zone text, external_ref text, latitude float8, longitude float8, rank int, active boolean, closed_until timestamptz," \
 	" cost_per_order numeric, cost_per_unit numeric, ships boolean, pickup boolean, address jsonb, attributes jsonb, channels jsonb," \
-	" calendar text, cut_off time, collected_at time, handling_days int, handling_hours numeric)"
+	" calendar text, cut_off time, collected_at time, handling_days int, handling_hours numeric," \
+	" daily_capacity int, capacity_unit text)"
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {locations} (tenant_id, code)"
@@ -137,6 +145,8 @@ static OmsPlan update_plan = {
 	" collected_at = coalesce(u.collected_at, l.collected_at),"
 	" handling_days = coalesce(u.handling_days, l.handling_days),"
 	" handling_hours = coalesce(u.handling_hours, l.handling_hours),"
+	" daily_capacity = coalesce(u.daily_capacity, l.daily_capacity),"
+	" capacity_unit = coalesce(u.capacity_unit, l.capacity_unit),"
 	" ships = coalesce(u.ships, l.ships), pickup = coalesce(u.pickup, l.pickup),"
 	" address = coalesce(u.address, l.address), attributes = coalesce(u.attributes, l.attributes)"
 	LOCATION_ROWS " WHERE l.tenant_id = $1 AND l.code = u.code",
@@ -252,6 +262,7 @@ OMS_FUNCTION(oms_upsert_locations, CALL_KEYED)
 	Datum		values[2];
 	bool		links = false;
 	bool		services = false;
+	bool		capacity = false;
 
 	oms_faults_init(&faults);
 	if (PG_ARGISNULL(0))
@@ -269,6 +280,7 @@ OMS_FUNCTION(oms_upsert_locations, CALL_KEYED)
 								psprintf("locations[%d].channels", i), "channel", &faults);
 		links |= row->channels.present;
 		services |= row->services.present;
+		capacity |= row->daily_capacity != DOC_ABSENT;
 	}
 	oms_faults_raise(&faults, "locations are not valid");
 
@@ -281,6 +293,8 @@ OMS_FUNCTION(oms_upsert_locations, CALL_KEYED)
 		(void) oms_execute(&unlink_plan, values, NULL);
 		(void) oms_execute(&link_plan, values, NULL);
 	}
+	if (capacity)
+		oms_capacity_follow(values[1]);
 	if (services)
 	{
 		(void) oms_execute(&unlink_services_plan, values, NULL);

@@ -259,6 +259,8 @@ typedef struct Placement
 	RoutePart  *parts;			/* the plan, by demand and candidate */
 	int			part_count;
 	int32	   *missing;		/* per demand: units that nobody can promise */
+	CapacityView *capacity;		/* of the locations that have any; NULL: none has a limit */
+	int			full_count;		/* locations that have units but no day for them */
 	RoutingPlan *routing;		/* NULL where no policy decided */
 	HoldList   *holds;			/* holds that the order may use up, NULL: none */
 	QuotaList  *quotas;			/* of the channel, NULL: none */
@@ -867,6 +869,42 @@ is_candidate(const Placement *placement, const Location *location)
 	return placement->pickup ? location == placement->pickup : location->ships;
 }
 
+/* Reads what is left of the days of all locations that have units. */
+static void
+read_capacity(Placement *placement, StockView *view)
+{
+	int64	   *location_ids;
+	int			count = 0;
+
+	placement->capacity = NULL;
+	placement->full_count = 0;
+	if (!oms_dates_configured())
+		return;
+	location_ids = palloc(sizeof(int64) * Max(1, view->count));
+	for (int i = 0; i < view->count; i++)
+		location_ids[i] = view->rows[i].location_id;
+	qsort(location_ids, view->count, sizeof(int64), oms_compare_int64);
+	for (int i = 0; i < view->count; i++)
+		if (count == 0 || location_ids[count - 1] != location_ids[i])
+			location_ids[count++] = location_ids[i];
+	placement->capacity = oms_capacity_view(location_ids, count, oms_call->now);
+}
+
+/* Whether a location has a day for anything at all. */
+static bool
+has_day(Placement *placement, const Location *location)
+{
+	DateRequest request = {.ordered_at = oms_call->now,.pickup = placement->pickup != NULL,.capacity = placement->capacity,
+	.units = 1};
+	ParcelDates dates;
+
+	if (placement->capacity == NULL ||
+		oms_dates_by_service(&request, location, NULL, NULL, &dates) == PROMISE_OK)
+		return true;
+	placement->full_count++;
+	return false;
+}
+
 /* Collects the candidate locations of a view of the counters. */
 static int
 collect_candidates(Placement *placement, StockView *view, int *position_of_row)
@@ -880,7 +918,7 @@ collect_candidates(Placement *placement, StockView *view, int *position_of_row)
 	{
 		Location   *location = oms_location_by_id(view->rows[i].location_id);
 
-		position_of_row[i] = is_candidate(placement, location)
+		position_of_row[i] = is_candidate(placement, location) && has_day(placement, location)
 			? candidate_index(placement, index, location, &count) : -1;
 	}
 	hash_destroy(index);
@@ -1043,7 +1081,7 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const int *demand_of_l
 		.customer = placement->document->customer ? placement->document->customer->ref : NULL,
 		.customer_class = placement->document->customer ? placement->document->customer->class : NULL,
 		.destination = {.latitude = NAN,.longitude = NAN},
-		.ordered_at = oms_call->now,.requested_at = placement->document->requested_at,
+		.ordered_at = oms_call->now,.requested_at = placement->document->requested_at,.capacity = placement->capacity,
 		.line_count = line_count,.lines = lines,.location_count = placement->candidate_count,
 		.locations = placement->candidates,.free = units,.backorder = units + cells
 	};
@@ -1179,6 +1217,12 @@ refuse_plan(Placement *placement)
 {
 	if (placement->candidate_count == 0)
 		refuse_no_location(placement);
+	if (placement->candidate_count == 0 && placement->full_count > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_NO_LOCATION),
+				 errmsg("no location has a day left for the order"),
+				 errdetail("Every location that has units is full on all of its next %d days.", PROMISE_HORIZON_DAYS),
+				 errhint("location_capacity shows the days; oms.load_location_capacity changes them.")));
 	if (placement->routing && placement->routing->refusal)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_NO_LOCATION),
@@ -1235,6 +1279,7 @@ plan_sources(Placement *placement)
 	for (int i = 0; placement->quotas && i < placement->demand_count; i++)
 		oms_quotas_trim(placement->quotas, sourcing.view, item_ids[i], wanted_of(placement, item_ids[i]), is_usable,
 						placement);
+	read_capacity(placement, sourcing.view);
 	position_of_row = palloc(sizeof(int) * Max(1, sourcing.view->count));
 	placement->candidate_count = collect_candidates(placement, sourcing.view, position_of_row);
 	fill_matrix(placement, &sourcing, position_of_row);
@@ -1391,6 +1436,21 @@ parcel_weight(const Placement *placement, const int64 *demand_weights, int64 loc
 	return weight;
 }
 
+static int64
+units_of(const Placement *placement, int64 location_id)
+{
+	int64		units = 0;
+
+	for (int i = 0; i < placement->part_count; i++)
+	{
+		RoutePart  *part = &placement->parts[i];
+
+		if (!part->backordered && placement->candidates[part->location]->location_id == location_id)
+			units += part->quantity;
+	}
+	return units;
+}
+
 /*
  * Dates every fulfillment that can ship now.  Backordered units have no date:
  * nobody knows yet when they come.
@@ -1405,6 +1465,7 @@ date_promises(Placement *placement)
 	};
 	int64	   *weights;
 
+	request.capacity = placement->capacity;
 	placement->promised_at = DT_NOBEGIN;
 	if (!oms_dates_configured())
 		return;
@@ -1416,10 +1477,11 @@ date_promises(Placement *placement)
 	{
 		Fulfillment *row = &placement->fulfillments[i];
 
-		if (row->location_id != 0 && !row->backordered)
-			oms_dates_of_parcel(&request, oms_location_by_id(row->location_id),
-								parcel_weight(placement, weights, row->location_id),
-								oms_routing_service(placement->routing, row->location_id), PG_INT32_MIN / 2, &row->dates);
+		if (row->location_id == 0 || row->backordered)
+			continue;
+		request.units = units_of(placement, row->location_id);
+		oms_fulfillment_date(&request, parcel_weight(placement, weights, row->location_id),
+							 oms_routing_service(placement->routing, row->location_id), row);
 	}
 	for (int i = 0; i < placement->fulfillment_count; i++)
 	{
@@ -1499,7 +1561,24 @@ take_quotas(Placement *placement, const StockRow *rows, int count)
 	return oms_quotas_take(placement->channel, placement->holds, takes, kept, true);
 }
 
-/* Locks the plan's counters and takes the units; false where they are gone. */
+/* Takes of the capacity of each day that something ships on; false where one is full. */
+static bool
+take_days(const Placement *placement)
+{
+	CapacityRow *rows = palloc(sizeof(CapacityRow) * Max(1, placement->fulfillment_count));
+	int			count = 0;
+
+	for (int i = 0; i < placement->fulfillment_count; i++)
+	{
+		Fulfillment *row = &placement->fulfillments[i];
+
+		if (row->capacity_taken > 0)
+			rows[count++] = (CapacityRow) {row->location_id, row->dates.ship_day, row->capacity_taken};
+	}
+	return oms_capacity_take(rows, count);
+}
+
+/* Locks the plan's counters and takes the units; false where they, or days to ship them, are gone. */
 static bool
 take_units(Placement *placement)
 {
@@ -1526,7 +1605,7 @@ take_units(Placement *placement)
 	oms_stock_apply(rows, count);
 	if (placement->holds)
 		oms_holds_end(placement->holds, "convert", placement->order_id);
-	return true;
+	return take_days(placement);
 }
 
 /*

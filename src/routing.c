@@ -395,13 +395,24 @@ count_days_late(const Gathering *gathering, const DateRequest *request, const Lo
 	ParcelDates dates;
 	int32		late;
 
-	if (oms_dates_by_service(request, location, &gathering->network->services[service], card, PG_INT32_MIN / 2,
-							 &dates) != PROMISE_OK)
+	if (oms_dates_by_service(request, location, &gathering->network->services[service], card, &dates) !=
+		PROMISE_OK)
 		return DAYS_NEVER;
 	if (!dates.arrives)
 		return DAYS_UNKNOWN;
 	late = dates.latest_day - oms_dates_local_day(site, gathering->request->requested_at);
 	return Min(Max(late, 0), ROUTE_LATE_DAYS_MAX);
+}
+
+/* The most units that a location could send. */
+static int64
+units_at(const RoutingRequest *request, int place)
+{
+	int64		units = 0;
+
+	for (int i = 0; i < request->line_count; i++)
+		units += Min(request->free[(Size) i * request->location_count + place], request->lines[i].quantity);
+	return units;
 }
 
 /* Counts the days of each candidate and service, where the policy looks at them. */
@@ -412,14 +423,18 @@ find_days_late(Gathering *gathering, Location *const *locations)
 	int			services = gathering->network->service_count;
 	int			count = gathering->decision->location_count;
 	DateRequest dates = {
-		.ordered_at = request->ordered_at,.service = request->service,.destination = request->destination
+		.ordered_at = request->ordered_at,.service = request->service,.destination = request->destination,
+		.capacity = request->capacity
 	};
 
 	gathering->days_late = palloc(sizeof(int32) * Max(1, (Size) count * services));
 	for (int i = 0; i < count; i++)
+	{
+		dates.units = units_at(request, gathering->location_of[i]);
 		for (int j = 0; j < services; j++)
 			gathering->days_late[(Size) i * services + j] = !gathering->usable[j] ? DAYS_NEVER
 				: count_days_late(gathering, &dates, locations[i], j, gathering->cards[(Size) i * services + j]);
+	}
 }
 
 /* Why no service of a location will do. */

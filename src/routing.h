@@ -8,6 +8,7 @@
 
 #include "oms.h"
 
+#include "capacity.h"
 #include "channel.h"
 #include "location.h"
 #include "network.h"
@@ -39,6 +40,7 @@ typedef struct RoutingRequest
 	const int32 *backorder;		/* units that may be promised beyond */
 	const int64 *metres;		/* by location, -1: unknown; NULL: by coordinates */
 	TimestampTz ordered_at;
+	const CapacityView *capacity;	/* not recorded */
 	TimestampTz requested_at;	/* to arrive on its day at the latest; DT_NOBEGIN: as it comes */
 } RoutingRequest;
 

@@ -5,7 +5,8 @@
  * Lock order of the extension, the same everywhere:
  *	  1. the order's row in oms.orders (by order_id where there are several),
  *	  2. its lines, fulfillments, payments: only ever under the order's lock,
- *	  3. rows of oms.stock_counters by item, location, then stripe (stock_counter.c).
+ *	  3. rows of oms.stock_counters by item, location, then stripe (stock_counter.c),
+ *	  4. days of oms.location_capacity by location, day (capacity.c).
  * All locks are FOR NO KEY UPDATE: nothing waits for a foreign key check.
  *
  * A change of a counter locks its rows first and decides on what it then sees;
