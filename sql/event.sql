@@ -44,7 +44,7 @@ BEGIN
             HINT = 'Partitions are made for the month of from_time and that many months after it.';
     END IF;
     FOR i IN 0 .. months LOOP
-        FOREACH parent IN ARRAY ARRAY['events', 'stock_movements'] LOOP
+        FOREACH parent IN ARRAY ARRAY['events', 'stock_movements', 'lot_movements'] LOOP
             part := format('%s_%s', parent, to_char(month, 'YYYYMM'));
             IF to_regclass('oms.' || parent) IS NULL OR to_regclass('oms.' || part) IS NOT NULL THEN
                 CONTINUE;
@@ -58,4 +58,4 @@ BEGIN
     END LOOP;
     RETURN made;
 END $f$;
-COMMENT ON FUNCTION oms.create_partitions(timestamptz, integer) IS 'makes the monthly partitions of events and stock_movements for the month of from_time and the given number of months after it; rows without one go to the default partition';
+COMMENT ON FUNCTION oms.create_partitions(timestamptz, integer) IS 'makes the monthly partitions of events, stock_movements and lot_movements for the month of from_time and the given number of months after it; rows without one go to the default partition';

@@ -58,6 +58,8 @@ DECLARE
         'fill_backorders',
         'load_stock',
         'move_stock_state',
+        'stock_as_of',
+        'suggest_lots',
         'available',
         'available_many',
         'explain_available',

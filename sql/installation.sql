@@ -132,6 +132,7 @@ BEGIN
         'stock',
         'stock_load',
         'stock_state',
+        'lot',
         'reservation',
         'quota',
         'order',

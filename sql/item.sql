@@ -23,12 +23,17 @@ BEGIN
         unit         text NOT NULL DEFAULT 'piece',
         price        numeric CHECK (price >= 0),
         external_ref text,
+        tracking     text NOT NULL DEFAULT 'none' CHECK (tracking IN ('none', 'lot', 'serial')),
+        minimum_life_days int NOT NULL DEFAULT 0 CHECK (minimum_life_days BETWEEN 0 AND 36500),
         attributes   jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
         PRIMARY KEY (item_id, tenant_id),
         UNIQUE (sku, tenant_id)
     );
     ALTER SEQUENCE oms.items_item_id_seq OWNED BY oms.items.item_id;
     COMMENT ON TABLE oms.items IS 'items; quantities are whole base units (unit)';
+    CREATE INDEX items_tracked ON oms.items (tenant_id) WHERE tracking <> 'none';
+    COMMENT ON COLUMN oms.items.tracking IS 'lot or serial: units have lots (oms.lots), which receipts name and shipments take, first to expire first';
+    COMMENT ON COLUMN oms.items.minimum_life_days IS 'lots are no longer sold from this many days before they expire';
     COMMENT ON COLUMN oms.items.price IS 'price of a unit where an order line gives none';
     COMMENT ON COLUMN oms.items.backorder IS 'with channels.backorder: may be promised beyond what is on hand, up to stock.backorder_limit';
 END $init$;

@@ -1,22 +1,22 @@
 -- stock.sql: counters and their ledger.
 
 CREATE FUNCTION oms.receive_stock(location text, sku text, quantity integer, reference text DEFAULT NULL,
-                                  state text DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS integer
+                                  state text DEFAULT NULL, lots jsonb DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS integer
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_receive_stock';
-COMMENT ON FUNCTION oms.receive_stock(text, text, integer, text, text, text) IS 'adds units that arrived at a location, sellable or in another state; returns what is there now';
+COMMENT ON FUNCTION oms.receive_stock(text, text, integer, text, text, jsonb, text) IS 'adds units that arrived at a location, sellable or in another state; returns what is there now';
 
 CREATE FUNCTION oms.adjust_stock(location text, sku text, quantity integer, reason text, reference text DEFAULT NULL,
-                                 idempotency_key text DEFAULT NULL) RETURNS integer
+                                 lots jsonb DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS integer
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_adjust_stock';
-COMMENT ON FUNCTION oms.adjust_stock(text, text, integer, text, text, text) IS 'changes on hand by a positive or negative quantity with a reason; returns the new on hand';
+COMMENT ON FUNCTION oms.adjust_stock(text, text, integer, text, text, jsonb, text) IS 'changes on hand by a positive or negative quantity with a reason; returns the new on hand';
 
 CREATE FUNCTION oms.count_stock(location text, sku text, counted integer, reference text DEFAULT NULL,
-                                idempotency_key text DEFAULT NULL) RETURNS jsonb
+                                lots jsonb DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_count_stock';
-COMMENT ON FUNCTION oms.count_stock(text, text, integer, text, text) IS 'sets on hand to what was counted; promises that the count cannot cover are withdrawn, the newest first, and listed';
+COMMENT ON FUNCTION oms.count_stock(text, text, integer, text, jsonb, text) IS 'sets on hand to what was counted; promises that the count cannot cover are withdrawn, the newest first, and listed';
 
 CREATE FUNCTION oms.set_stock_limits(location text, sku text, safety integer DEFAULT NULL,
                                      backorder_limit integer DEFAULT NULL, reorder_point integer DEFAULT NULL,

@@ -1,10 +1,11 @@
 -- stock_state.sql: units that are not for sale.
 
 CREATE FUNCTION oms.move_stock_state(location text, sku text, from_state text, to_state text, quantity integer, reason text,
-                                     reference text DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
+                                     reference text DEFAULT NULL, lots jsonb DEFAULT NULL,
+                                     idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_move_stock_state';
-COMMENT ON FUNCTION oms.move_stock_state(text, text, text, text, integer, text, text, text) IS 'moves units between sellable and other states, or out where to_state is null; returns the units of every state';
+COMMENT ON FUNCTION oms.move_stock_state(text, text, text, text, integer, text, text, jsonb, text) IS 'moves units between sellable and other states, or out where to_state is null; returns the units of every state';
 
 CREATE FUNCTION oms.stock_as_of(at timestamptz, location text DEFAULT NULL, sku text DEFAULT NULL)
     RETURNS TABLE (location text, sku text, state text, on_hand bigint, reserved bigint)

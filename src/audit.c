@@ -51,6 +51,19 @@
 	" WHERE tenant_id = $1 AND state IS NOT NULL GROUP BY item_id, location_id, state) m USING (item_id, location_id, state)" \
 	" WHERE coalesce(s.quantity, 0) <> coalesce(m.units, 0)"
 
+/* Lots of tracked items add up to on hand, and to their own ledger. */
+#define LOT_PARTS \
+	" UNION ALL SELECT 'lot.quantity', item_id || ' at ' || location_id || ' ' || lot, coalesce(m.units, 0)::text," \
+	" coalesce(l.quantity, 0)::text FROM (SELECT * FROM {lots} WHERE tenant_id = $1) l FULL JOIN" \
+	" (SELECT item_id, location_id, lot, sum(delta) AS units FROM {lot_movements}" \
+	" WHERE tenant_id = $1 GROUP BY item_id, location_id, lot) m USING (item_id, location_id, lot)" \
+	" WHERE coalesce(l.quantity, 0) <> coalesce(m.units, 0)" \
+	" UNION ALL SELECT 'lot.on_hand', item_id || ' at ' || location_id, coalesce(s.on_hand, 0)::text," \
+	" coalesce(l.units, 0)::text FROM (SELECT s.* FROM {stock} s JOIN {items} i ON i.item_id = s.item_id AND i.tenant_id = $1" \
+	" AND i.tracking <> 'none' WHERE s.tenant_id = $1) s FULL JOIN (SELECT item_id, location_id, sum(quantity) AS units" \
+	" FROM {lots} WHERE tenant_id = $1 GROUP BY item_id, location_id) l USING (item_id, location_id)" \
+	" WHERE coalesce(s.on_hand, 0) <> coalesce(l.units, 0)"
+
 /* Holds belong to reservations that have not ended, and to counters. */
 #define RESERVATION_PARTS \
 	" UNION ALL SELECT 'reservation.lines', l.reservation_id::text, 'held', coalesce(r.status, 'none')" \
@@ -299,6 +312,7 @@ static OmsPlan audit_plan = {
 	.sql = "SELECT * FROM ("
 	STOCK_PARTS
 	STATE_PARTS
+	LOT_PARTS
 	RESERVATION_PARTS
 	QUOTA_PARTS
 	LINE_PARTS

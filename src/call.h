@@ -27,6 +27,7 @@ typedef struct OmsCall
 	struct OmsCall *outer;		/* the call that this one runs in, NULL: none */
 	bool		configured;		/* holds pointers into the configuration */
 	struct EventList *events;
+	struct LotList *lots;		/* that the caller names, NULL: none (lot.c) */
 	int64		unheld_order;	/* locked order that has no hold: see hold.c */
 	uint64		unheld_since;
 } OmsCall;

@@ -60,6 +60,12 @@ static OmsPlan postal_codes_plan = {
 	OMS_ARGTYPES(INT4OID)
 };
 
+static OmsPlan lots_plan = {
+	.sql = "SELECT EXISTS (SELECT FROM {items} WHERE tenant_id = $1 AND tracking <> 'none')",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
 static OmsPlan quotas_plan = {
 	.sql = "SELECT EXISTS (SELECT FROM {channel_quotas} WHERE tenant_id = $1)",
 	.kind = PLAN_FREE,
@@ -147,6 +153,12 @@ read_has_quotas(TupleTableSlot *slot, void *state)
 	cache.configuration.has_quotas = oms_slot_bool(slot, 1);
 }
 
+static void
+read_has_lots(TupleTableSlot *slot, void *state)
+{
+	cache.configuration.has_lots = oms_slot_bool(slot, 1);
+}
+
 static HTAB *
 make_hash(const char *name, Size key_size, Size entry_size, int flags)
 {
@@ -172,6 +184,7 @@ load(void)
 	(void) oms_execute_latest(&channel_locations_plan, values, collect_channel_location, NULL);
 	(void) oms_execute_latest(&postal_codes_plan, values, read_has_postal_codes, NULL);
 	(void) oms_execute_latest(&quotas_plan, values, read_has_quotas, NULL);
+	(void) oms_execute_latest(&lots_plan, values, read_has_lots, NULL);
 }
 
 /*

@@ -19,6 +19,7 @@
 #include "fulfillment.h"
 #include "heap.h"
 #include "location.h"
+#include "lot.h"
 #include "machine.h"
 #include "order.h"
 #include "payment.h"
@@ -593,13 +594,21 @@ typedef struct ShipmentDocument
 	DocArray	lines;
 } ShipmentDocument;
 
+typedef struct ShipmentLine
+{
+	int32		line_no;
+	int32		quantity;		/* DOC_ABSENT: all that is open */
+	DocArray	lots;
+} ShipmentLine;
+
 static const DocField shipment_line_fields[] = {
-	{"line_no", DOC_INT, offsetof(LineQuantity, line_no), .required = true,.least = 1,.most = PG_INT32_MAX},
-	{"quantity", DOC_INT, offsetof(LineQuantity, quantity), .least = 1,.most = OMS_QUANTITY_MAX},
+	{"line_no", DOC_INT, offsetof(ShipmentLine, line_no), .required = true,.least = 1,.most = PG_INT32_MAX},
+	{"quantity", DOC_INT, offsetof(ShipmentLine, quantity), .least = 1,.most = OMS_QUANTITY_MAX},
+	{"lots", DOC_ARRAY, offsetof(ShipmentLine, lots), .least = 1,.most = OMS_BULK_ROWS_MAX,.shape = &oms_lot_shape},
 };
 
 static const DocShape shipment_line_shape =
-DOC_SHAPE_OF(LineQuantity, shipment_line_fields, "a line of a shipment");
+DOC_SHAPE_OF(ShipmentLine, shipment_line_fields, "a line of a shipment");
 
 static const DocField shipment_fields[] = {
 	{"carrier", DOC_CODE, offsetof(ShipmentDocument, carrier)},
@@ -611,6 +620,25 @@ static const DocField shipment_fields[] = {
 
 static const DocShape shipment_shape = DOC_SHAPE_OF(ShipmentDocument, shipment_fields, "a shipment");
 
+/* Notes the lots that a line of a shipment names; they must not be more than ship. */
+static void
+give_lots(const Allocation *row, const ShipmentLine *line, int32 quantity)
+{
+	LotDocument *lots = (LotDocument *) line->lots.items;
+	int64		total = 0;
+
+	for (int i = 0; i < line->lots.count; i++)
+		total += lots[i].quantity == DOC_ABSENT ? 1 : lots[i].quantity;
+	if (total > quantity)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("shipment is not valid"),
+				 errdetail("lots: have " INT64_FORMAT " units, line %d ships %d", total, line->line_no, quantity),
+				 errhint("Name at most the units that ship.")));
+	if (line->lots.count > 0)
+		oms_lots_give(row->item_id, row->location_id, lots, line->lots.count, false);
+}
+
 /* Marks what ships; everything open where the shipment names no lines. */
 static void
 mark_shipped(Work *work, const ShipmentDocument *shipment)
@@ -619,7 +647,7 @@ mark_shipped(Work *work, const ShipmentDocument *shipment)
 
 	for (int i = 0; !whole && i < shipment->lines.count; i++)
 	{
-		LineQuantity *wanted = (LineQuantity *) shipment->lines.items + i;
+		ShipmentLine *wanted = (ShipmentLine *) shipment->lines.items + i;
 		Allocation *row = our_allocation(work, wanted->line_no, i);
 		int32		possible = oms_allocation_open(row);
 		int32		quantity = wanted->quantity == DOC_ABSENT ? possible : wanted->quantity;
@@ -627,6 +655,7 @@ mark_shipped(Work *work, const ShipmentDocument *shipment)
 		if (quantity > possible)
 			refuse_quantity(row, "ship", quantity, possible);
 		row->delta.shipped += quantity;
+		give_lots(row, wanted, quantity);
 	}
 	for (int i = 0; whole && i < work->allocations->count; i++)
 	{

@@ -29,9 +29,13 @@ typedef struct ItemDocument
 	int32		height_mm;
 	int8		active;
 	int8		backorder;
+	char	   *tracking;
+	int32		minimum_life_days;
 } ItemDocument;
 
 static const char *const kind_choices[] = {"stocked", "digital", "service", NULL};
+
+static const char *const tracking_choices[] = {"none", "lot", "serial", NULL};
 
 static const DocField item_fields[] = {
 	{"sku", DOC_CODE, offsetof(ItemDocument, sku), .required = true},
@@ -46,6 +50,8 @@ static const DocField item_fields[] = {
 	{"active", DOC_BOOL, offsetof(ItemDocument, active)},
 	{"backorder", DOC_BOOL, offsetof(ItemDocument, backorder)},
 	{"external_ref", DOC_CODE, offsetof(ItemDocument, external_ref)},
+	{"tracking", DOC_TEXT, offsetof(ItemDocument, tracking), .choices = tracking_choices},
+	{"minimum_life_days", DOC_INT, offsetof(ItemDocument, minimum_life_days), .least = 0,.most = 36500},
 	{"attributes", DOC_OBJECT, offsetof(ItemDocument, attributes)},
 };
 
@@ -54,7 +60,7 @@ static const DocShape item_shape = DOC_SHAPE_OF(ItemDocument, item_fields, "an i
 #define ITEM_ROWS \
 	" FROM jsonb_to_recordset($2) u(sku text, name text, kind text, unit text, price numeric," \
 	" weight_grams int, length_mm int, width_mm int, height_mm int, active boolean, backorder boolean," \
-	" external_ref text, attributes jsonb)"
+	" external_ref text, tracking text, minimum_life_days int, attributes jsonb)"
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {items} (tenant_id, sku)"
@@ -69,7 +75,8 @@ static OmsPlan update_plan = {
 	" weight_grams = coalesce(u.weight_grams, i.weight_grams), length_mm = coalesce(u.length_mm, i.length_mm),"
 	" width_mm = coalesce(u.width_mm, i.width_mm), height_mm = coalesce(u.height_mm, i.height_mm),"
 	" active = coalesce(u.active, i.active), backorder = coalesce(u.backorder, i.backorder),"
-	" external_ref = coalesce(u.external_ref, i.external_ref), attributes = coalesce(u.attributes, i.attributes)"
+	" external_ref = coalesce(u.external_ref, i.external_ref), tracking = coalesce(u.tracking, i.tracking),"
+	" minimum_life_days = coalesce(u.minimum_life_days, i.minimum_life_days), attributes = coalesce(u.attributes, i.attributes)"
 	ITEM_ROWS " WHERE i.tenant_id = $1 AND i.sku = u.sku",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, JSONBOID)
@@ -81,6 +88,33 @@ static OmsPlan read_plan = {
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, TEXTARRAYOID)
 };
+
+/* Lots add up to on hand, so there must be none when an item gets lots or loses them. */
+static OmsPlan retracked_plan = {
+	.sql = "SELECT u.n - 1, i.sku FROM jsonb_array_elements($2) WITH ORDINALITY u(item, n)"
+	" JOIN {items} i ON i.sku = u.item ->> 'sku' AND i.tenant_id = $1"
+	" WHERE u.item ->> 'tracking' <> i.tracking AND EXISTS (SELECT FROM {stock} s WHERE s.item_id = i.item_id"
+	" AND s.tenant_id = $1 AND s.on_hand > 0) ORDER BY u.n",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, JSONBOID)
+};
+
+static void
+refuse_retracked(TupleTableSlot *slot, void *state)
+{
+	oms_fault(state, ERRCODE_OMS_DOCUMENT, "Count the item to 0 first.",
+			  oms_document_place("items", oms_slot_int64(slot, 1), "tracking"), "\"%s\" has units on hand",
+			  oms_slot_text(slot, 2));
+}
+
+static bool
+names_tracking(const DocArray *rows)
+{
+	for (int i = 0; i < rows->count; i++)
+		if (((ItemDocument *) rows->items)[i].tracking != NULL)
+			return true;
+	return false;
+}
 
 /*
  * oms.upsert_items(items jsonb, idempotency_key text) -> bigint
@@ -101,6 +135,9 @@ OMS_FUNCTION(oms_upsert_items, CALL_KEYED)
 
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = PG_GETARG_DATUM(0);
+	if (names_tracking(&rows))
+		(void) oms_execute_each(&retracked_plan, values, NULL, refuse_retracked, &faults);
+	oms_faults_raise(&faults, "items are not valid");
 	(void) oms_execute(&insert_plan, values, NULL);
 	(void) oms_execute(&update_plan, values, NULL);
 	oms_event(&(Event) {.object_type = "item",.type = "items.upserted",.data = PG_GETARG_JSONB_P(0)});

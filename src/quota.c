@@ -25,6 +25,7 @@
 #include "event.h"
 #include "item.h"
 #include "location.h"
+#include "lot.h"
 #include "quota.h"
 #include "relation.h"
 
@@ -216,7 +217,11 @@ oms_quotas_view(const Channel *channel, int64 own, const int64 *item_ids, int co
 
 	*quotas = NULL;
 	if (channel == NULL || !oms_quotas_exist())
-		return oms_stock_view(item_ids, count);
+	{
+		view = oms_stock_view(item_ids, count);
+		oms_lots_discount(view);
+		return view;
+	}
 	for (int attempt_no = 0; attempt_no < READ_ATTEMPTS_MAX; attempt_no++)
 	{
 		QuotaList  *before = *quotas ? *quotas : read_quotas(channel, own, item_ids, count);
@@ -228,6 +233,7 @@ oms_quotas_view(const Channel *channel, int64 own, const int64 *item_ids, int co
 			break;
 	}
 	raise_safety(*quotas, view);
+	oms_lots_discount(view);
 	return view;
 }
 
@@ -237,6 +243,7 @@ oms_quotas_keep(const QuotaList *quotas, StockRow *rows, int count)
 {
 	for (int i = 0; quotas && i < count; i++)
 		rows[i].kept = oms_quotas_safety(quotas, rows[i].item_id, rows[i].location_id);
+	oms_lots_keep(rows, count);
 }
 
 static int64
@@ -434,6 +441,7 @@ oms_quotas_take(const Channel *channel, const HoldList *holds, const QuotaTake *
 	if (holds)
 		oms_holds_credit(holds, view);
 	raise_safety(quotas, view);
+	oms_lots_discount(view);
 	for (int i = 0; i < count; i++)
 	{
 		QuotaLimit	limit;

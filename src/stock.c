@@ -6,7 +6,8 @@
  *	  1. the order's row in oms.orders (by order_id where there are several),
  *	  2. its lines, fulfillments, payments: only ever under the order's lock,
  *	  3. rows of oms.stock_counters by item, location, then stripe (stock_counter.c),
- *	  4. days of oms.location_capacity by location, day (capacity.c).
+ *	  4. days of oms.location_capacity by location, day (capacity.c),
+ *	  5. lots of a counter, first to expire first (lot.c).
  * All locks are FOR NO KEY UPDATE: nothing waits for a foreign key check.
  *
  * A change of a counter locks its rows first and decides on what it then sees;
@@ -28,6 +29,7 @@
 #include "heap.h"
 #include "item.h"
 #include "location.h"
+#include "lot.h"
 #include "order.h"
 #include "relation.h"
 #include "reservation.h"
@@ -68,6 +70,7 @@ record(const StockRow *rows, int count, const char *type, const char *reason, co
 	Datum		values[12];
 	char		nulls[13];
 
+	oms_lots_follow(rows, count, type, reference);
 	for (int i = 0; i < count; i++)
 	{
 		ids[i] = rows[i].item_id;
@@ -251,7 +254,7 @@ oms_stock_refuse_overflow(const StockRow *row, const CatalogItem *item)
 }
 
 /*
- * oms.receive_stock(location, sku, quantity, reference, state, idempotency_key) -> integer
+ * oms.receive_stock(location, sku, quantity, reference, state, lots, idempotency_key) -> integer
  */
 OMS_FUNCTION(oms_receive_stock, CALL_KEYED)
 {
@@ -266,6 +269,13 @@ OMS_FUNCTION(oms_receive_stock, CALL_KEYED)
 	row.on_hand_delta = PG_GETARG_INT32(2);
 	if (state != NULL)
 		oms_stock_state_check(state, "state");
+	if (state != NULL && strcmp(state, STATE_SELLABLE) != 0 && !PG_ARGISNULL(5))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("lots are those of sellable units"),
+				 errdetail("lots: state is \"%s\"", state),
+				 errhint("Name the lots when the units are moved to sellable.")));
+	oms_lots_give_argument(fcinfo, 5, &row, item, row.on_hand_delta, false);
 	if (state != NULL && strcmp(state, STATE_SELLABLE) != 0)
 		now = oms_stock_state_add(row.item_id, row.location_id, 0, state, row.on_hand_delta, "receive", NULL, reference);
 	else
@@ -281,7 +291,7 @@ OMS_FUNCTION(oms_receive_stock, CALL_KEYED)
 }
 
 /*
- * oms.adjust_stock(location, sku, quantity, reason, reference, idempotency_key) -> integer
+ * oms.adjust_stock(location, sku, quantity, reason, reference, lots, idempotency_key) -> integer
  */
 OMS_FUNCTION(oms_adjust_stock, CALL_KEYED)
 {
@@ -292,6 +302,7 @@ OMS_FUNCTION(oms_adjust_stock, CALL_KEYED)
 	StockRow	row = oms_stock_row_of_arguments(fcinfo, &item, &location);
 
 	oms_stock_require_quantity(fcinfo, 2, "quantity", -OMS_QUANTITY_MAX);
+	oms_lots_give_argument(fcinfo, 5, &row, item, Abs(PG_GETARG_INT32(2)), false);
 	oms_stock_lock_free(&row, PG_GETARG_INT32(2));
 	oms_stock_refuse_overflow(&row, item);
 	if (has_negative(&row))
@@ -341,7 +352,7 @@ count_answer(const StockRow *row, int32 counted, const Withdrawal *withdrawn, in
 }
 
 /*
- * oms.count_stock(location, sku, counted, reference, idempotency_key) -> jsonb
+ * oms.count_stock(location, sku, counted, reference, lots, idempotency_key) -> jsonb
  */
 OMS_FUNCTION(oms_count_stock, CALL_KEYED)
 {
@@ -355,6 +366,7 @@ OMS_FUNCTION(oms_count_stock, CALL_KEYED)
 
 	oms_stock_require_quantity(fcinfo, 2, "counted", 0);
 	counted = PG_GETARG_INT32(2);
+	oms_lots_give_argument(fcinfo, 4, &row, item, counted, true);
 	withdrawn_count = oms_allocations_settle(&row, 1, set_counted, &counted, &withdrawn);
 	/* A count leaves its trace though it found no difference: older figures are then known to be older. */
 	oms_stock_record_count(&row, 1, "count", reference, oms_call->now);

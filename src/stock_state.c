@@ -18,6 +18,7 @@
 #include "event.h"
 #include "item.h"
 #include "location.h"
+#include "lot.h"
 #include "relation.h"
 #include "stock.h"
 #include "stock_state.h"
@@ -136,7 +137,10 @@ record(const Movement *movement, int32 on_hand_delta, const char *state, int32 s
 		Int32GetDatum(on_hand_delta), Int32GetDatum(state_delta), CStringGetTextDatum(state),
 	CStringGetTextDatum(movement->type)};
 	char		nulls[13] = "            ";
+	StockRow	change = {.item_id = movement->item_id,.location_id = movement->location_id,
+	.order_id = movement->order_id,.on_hand_delta = on_hand_delta};
 
+	oms_lots_follow(&change, 1, movement->type, movement->reference);
 	values[9] = oms_text_or_null(movement->reason, &nulls[9]);
 	values[10] = oms_text_or_null(movement->reference, &nulls[10]);
 	values[11] = CStringGetTextDatum(oms_call->actor);
@@ -269,7 +273,7 @@ note_move(const CatalogItem *item, const Location *location, const char *from, c
 }
 
 /*
- * oms.move_stock_state(location, sku, from_state, to_state, quantity, reason, reference, idempotency_key) -> jsonb
+ * oms.move_stock_state(location, sku, from_state, to_state, quantity, reason, reference, lots, idempotency_key) -> jsonb
  */
 OMS_FUNCTION(oms_move_stock_state, CALL_KEYED)
 {
@@ -293,6 +297,7 @@ OMS_FUNCTION(oms_move_stock_state, CALL_KEYED)
 				 errmsg("units are in state \"%s\" already", from),
 				 errdetail("to_state: is from_state"),
 				 errhint("Name another state, or null for units that leave.")));
+	oms_lots_give_argument(fcinfo, 7, &row, item, quantity, false);
 	oms_stock_lock_free(&row, is_sellable(from) ? -quantity : 0);
 	move(&movement, &row, item, location, from, to, quantity);
 	note_move(item, location, from, to, quantity, movement.reason, movement.reference);
