@@ -83,4 +83,24 @@ BEGIN
     COMMENT ON TABLE oms.location_services IS 'services with times of their own at a location; null: those of the location';
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.location_services
         FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
+
+    CREATE TABLE oms.location_groups (
+        tenant_id int NOT NULL DEFAULT 1,
+        code      text NOT NULL CHECK (octet_length(code) BETWEEN 1 AND 200),
+        name      text,
+        PRIMARY KEY (tenant_id, code)
+    );
+    COMMENT ON TABLE oms.location_groups IS 'groups that routing policies name';
+
+    CREATE TABLE oms.location_group_members (
+        location_id    bigint NOT NULL,
+        tenant_id      int NOT NULL DEFAULT 1,
+        location_group text NOT NULL,
+        PRIMARY KEY (location_id, location_group, tenant_id),
+        FOREIGN KEY (location_id, tenant_id) REFERENCES oms.locations ON DELETE CASCADE,
+        FOREIGN KEY (tenant_id, location_group) REFERENCES oms.location_groups ON DELETE CASCADE ON UPDATE CASCADE
+    );
+    COMMENT ON TABLE oms.location_group_members IS 'which locations belong to a group; a location may belong to any number';
+    CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.location_group_members
+        FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
 END $init$;

@@ -72,6 +72,12 @@ static OmsPlan quotas_plan = {
 	OMS_ARGTYPES(INT4OID)
 };
 
+static OmsPlan groups_plan = {
+	.sql = "SELECT location_id, location_group FROM {location_group_members} WHERE tenant_id = $1",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
 static void
 collect_channel(TupleTableSlot *slot, void *state)
 {
@@ -102,7 +108,7 @@ double_or_nan(TupleTableSlot *slot, int column)
 static void
 collect_location(TupleTableSlot *slot, void *state)
 {
-	Location   *location = palloc(sizeof(Location));
+	Location   *location = palloc0(sizeof(Location));
 	LocationById *by_id;
 	LocationByCode *by_code;
 	bool		isnull;
@@ -125,6 +131,21 @@ collect_location(TupleTableSlot *slot, void *state)
 	by_id->location = location;
 	by_code = hash_search(cache.configuration.locations_by_code, code, HASH_ENTER, NULL);
 	by_code->location = location;
+}
+
+static void
+collect_group(TupleTableSlot *slot, void *state)
+{
+	int64		location_id = oms_slot_int64(slot, 1);
+	LocationById *entry = hash_search(cache.configuration.locations_by_id, &location_id, HASH_FIND, NULL);
+	Location   *location;
+
+	if (entry == NULL)
+		return;
+	location = entry->location;
+	location->groups = location->groups
+		? repalloc(location->groups, sizeof(char *) * (location->group_count + 1)) : palloc(sizeof(char *));
+	location->groups[location->group_count++] = oms_slot_text(slot, 2);
 }
 
 static void
@@ -181,6 +202,7 @@ load(void)
 		make_hash("oms channel locations", 2 * sizeof(int64), sizeof(ChannelLocation), HASH_BLOBS);
 	(void) oms_execute_latest(&channels_plan, values, collect_channel, NULL);
 	(void) oms_execute_latest(&locations_plan, values, collect_location, NULL);
+	(void) oms_execute_latest(&groups_plan, values, collect_group, NULL);
 	(void) oms_execute_latest(&channel_locations_plan, values, collect_channel_location, NULL);
 	(void) oms_execute_latest(&postal_codes_plan, values, read_has_postal_codes, NULL);
 	(void) oms_execute_latest(&quotas_plan, values, read_has_quotas, NULL);

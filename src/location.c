@@ -43,6 +43,7 @@ typedef struct LocationDocument
 	Jsonb	   *attributes;
 	DocArray	channels;
 	DocArray	services;
+	DocArray	groups;
 	char	   *capacity_unit;
 	int32		daily_capacity;
 	int32		handling_days;
@@ -65,6 +66,11 @@ typedef struct LocationServiceDocument
 	char	   *collected_at;
 } LocationServiceDocument;
 
+typedef struct LocationGroupDocument
+{
+	char	   *group;
+} LocationGroupDocument;
+
 static const char *const kind_choices[] = {"warehouse", "store", "supplier", NULL};
 
 static const char *const capacity_units[] = {"order", "unit", NULL};
@@ -85,6 +91,13 @@ static const DocField location_service_fields[] = {
 
 static const DocShape location_service_shape =
 DOC_SHAPE_OF(LocationServiceDocument, location_service_fields, "a service at a location");
+
+static const DocField location_group_fields[] = {
+	{"group", DOC_CODE, offsetof(LocationGroupDocument, group), .required = true},
+};
+
+static const DocShape location_group_shape =
+DOC_SHAPE_OF(LocationGroupDocument, location_group_fields, "a group of a location");
 
 static const DocField location_fields[] = {
 	{"code", DOC_CODE, offsetof(LocationDocument, code), .required = true},
@@ -114,6 +127,7 @@ static const DocField location_fields[] = {
 	{"handling_hours", DOC_DOUBLE, offsetof(LocationDocument, handling_hours), .least = 0, .most = 10000},
 	{"channels", DOC_ARRAY, offsetof(LocationDocument, channels), .most = 1000, .shape = &location_channel_shape},
 	{"services", DOC_ARRAY, offsetof(LocationDocument, services), .most = 1000, .shape = &location_service_shape},
+	{"groups", DOC_ARRAY, offsetof(LocationDocument, groups), .most = 1000, .shape = &location_group_shape},
 };
 
 static const DocShape location_shape = DOC_SHAPE_OF(LocationDocument, location_fields, "a location");
@@ -197,6 +211,33 @@ static OmsPlan link_services_plan = {
 	OMS_ARGTYPES(INT4OID, JSONBOID)
 };
 
+/* A row that has "groups" states them all; a group exists once it is named. */
+static OmsPlan leave_groups_plan = {
+	.sql = "DELETE FROM {location_group_members} x USING {locations} l,"
+	" jsonb_to_recordset($2) u(code text, groups jsonb)"
+	" WHERE x.tenant_id = $1 AND l.tenant_id = $1 AND l.code = u.code AND u.groups IS NOT NULL"
+	" AND x.location_id = l.location_id",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, JSONBOID)
+};
+
+static OmsPlan make_groups_plan = {
+	.sql = "INSERT INTO {location_groups} (tenant_id, code) SELECT DISTINCT $1, v.\"group\""
+	" FROM jsonb_to_recordset($2) u(groups jsonb) CROSS JOIN LATERAL jsonb_to_recordset(u.groups) v(\"group\" text)"
+	" WHERE u.groups IS NOT NULL ORDER BY 2 ON CONFLICT (tenant_id, code) DO NOTHING",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, JSONBOID)
+};
+
+static OmsPlan join_groups_plan = {
+	.sql = "INSERT INTO {location_group_members} (location_id, tenant_id, location_group)"
+	" SELECT l.location_id, $1, v.\"group\" FROM jsonb_to_recordset($2) u(code text, groups jsonb)"
+	" CROSS JOIN LATERAL jsonb_to_recordset(u.groups) v(\"group\" text)"
+	" JOIN {locations} l ON l.tenant_id = $1 AND l.code = u.code WHERE u.groups IS NOT NULL",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, JSONBOID)
+};
+
 static void
 check_time(const char *text, const char *place, FaultList *faults)
 {
@@ -263,6 +304,7 @@ OMS_FUNCTION(oms_upsert_locations, CALL_KEYED)
 	bool		links = false;
 	bool		services = false;
 	bool		capacity = false;
+	bool		groups = false;
 
 	oms_faults_init(&faults);
 	if (PG_ARGISNULL(0))
@@ -279,6 +321,9 @@ OMS_FUNCTION(oms_upsert_locations, CALL_KEYED)
 		oms_document_duplicates(&row->channels, &location_channel_shape, offsetof(LocationChannelDocument, channel),
 								psprintf("locations[%d].channels", i), "channel", &faults);
 		links |= row->channels.present;
+		oms_document_duplicates(&row->groups, &location_group_shape, offsetof(LocationGroupDocument, group),
+								psprintf("locations[%d].groups", i), "group", &faults);
+		groups |= row->groups.present;
 		services |= row->services.present;
 		capacity |= row->daily_capacity != DOC_ABSENT;
 	}
@@ -293,6 +338,12 @@ OMS_FUNCTION(oms_upsert_locations, CALL_KEYED)
 		(void) oms_execute(&unlink_plan, values, NULL);
 		(void) oms_execute(&link_plan, values, NULL);
 	}
+	if (groups)
+	{
+		(void) oms_execute(&leave_groups_plan, values, NULL);
+		(void) oms_execute(&make_groups_plan, values, NULL);
+		(void) oms_execute(&join_groups_plan, values, NULL);
+	}
 	if (capacity)
 		oms_capacity_follow(values[1]);
 	if (services)
@@ -302,6 +353,15 @@ OMS_FUNCTION(oms_upsert_locations, CALL_KEYED)
 	}
 	oms_event(&(Event) {.object_type = "location",.type = "locations.upserted",.data = PG_GETARG_JSONB_P(0)});
 	PG_RETURN_INT64(rows.count);
+}
+
+bool
+oms_location_in_group(const Location *location, const char *group)
+{
+	for (int i = 0; i < location->group_count; i++)
+		if (strcmp(location->groups[i], group) == 0)
+			return true;
+	return false;
 }
 
 /* The hash tables hold a pointer behind their key. */

@@ -21,6 +21,8 @@ typedef struct Location
 	bool		ships;
 	bool		pickup;
 	TimestampTz closed_until;	/* DT_NOBEGIN where it is open */
+	int			group_count;
+	const char **groups;
 	const char *code;
 	const char *postal_code;	/* NULL where unknown */
 } Location;
@@ -29,6 +31,7 @@ extern Location *oms_location_find(const char *code);
 extern Location *oms_location_get(const char *code);
 extern Location *oms_location_by_id(int64 location_id);
 extern int	oms_location_count(void);
+extern bool oms_location_in_group(const Location *location, const char *group);
 extern const char *oms_location_exclusion(const Location *location, const Channel *channel);
 extern bool oms_location_serves(const Location *location, const Channel *channel);
 extern double oms_location_distance(const Location *location, double latitude, double longitude);

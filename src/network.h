@@ -67,6 +67,7 @@ typedef enum RoutingRule
 	RULE_MAX_FULFILLMENTS,
 	RULE_WHOLE_LINES,
 	RULE_IN_TIME,
+	RULE_GROUPS,
 	RULE_COUNT
 } RoutingRule;
 
@@ -103,6 +104,10 @@ typedef struct RoutingPolicy
 	double		unit_weight;
 	int64		cost_per_kilometre; /* thousandths */
 	int64		cost_per_day_late;	/* of a package, thousandths */
+	int			only_count;		/* groups that may serve; 0: all */
+	const char **only;
+	int			without_count;	/* groups that may not */
+	const char **without;
 	bool		in_time;		/* nothing arrives later than it is asked for */
 	double		max_kilometres; /* NAN: no limit */
 	int32		max_fulfillments;	/* 0: no limit */

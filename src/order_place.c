@@ -1142,7 +1142,7 @@ serve_free(Placement *placement, Sourcing *sourcing)
 	}
 	if (problem.line_count == 0)
 		return;
-	if (candidates > 1 && oms_routing_applies(placement->channel) &&
+	if (oms_routing_applies(placement->channel, candidates) &&
 		serve_by_policy(placement, sourcing, demand_of_line, problem.line_count))
 		return;
 	for (int i = 0; i < candidates; i++)

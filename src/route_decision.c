@@ -20,7 +20,7 @@
 #include "route_decision.h"
 #include "routing.h"
 
-#define RECORD_LAYOUT 3
+#define RECORD_LAYOUT 4
 
 PG_FUNCTION_INFO_V1(oms_route_replays);
 

@@ -19,7 +19,8 @@ typedef enum ExclusionReason
 	EXCLUDED_NO_RATE,			/* no service has a zone and a rate */
 	EXCLUDED_RULE,				/* detail: index of rule_names */
 	EXCLUDED_LATE,				/* detail: days too late by the fastest service */
-	EXCLUDED_NO_DATE			/* nobody knows when it would arrive */
+	EXCLUDED_NO_DATE,			/* nobody knows when it would arrive */
+	EXCLUDED_GROUP				/* detail: 1 in a group left out, 0 in none of those named */
 } ExclusionReason;
 
 typedef struct RoutingExclusion

@@ -67,10 +67,16 @@ typedef struct Gathering
 	bool		too_large;		/* beyond the kernel's limits */
 } Gathering;
 
+/* Whether a policy decides between so many candidates; a single one may still break a rule of it. */
 bool
-oms_routing_applies(const Channel *channel)
+oms_routing_applies(const Channel *channel, int candidates)
 {
-	return oms_routing_policy(channel) != NULL;
+	const RoutingPolicy *policy = oms_routing_policy(channel);
+
+	if (policy == NULL || candidates == 0)
+		return false;
+	return candidates > 1 || policy->in_time || policy->only_count > 0 || policy->without_count > 0 ||
+		policy->rule_count > 0 || !isnan(policy->max_kilometres);
 }
 
 static bool
@@ -97,6 +103,27 @@ exclude(Gathering *gathering, int place, ExclusionReason reason, int64 detail)
 	{
 		gathering->request->locations[place]->location_id, reason, detail, place
 	};
+}
+
+/* Whether the policy's groups leave a location out; detail says how. */
+static bool
+is_left_out(const Gathering *gathering, const Location *location, int64 *detail)
+{
+	const RoutingPolicy *policy = gathering->policy;
+	bool		named = policy->only_count == 0;
+
+	if (!holds(gathering, RULE_GROUPS))
+		return false;
+	for (int i = 0; i < policy->only_count; i++)
+		named |= oms_location_in_group(location, policy->only[i]);
+	*detail = 0;
+	for (int i = 0; named && i < policy->without_count; i++)
+		if (oms_location_in_group(location, policy->without[i]))
+		{
+			*detail = 1;
+			return true;
+		}
+	return !named;
 }
 
 static bool
@@ -225,6 +252,7 @@ choose_locations(Gathering *gathering)
 		Location   *location = request->locations[i];
 		const RoutingExclusion *before = past_exclusion(gathering, i);
 		int64		metres;
+		int64		detail;
 		int			rule;
 		int			position = decision->location_count;
 
@@ -235,6 +263,8 @@ choose_locations(Gathering *gathering)
 		if (before && (before->reason == EXCLUDED_NO_RATE ? gathering->past_prices
 					   : gathering->past->policy_id == policy->policy_id))
 			exclude(gathering, i, before->reason, before->detail);
+		else if (is_left_out(gathering, location, &detail))
+			exclude(gathering, i, EXCLUDED_GROUP, detail);
 		else if (needs_distance && metres < 0)
 			exclude(gathering, i, EXCLUDED_NO_PLACE, 0);
 		else if (far_excluded && metres > policy->max_kilometres * 1000)
@@ -878,6 +908,8 @@ exclusion_text(const RoutingDecision *decision, const RoutingExclusion *exclusio
 			return "no service has a zone and a rate";
 		case EXCLUDED_LATE:
 			return psprintf(INT64_FORMAT " %s too late", exclusion->detail, exclusion->detail == 1 ? "day" : "days");
+		case EXCLUDED_GROUP:
+			return exclusion->detail ? "in a group that the policy leaves out" : "in no group of the policy";
 		case EXCLUDED_NO_DATE:
 			return "the day of delivery is not known";
 		case EXCLUDED_RULE:
@@ -1301,7 +1333,7 @@ explain_decision(Explanation *explanation)
 {
 	static const char *const rules[RULE_COUNT] = {
 		[RULE_MAX_KILOMETRES] = "max_kilometres",[RULE_MAX_FULFILLMENTS] = "max_fulfillments",
-		[RULE_WHOLE_LINES] = "whole_lines",[RULE_IN_TIME] = "in_time"
+		[RULE_WHOLE_LINES] = "whole_lines",[RULE_IN_TIME] = "in_time",[RULE_GROUPS] = "groups"
 	};
 	RoutingDecision *decision = explanation->decision;
 

@@ -67,7 +67,7 @@ typedef struct RoutingPlan
 #define LACKED_RULES	4
 
 extern int64 oms_routing_metres(const RoutingRequest *request, int place);
-extern bool oms_routing_applies(const Channel *channel);
+extern bool oms_routing_applies(const Channel *channel, int candidates);
 extern RoutingPlan *oms_routing_plan(const RoutingRequest *request);
 extern RoutingPlan *oms_routing_plan_again(const RoutingRequest *request, const struct RoutingPolicy *policy,
 										   const struct RoutingDecision *past, int *lacked);

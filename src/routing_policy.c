@@ -40,6 +40,11 @@ typedef struct RuleDocument
 	double		weight;
 } RuleDocument;
 
+typedef struct GroupDocument
+{
+	char	   *group;
+} GroupDocument;
+
 typedef struct PolicyDocument
 {
 	char	   *objective;
@@ -53,6 +58,8 @@ typedef struct PolicyDocument
 	DocArray	ranking;
 	DocArray	relax;
 	DocArray	rules;
+	DocArray	only_groups;
+	DocArray	without_groups;
 	int32		max_fulfillments;
 	int32		search_nodes;
 	int8		whole_lines;
@@ -66,7 +73,7 @@ static const char *const objectives[] = {"nearest", "cost", "ranking", "nearest_
 
 static const char *const term_names[] = {"cost", "fulfillments", "distance", "rank", NULL};
 static const RouteTermKind term_kinds[] = {ROUTE_TERM_COST, ROUTE_TERM_PACKAGES, ROUTE_TERM_DISTANCE, ROUTE_TERM_RANK};
-static const char *const rule_names[] = {"max_kilometres", "max_fulfillments", "whole_lines", "in_time", NULL};
+static const char *const rule_names[] = {"max_kilometres", "max_fulfillments", "whole_lines", "in_time", "groups", NULL};
 
 static const DocField ranking_fields[] = {
 	{"term", DOC_TEXT, offsetof(RankingDocument, term), .required = true,.choices = term_names},
@@ -94,6 +101,12 @@ static const DocField rule_fields[] = {
 
 static const DocShape rule_shape = DOC_SHAPE_OF(RuleDocument, rule_fields, "a rule of a routing policy");
 
+static const DocField group_fields[] = {
+	{"group", DOC_CODE, offsetof(GroupDocument, group), .required = true},
+};
+
+static const DocShape group_shape = DOC_SHAPE_OF(GroupDocument, group_fields, "a group");
+
 static const DocField policy_fields[] = {
 	{"objective", DOC_TEXT, offsetof(PolicyDocument, objective), .required = true,.choices = objectives},
 	{"currency", DOC_TEXT, offsetof(PolicyDocument, currency)},
@@ -104,6 +117,8 @@ static const DocField policy_fields[] = {
 	{"max_kilometres", DOC_DOUBLE, offsetof(PolicyDocument, max_kilometres), .least = 0,.most = 50000},
 	{"max_fulfillments", DOC_INT, offsetof(PolicyDocument, max_fulfillments), .least = 1,.most = 1000},
 	{"cost_per_day_late", DOC_MONEY, offsetof(PolicyDocument, cost_per_day_late)},
+	{"only_groups", DOC_ARRAY, offsetof(PolicyDocument, only_groups), .most = 1000,.shape = &group_shape},
+	{"without_groups", DOC_ARRAY, offsetof(PolicyDocument, without_groups), .most = 1000,.shape = &group_shape},
 	{"in_time", DOC_BOOL, offsetof(PolicyDocument, in_time)},
 	{"whole_lines", DOC_BOOL, offsetof(PolicyDocument, whole_lines)},
 	{"search_nodes", DOC_INT, offsetof(PolicyDocument, search_nodes), .least = 1,.most = 100000000},
@@ -153,6 +168,16 @@ find_rule(const PolicyDocument *document, const char *name)
 	return -1;
 }
 
+static const char **
+group_names(const DocArray *groups)
+{
+	const char **names = palloc(sizeof(char *) * Max(1, groups->count));
+
+	for (int i = 0; i < groups->count; i++)
+		names[i] = ((GroupDocument *) groups->items)[i].group;
+	return names;
+}
+
 static RoutingPolicy *
 policy_of_document(PolicyDocument *document)
 {
@@ -169,6 +194,10 @@ policy_of_document(PolicyDocument *document)
 	policy->max_fulfillments = document->max_fulfillments == DOC_ABSENT ? 0 : document->max_fulfillments;
 	policy->search_nodes = document->search_nodes == DOC_ABSENT ? SEARCH_NODES_DEFAULT : document->search_nodes;
 	policy->in_time = document->in_time == 1;
+	policy->only_count = document->only_groups.count;
+	policy->only = group_names(&document->only_groups);
+	policy->without_count = document->without_groups.count;
+	policy->without = group_names(&document->without_groups);
 	policy->cost_per_kilometre = thousandths(document->cost_per_kilometre);
 	policy->cost_per_day_late = thousandths(document->cost_per_day_late);
 	for (int i = 0; i < document->ranking.count; i++)
@@ -247,7 +276,7 @@ check_rules(PolicyDocument *document, FaultList *faults)
 		if (index < 0 || (index >= RULE_COUNT &&
 						  strcmp(((RuleDocument *) document->rules.items)[index - RULE_COUNT].kind, "cost") == 0))
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT,
-					  "Use max_kilometres, max_fulfillments, whole_lines, in_time or the name of a condition in rules.",
+					  "Use max_kilometres, max_fulfillments, whole_lines, in_time, groups or the name of a condition in rules.",
 					  psprintf("definition.relax[%d].rule", i), "\"%s\" is no condition", name);
 	}
 	if (faults->count > before)
@@ -275,11 +304,37 @@ is_ranking_supported(const RoutingPolicy *policy)
 	return route_solve_lexicographic(&problem, &control, terms, policy->term_count, &zero, &result) == ROUTE_OPTIMAL;
 }
 
+static OmsPlan group_plan = {
+	.sql = "SELECT FROM {location_groups} WHERE tenant_id = $1 AND code = $2",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, TEXTOID)
+};
+
+static void
+check_groups(const DocArray *groups, const DocArray *others, const char *field, FaultList *faults)
+{
+	for (int i = 0; i < groups->count; i++)
+	{
+		char	   *group = ((GroupDocument *) groups->items)[i].group;
+		Datum		values[2] = {Int32GetDatum(oms_call->tenant), CStringGetTextDatum(group)};
+
+		if (oms_execute(&group_plan, values, NULL) == 0)
+			oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_locations with groups makes it.",
+					  psprintf("definition.%s[%d].group", field, i), "group \"%s\" is not known", group);
+		for (int j = 0; others && j < others->count; j++)
+			if (strcmp(((GroupDocument *) others->items)[j].group, group) == 0)
+				oms_fault(faults, ERRCODE_OMS_DOCUMENT, "A group is either in or out.",
+						  psprintf("definition.%s[%d].group", field, i), "\"%s\" is in only_groups too", group);
+	}
+}
+
 static void
 check_policy(PolicyDocument *document, FaultList *faults)
 {
 	bool		ranked = strcmp(document->objective, "ranking") == 0;
 
+	check_groups(&document->only_groups, NULL, "only_groups", faults);
+	check_groups(&document->without_groups, &document->only_groups, "without_groups", faults);
 	if (document->currency && oms_currency_digits(document->currency) < 0)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use an ISO 4217 code such as EUR.", "definition.currency",
 				  "\"%s\" is not a currency", document->currency);
