@@ -146,6 +146,7 @@ BEGIN
         'hold',
         'answer',
         'expiry',
+        'forget',
         'audit'
     ] LOOP
         EXECUTE pg_catalog.format('CALL oms.init_%s()', noun);
