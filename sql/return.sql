@@ -54,6 +54,10 @@ BEGIN
         reason             text,
         approval           text CHECK (approval IN ('automatic', 'required')),
         return_window      interval CHECK (return_window >= '0'),
+        refund_on          text CHECK (refund_on IN ('approval', 'receipt', 'closing', 'manual')),
+        shipping_refund    text CHECK (shipping_refund IN ('none', 'proportional', 'complete')),
+        restocking_percent numeric CHECK (restocking_percent BETWEEN 0 AND 100 AND scale(restocking_percent) <= 2),
+        restocking_fee     numeric CHECK (restocking_fee >= 0 AND restocking_fee < 'Infinity'),
         PRIMARY KEY (rule_id, tenant_id),
         FOREIGN KEY (channel_id, tenant_id) REFERENCES oms.channels,
         FOREIGN KEY (item_id, tenant_id) REFERENCES oms.items,
@@ -65,6 +69,11 @@ BEGIN
     COMMENT ON COLUMN oms.return_rules.location_id IS 'where the goods go; without any rule: the location that shipped';
     COMMENT ON COLUMN oms.return_rules.approval IS 'required: a return waits for approve_return; without any rule: automatic';
     COMMENT ON COLUMN oms.return_rules.return_window IS 'how long after delivery, or shipping where nobody said so, units may be returned; 0: never; without any rule: for ever';
+
+    COMMENT ON COLUMN oms.return_rules.refund_on IS 'when the refund is granted; manual: by grant_refund alone; without any rule: receipt';
+    COMMENT ON COLUMN oms.return_rules.shipping_refund IS 'shipping and fees that come back: none, in proportion to the goods, or all with the last unit of the order; without any rule: complete';
+    COMMENT ON COLUMN oms.return_rules.restocking_percent IS 'of what the goods are worth, kept';
+    COMMENT ON COLUMN oms.return_rules.restocking_fee IS 'kept once per return, the highest of its lines';
 
     CREATE SEQUENCE oms.returns_return_id_seq AS bigint MAXVALUE 9007199254740991;
     CREATE TABLE oms.returns (
@@ -78,6 +87,16 @@ BEGIN
         ended_at        timestamptz,
         tenant_id       int NOT NULL,
         status          text NOT NULL,
+        refund_on       text NOT NULL,
+        shipping_refund text NOT NULL,
+        restocking_fee  numeric NOT NULL,
+        items           numeric NOT NULL DEFAULT 0,
+        discount        numeric NOT NULL DEFAULT 0,
+        tax             numeric NOT NULL DEFAULT 0,
+        included_tax    numeric NOT NULL DEFAULT 0,
+        charges         numeric NOT NULL DEFAULT 0,
+        fee             numeric NOT NULL DEFAULT 0,
+        refunded        numeric NOT NULL DEFAULT 0,
         reason          text,
         carrier         text,
         tracking_number text,
@@ -89,6 +108,8 @@ BEGIN
     CREATE INDEX returns_order ON oms.returns (order_id);
     COMMENT ON TABLE oms.returns IS 'units of one order that come back together';
     COMMENT ON COLUMN oms.returns.location_id IS 'where they come to; null where no goods are among them';
+    COMMENT ON COLUMN oms.returns.items IS 'what its units are worth: items - discount + tax + charges (shipping and fees), less fee (restocking); included_tax is part of items';
+    COMMENT ON COLUMN oms.returns.refunded IS 'granted for it, whatever somebody revoked afterwards; less than it is worth where the order left no more';
     COMMENT ON COLUMN oms.returns.received_at IS 'of the first units';
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.returns FOR EACH ROW
         WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')
@@ -102,11 +123,17 @@ BEGIN
         line_no   int NOT NULL,
         requested int NOT NULL,
         received  int NOT NULL DEFAULT 0,
+        credited  int NOT NULL DEFAULT 0,
+        restocking_percent numeric NOT NULL,
+        refund    numeric NOT NULL DEFAULT 0,
         reason    text,
         PRIMARY KEY (return_id, line_no, tenant_id),
         CONSTRAINT return_lines_units CHECK (received BETWEEN 0 AND requested AND requested > 0)
     ) WITH (fillfactor = 80);
     COMMENT ON TABLE oms.return_lines IS 'how many units of which order line; order_lines.return_requested counts those of open returns that have not arrived, order_lines.returned those that have';
+
+    COMMENT ON COLUMN oms.return_lines.credited IS 'units that refund counts';
+    COMMENT ON COLUMN oms.return_lines.refund IS 'what the goods are worth, restocking not taken off';
 
     CREATE SEQUENCE oms.return_receipts_receipt_id_seq AS bigint MAXVALUE 9007199254740991;
     CREATE TABLE oms.return_receipts (

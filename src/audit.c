@@ -285,6 +285,29 @@
 	" ON m.item_id = r.item_id AND m.location_id = r.location_id AND m.order_id = r.order_id" \
 	" AND m.disposition = r.disposition" \
 	" WHERE coalesce(r.units, 0) <> coalesce(m.units, 0)" \
+	" UNION ALL SELECT 'return.refunded', r.return_id::text, coalesce(g.amount, 0)::text, r.refunded::text FROM {returns} r" \
+	" LEFT JOIN (SELECT return_id, order_id, coalesce(sum(amount) FILTER (WHERE status <> 'revoked'), 0) AS amount," \
+	" sum(amount) AS ever FROM {refunds} WHERE tenant_id = $1 AND return_id IS NOT NULL GROUP BY return_id, order_id) g" \
+	" USING (return_id, order_id)" \
+	" WHERE r.tenant_id = $1 AND r.refunded NOT BETWEEN coalesce(g.amount, 0) AND coalesce(g.ever, 0)" \
+	" UNION ALL SELECT 'orphan.refund', g.refund_id::text, 'a return of the order', 'none' FROM {refunds} g" \
+	" WHERE g.tenant_id = $1 AND g.return_id IS NOT NULL AND NOT EXISTS (SELECT FROM {returns} r" \
+	" WHERE r.return_id = g.return_id AND r.order_id = g.order_id AND r.tenant_id = $1)" \
+	" UNION ALL SELECT 'return.worth', r.return_id::text, coalesce(v.data, '{}')::text, w.data::text FROM {returns} r" \
+	" CROSS JOIN LATERAL (SELECT jsonb_build_object('items', r.items, 'discount', r.discount, 'tax', r.tax," \
+	" 'included_tax', r.included_tax, 'charges', r.charges, 'fee', r.fee, 'granted', r.refunded," \
+	" 'lines', (SELECT jsonb_agg(jsonb_build_object('line_no', x.line_no, 'quantity', x.credited, 'refund', x.refund)" \
+	" ORDER BY x.line_no) FROM {return_lines} x WHERE x.return_id = r.return_id AND x.tenant_id = $1)) AS data) w" \
+	" LEFT JOIN LATERAL (SELECT e.data - 'currency' - 'derived' AS data FROM {events} e WHERE e.order_id = r.order_id AND e.tenant_id = $1" \
+	" AND e.object_id = r.return_id AND e.type = 'return.valued' ORDER BY e.event_id DESC LIMIT 1) v ON true" \
+	" WHERE r.tenant_id = $1 AND NOT coalesce(v.data ? 'truncated', false) AND CASE WHEN v.data IS NOT NULL THEN v.data <> w.data" \
+	" ELSE greatest(abs(r.items), abs(r.discount), abs(r.tax), abs(r.charges), abs(r.fee), abs(r.refunded)) > 0" \
+	" OR EXISTS (SELECT FROM {return_lines} x WHERE x.return_id = r.return_id AND x.tenant_id = $1" \
+	" AND (x.credited <> 0 OR x.refund <> 0)) END" \
+	" UNION ALL SELECT 'return.credited', x.return_id || ' line ' || x.line_no, x.received::text, x.credited::text" \
+	" FROM {return_lines} x JOIN {returns} r ON r.return_id = x.return_id AND r.tenant_id = $1 WHERE x.tenant_id = $1" \
+	" AND x.credited <> x.received AND NOT (r.refund_on = 'approval' AND x.credited = x.requested" \
+	" AND r.status NOT IN ('closed', 'rejected', 'cancelled'))" \
 	" UNION ALL SELECT 'orphan.return', r.return_id::text, 'an order', 'none' FROM {returns} r" \
 	" WHERE r.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = r.order_id AND o.tenant_id = $1)" \
 	" UNION ALL SELECT 'return.lines', r.return_id::text, 'at least one', 'none' FROM {returns} r" \

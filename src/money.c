@@ -24,6 +24,14 @@ static const char *const two_decimals =
 	" UYU UZS VES WST XCD YER ZAR ZMW ZWG ";
 static const char *const three_decimals = "BHD IQD JOD KWD LYD OMR TND ";
 
+static const int64 powers_of_ten[] = {1, 10, 100, 1000};
+
+static Numeric
+numeric_abs_of(Numeric amount)
+{
+	return DatumGetNumeric(DirectFunctionCall1(numeric_abs, NumericGetDatum(amount)));
+}
+
 static bool
 listed(const char *list, const char *currency)
 {
@@ -104,6 +112,29 @@ bool
 oms_money_is_rounded(Numeric amount, int digits)
 {
 	return oms_money_compare(amount, oms_money_round(amount, digits)) == 0;
+}
+
+/* An amount in the smallest unit of its currency. */
+int64
+oms_money_units(Numeric amount, int digits)
+{
+	Numeric		units = DatumGetNumeric(DirectFunctionCall2(numeric_mul, NumericGetDatum(amount),
+															NumericGetDatum(int64_to_numeric(powers_of_ten[digits]))));
+
+	units = oms_money_round(units, 0);
+	if (oms_money_compare(numeric_abs_of(units), int64_to_numeric(OMS_MONEY_UNITS_MAX)) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_LIMIT),
+				 errmsg("amount %s is too large to be divided", oms_money_text(amount)),
+				 errdetail("Parts are computed of amounts up to " INT64_FORMAT " of the smallest unit.", OMS_MONEY_UNITS_MAX),
+				 errhint("Divide the order.")));
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(units)));
+}
+
+Numeric
+oms_money_of_units(int64 units, int digits)
+{
+	return digits == 0 ? int64_to_numeric(units) : int64_div_fast_to_numeric(units, digits);
 }
 
 char *

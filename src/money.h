@@ -7,6 +7,9 @@
 
 #include "oms.h"
 
+/* Amounts of which shares are computed, in the smallest unit: refund_share.h. */
+#define OMS_MONEY_UNITS_MAX INT64CONST(1000000000000000)
+
 extern int	oms_currency_digits(const char *currency);
 extern Numeric oms_money_zero(void);
 extern Numeric oms_money_add(Numeric a, Numeric b);
@@ -16,6 +19,8 @@ extern Numeric oms_money_share(Numeric amount, Numeric part, Numeric whole);
 extern Numeric oms_money_round(Numeric amount, int digits);
 extern int	oms_money_compare(Numeric a, Numeric b);
 extern bool oms_money_is_rounded(Numeric amount, int digits);
+extern int64 oms_money_units(Numeric amount, int digits);
+extern Numeric oms_money_of_units(int64 units, int digits);
 extern char *oms_money_text(Numeric amount);
 
 #endif							/* OMS_MONEY_H */

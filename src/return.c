@@ -18,6 +18,7 @@
 #include "hold.h"
 #include "location.h"
 #include "machine.h"
+#include "money.h"
 #include "order.h"
 #include "relation.h"
 #include "return.h"
@@ -25,17 +26,20 @@
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {returns} (return_id, order_id, location_id, requested_at, tenant_id, status, reason, external_ref,"
-	" attributes) VALUES ($2, $3, nullif($4, 0), $5, $1, $6, $7, $8, $9)",
+	" attributes, refund_on, shipping_refund, restocking_fee)"
+	" VALUES ($2, $3, nullif($4, 0), $5, $1, $6, $7, $8, $9, $10, $11, $12)",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID,
+				 TEXTOID, NUMERICOID)
 };
 
 static OmsPlan insert_lines_plan = {
-	.sql = "INSERT INTO {return_lines} (return_id, order_id, item_id, tenant_id, line_no, requested, reason)"
-	" SELECT $2, $3, u.item_id, $1, u.line_no, u.requested, u.reason"
-	" FROM unnest($4::bigint[], $5::int[], $6::int[], $7::text[]) u(item_id, line_no, requested, reason)",
+	.sql = "INSERT INTO {return_lines} (return_id, order_id, item_id, tenant_id, line_no, requested, reason,"
+	" restocking_percent) SELECT $2, $3, u.item_id, $1, u.line_no, u.requested, u.reason, u.percent"
+	" FROM unnest($4::bigint[], $5::int[], $6::int[], $7::text[], $8::numeric[])"
+	" u(item_id, line_no, requested, reason, percent)",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, NUMERICARRAYOID)
 };
 
 static OmsPlan read_plan = {
@@ -92,7 +96,8 @@ static OmsPlan wanted_plan = {
 	" l.shipped - l.return_requested - l.returned - l.written_off,"
 	" coalesce(w.units, 0), coalesce(e.approval = 'required', false), i.sku,"
 	" (SELECT x.location_id FROM {locations} x WHERE x.location_id = coalesce(e.location_id, s.location_id)"
-	" AND x.tenant_id = $1 AND x.active), e.location_id IS NOT NULL"
+	" AND x.tenant_id = $1 AND x.active), e.location_id IS NOT NULL,"
+	" e.refund_on, e.shipping_refund, coalesce(e.restocking_percent, 0), coalesce(e.restocking_fee, 0)"
 	" FROM unnest($4::int[], $5::text[]) u(line_no, reason)"
 	" JOIN {order_lines} l ON l.order_id = $2 AND l.line_no = u.line_no AND l.tenant_id = $1"
 	" CROSS JOIN LATERAL (SELECT x.kind, x.sku FROM {items} x WHERE x.item_id = l.item_id AND x.tenant_id = $1 OFFSET 0) i"
@@ -100,6 +105,8 @@ static OmsPlan wanted_plan = {
 	" AND a.tenant_id = $1 AND a.shipped > 0 GROUP BY a.location_id ORDER BY sum(a.shipped) DESC, a.location_id LIMIT 1)"
 	" s ON true"
 	" CROSS JOIN LATERAL (SELECT" FIRST_RULE("location_id") "," FIRST_RULE("approval") "," FIRST_RULE("return_window")
+	"," FIRST_RULE("refund_on") "," FIRST_RULE("shipping_refund") "," FIRST_RULE("restocking_percent")
+	"," FIRST_RULE("restocking_fee")
 	" FROM {return_rules} r WHERE r.tenant_id = $1 AND (r.channel_id IS NULL OR r.channel_id = $3)"
 	" AND (r.item_id IS NULL OR r.item_id = l.item_id) AND (r.reason IS NULL OR r.reason = u.reason)"
 	" AND (r.from_location_id IS NULL OR r.from_location_id = s.location_id)) e"
@@ -118,8 +125,11 @@ static OmsPlan document_plan = {
 	" 'requested_at', r.requested_at, 'approved_at', r.approved_at, 'shipped_at', r.shipped_at,"
 	" 'received_at', r.received_at, 'ended_at', r.ended_at, 'carrier', r.carrier,"
 	" 'tracking_number', r.tracking_number, 'attributes', r.attributes,"
+	" 'refund', jsonb_build_object('on', r.refund_on, 'shipping', r.shipping_refund, 'items', r.items,"
+	" 'discount', r.discount, 'tax', r.tax, 'included_tax', r.included_tax, 'charges', r.charges, 'fee', r.fee,"
+	" 'total', r.items - r.discount + r.tax + r.charges - r.fee, 'granted', r.refunded),"
 	" 'lines', (SELECT jsonb_agg(jsonb_build_object('line_no', l.line_no, 'sku', i.sku, 'requested', l.requested,"
-	" 'received', l.received, 'reason', l.reason) ORDER BY l.line_no) FROM {return_lines} l"
+	" 'received', l.received, 'reason', l.reason, 'refund', l.refund) ORDER BY l.line_no) FROM {return_lines} l"
 	" CROSS JOIN LATERAL (SELECT x.sku FROM {items} x WHERE x.item_id = l.item_id AND x.tenant_id = $1 OFFSET 0) i"
 	" WHERE l.return_id = r.return_id AND l.tenant_id = $1),"
 	" 'receipts', (SELECT jsonb_agg(jsonb_build_object('receipt_id', t.receipt_id, 'line_no', t.line_no,"
@@ -303,6 +313,10 @@ typedef struct Candidate
 	bool		by_rule;		/* the location */
 	int64		location_id;	/* 0: none is active */
 	char	   *sku;
+	char	   *refund_on;		/* NULL: no rule says; so the next */
+	char	   *shipping_refund;
+	Numeric		restocking_percent;
+	Numeric		restocking_fee;
 } Candidate;
 
 typedef struct Request
@@ -340,6 +354,10 @@ collect_candidate(TupleTableSlot *slot, void *state)
 	row->sku = oms_slot_text(slot, 8);
 	row->location_id = oms_slot_int64(slot, 9);
 	row->by_rule = oms_slot_bool(slot, 10);
+	row->refund_on = oms_slot_text(slot, 11);
+	row->shipping_refund = oms_slot_text(slot, 12);
+	row->restocking_percent = oms_slot_numeric(slot, 13);
+	row->restocking_fee = oms_slot_numeric(slot, 14);
 	row->wish = wish_of(request, row->line_no);
 }
 
@@ -462,6 +480,45 @@ decide_location(const Request *request, const char *code, const char **why)
 	return best;
 }
 
+static const char *const refund_times[] = {"approval", "receipt", "closing", "manual", NULL};
+static const char *const shipping_rules[] = {"none", "proportional", "complete", NULL};
+
+static int
+refund_time(const char *text)
+{
+	for (int i = 0; refund_times[i] != NULL; i++)
+		if (strcmp(refund_times[i], text) == 0)
+			return i;
+	return 0;
+}
+
+/* Lines may fall under different rules: the latest refund and the highest fee hold for all. */
+static ReturnOptions
+decide_refund(const Request *request, const ReturnOptions *wanted)
+{
+	ReturnOptions decided = *wanted;
+
+	for (int i = 0; i < request->count; i++)
+	{
+		const Candidate *row = &request->rows[i];
+
+		if (wanted->refund_on == NULL && row->refund_on != NULL &&
+			(decided.refund_on == NULL || refund_time(row->refund_on) > refund_time(decided.refund_on)))
+			decided.refund_on = row->refund_on;
+		if (decided.shipping_refund == NULL)
+			decided.shipping_refund = row->shipping_refund;
+		if (wanted->restocking_fee == NULL &&
+			(decided.restocking_fee == NULL || oms_money_compare(row->restocking_fee, decided.restocking_fee) > 0))
+			decided.restocking_fee = row->restocking_fee;
+	}
+	if (decided.refund_on == NULL)
+		decided.refund_on = pstrdup("receipt");
+	if (decided.shipping_refund == NULL)
+		decided.shipping_refund = pstrdup("complete");
+	decided.restocking_fee = oms_money_round(decided.restocking_fee, oms_currency_digits(request->order->currency));
+	return decided;
+}
+
 static Jsonb *
 request_document(const Request *request, int64 location_id, const char *why)
 {
@@ -488,8 +545,8 @@ request_document(const Request *request, int64 location_id, const char *why)
 static void
 insert_return(const Return *row, const char *reason, const ReturnOptions *options)
 {
-	Datum		values[9];
-	char		nulls[10] = "         ";
+	Datum		values[12];
+	char		nulls[13] = "            ";
 
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(row->return_id);
@@ -501,11 +558,14 @@ insert_return(const Return *row, const char *reason, const ReturnOptions *option
 	values[7] = oms_text_or_null(options->external_ref, &nulls[7]);
 	values[8] = JsonbPGetDatum(options->attributes);
 	nulls[8] = options->attributes ? ' ' : 'n';
+	values[9] = CStringGetTextDatum(options->refund_on);
+	values[10] = CStringGetTextDatum(options->shipping_refund);
+	values[11] = NumericGetDatum(options->restocking_fee);
 	(void) oms_execute(&insert_plan, values, nulls);
 }
 
 static void
-insert_lines(const Request *request, const Return *row)
+insert_lines(const Request *request, const Return *row, Numeric percent)
 {
 	int64	   *items = palloc(sizeof(int64) * request->count);
 	int32	   *numbers = palloc(sizeof(int32) * request->count);
@@ -513,7 +573,9 @@ insert_lines(const Request *request, const Return *row)
 	int32	   *none = palloc0(sizeof(int32) * request->count);
 	Datum	   *reasons = palloc0(sizeof(Datum) * request->count);
 	bool	   *nulls = palloc0(sizeof(bool) * request->count);
-	Datum		values[7];
+	Datum	   *percents = palloc(sizeof(Datum) * request->count);
+	bool	   *no_nulls = palloc0(sizeof(bool) * request->count);
+	Datum		values[8];
 
 	for (int i = 0; i < request->count; i++)
 	{
@@ -525,6 +587,7 @@ insert_lines(const Request *request, const Return *row)
 		nulls[i] = line->wish->reason == NULL;
 		if (line->wish->reason != NULL)
 			reasons[i] = CStringGetTextDatum(line->wish->reason);
+		percents[i] = NumericGetDatum(percent ? percent : line->restocking_percent);
 	}
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(row->return_id);
@@ -533,6 +596,7 @@ insert_lines(const Request *request, const Return *row)
 	values[4] = oms_array_int32(numbers, request->count);
 	values[5] = oms_array_int32(units, request->count);
 	values[6] = oms_array_datum(reasons, nulls, request->count, TEXTOID);
+	values[7] = oms_array_datum(percents, no_nulls, request->count, NUMERICOID);
 	(void) oms_execute(&insert_lines_plan, values, NULL);
 	oms_return_count(row->order_id, numbers, units, none, request->count);
 }
@@ -573,6 +637,7 @@ oms_return_request(Order *order, ReturnWish *wishes, int count, const char *reas
 {
 	Request		request = {.order = order,.wishes = wishes,.wish_count = count};
 	Return		row = {.order_id = order->order_id};
+	ReturnOptions decided;
 	const char *why = NULL;
 	bool		approval = false;
 
@@ -591,13 +656,17 @@ oms_return_request(Order *order, ReturnWish *wishes, int count, const char *reas
 	row.location_id = decide_location(&request, options->location, &why);
 	row.return_id = oms_next_id(SEQUENCE_RETURN);
 	row.status = pstrdup(oms_machine_initial(MACHINE_RETURN));
-	insert_return(&row, reason, options);
-	insert_lines(&request, &row);
+	decided = decide_refund(&request, options);
+	insert_return(&row, reason, &decided);
+	insert_lines(&request, &row, options->restocking_percent);
 	oms_event(&(Event) {.order_id = order->order_id,.object_id = row.return_id,.object_type = MACHINE_RETURN,
 						.type = "return.requested",.action = "request",.to_state = row.status,.reason = reason,
 						.data = request_document(&request, row.location_id, why)});
 	if (!approval)
+	{
 		oms_return_step(&row, "approve", "no rule requires approval", NULL);
+		oms_return_settle(order, row.return_id);
+	}
 	return row.return_id;
 }
 
@@ -612,6 +681,10 @@ static const DocShape wish_shape = DOC_SHAPE_OF(ReturnWish, wish_fields, "a line
 static const DocField option_fields[] = {
 	{"location", DOC_CODE, offsetof(ReturnOptions, location)},
 	{"external_ref", DOC_CODE, offsetof(ReturnOptions, external_ref)},
+	{"refund_on", DOC_TEXT, offsetof(ReturnOptions, refund_on), .choices = refund_times},
+	{"shipping_refund", DOC_TEXT, offsetof(ReturnOptions, shipping_refund), .choices = shipping_rules},
+	{"restocking_fee", DOC_MONEY, offsetof(ReturnOptions, restocking_fee)},
+	{"restocking_percent", DOC_MONEY, offsetof(ReturnOptions, restocking_percent)},
 	{"attributes", DOC_OBJECT, offsetof(ReturnOptions, attributes)},
 };
 
@@ -637,6 +710,18 @@ read_wishes(Jsonb *document, int *count, FaultList *faults)
 	return wishes;
 }
 
+/* What no shape can say of the options. */
+static void
+check_options(const ReturnOptions *options, FaultList *faults)
+{
+	Numeric		hundred = int64_to_numeric(100);
+
+	if (options->restocking_percent != NULL &&
+		(oms_money_compare(options->restocking_percent, hundred) > 0 || !oms_money_is_rounded(options->restocking_percent, 2)))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give a number from 0 to 100 with at most two decimals.",
+				  "options.restocking_percent", "%s is not a percentage", oms_money_text(options->restocking_percent));
+}
+
 /*
  * oms.request_return(order_id, lines, reason, options, idempotency_key) -> jsonb
  */
@@ -656,8 +741,14 @@ OMS_FUNCTION(oms_request_return, CALL_KEYED)
 		wishes = read_wishes(PG_GETARG_JSONB_P(1), &count, &faults);
 	if (!PG_ARGISNULL(3))
 		options = oms_document_read(PG_GETARG_JSONB_P(3), &option_shape, &faults);
+	if (faults.count == 0)
+		check_options(options, &faults);
 	oms_faults_raise(&faults, "return is not valid");
 	order = oms_order_lock(order_id);
+	if (options->restocking_fee && !oms_money_is_rounded(options->restocking_fee, oms_currency_digits(order->currency)))
+		oms_fault(&faults, ERRCODE_OMS_MONEY, "Round amounts to the currency.", "options.restocking_fee",
+				  "%s has more decimals than %s", oms_money_text(options->restocking_fee), order->currency);
+	oms_faults_raise(&faults, "return is not valid");
 	return_id = oms_return_request(order, wishes, count, oms_argument_text(fcinfo, 2), options);
 	oms_order_refresh(order_id);
 	PG_RETURN_JSONB_P(oms_return_document(return_id));
@@ -674,6 +765,7 @@ step_and_answer(FunctionCallInfo fcinfo, const char *action)
 	oms_return_step(row, action, oms_argument_text(fcinfo, 1), NULL);
 	if (oms_machine_final(MACHINE_RETURN, row->status))
 		free_units(row);
+	oms_return_settle(order, row->return_id);
 	oms_order_refresh(order->order_id);
 	return JsonbPGetDatum(oms_return_document(row->return_id));
 }

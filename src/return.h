@@ -43,6 +43,10 @@ typedef struct ReturnOptions
 {
 	char	   *location;
 	char	   *external_ref;
+	char	   *refund_on;
+	char	   *shipping_refund;
+	Numeric		restocking_fee;
+	Numeric		restocking_percent;
 	Jsonb	   *attributes;
 } ReturnOptions;
 
@@ -54,6 +58,7 @@ extern ReturnLine *oms_return_line(Return *row, int32 line_no);
 extern void oms_return_step(Return *row, const char *action, const char *reason, Jsonb *data);
 extern void oms_return_count(int64 order_id, const int32 *numbers, const int32 *requested, const int32 *returned,
 							 int count);
+extern void oms_return_settle(Order *order, int64 return_id);
 extern Jsonb *oms_return_document(int64 return_id);
 
 #endif							/* OMS_RETURN_H */

@@ -311,6 +311,7 @@ OMS_FUNCTION(oms_receive_return, CALL_KEYED)
 	oms_return_step(row, "receive", NULL, receipt_document(receipts, count));
 	insert_receipts(row, receipts, count);
 	count_units(row);
+	oms_return_settle(order, row->return_id);
 	put_away(row, receipts, count);
 	oms_order_refresh(order->order_id);
 	PG_RETURN_JSONB_P(oms_return_document(row->return_id));
