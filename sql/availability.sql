@@ -1,17 +1,17 @@
 -- availability.sql: what a channel may promise, of one SKU, of many, and why.
 
 CREATE FUNCTION oms.available(sku text, channel text DEFAULT NULL, location text DEFAULT NULL,
-                              reservation_id bigint DEFAULT NULL)
+                              needed_by timestamptz DEFAULT NULL, reservation_id bigint DEFAULT NULL)
     RETURNS TABLE (location text, on_hand bigint, reserved bigint, safety bigint, available bigint)
     LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 20 SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_available';
-COMMENT ON FUNCTION oms.available(text, text, text, bigint) IS 'units that can be promised now, one row per location that the channel may use; units held by the named reservation count as free';
+COMMENT ON FUNCTION oms.available(text, text, text, timestamptz, bigint) IS 'units that can be promised now, or by a date with the supplies that come until then, one row per location that the channel may use; units held by the named reservation count as free';
 
-CREATE FUNCTION oms.available_many(channel text, skus text[] DEFAULT NULL)
+CREATE FUNCTION oms.available_many(channel text, skus text[] DEFAULT NULL, needed_by timestamptz DEFAULT NULL)
     RETURNS TABLE (sku text, quantity bigint, kind text)
     LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1000 SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_available_many';
-COMMENT ON FUNCTION oms.available_many(text, text[]) IS 'units that can be promised now over all locations of the channel, one row per SKU in the given order, at most 100,000; every stocked item where skus is null; kind unknown for a SKU that is not known';
+COMMENT ON FUNCTION oms.available_many(text, text[], timestamptz) IS 'units that can be promised now or by a date over all locations of the channel, one row per SKU in the given order, at most 100,000; every stocked item where skus is null; kind unknown for a SKU that is not known';
 
 CREATE FUNCTION oms.explain_available(sku text, channel text DEFAULT NULL)
     RETURNS TABLE (location text, term text, quantity bigint, reason text)

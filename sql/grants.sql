@@ -56,6 +56,9 @@ DECLARE
         'adjust_stock',
         'count_stock',
         'fill_backorders',
+        'expect_supply',
+        'receive_supply',
+        'cancel_supply',
         'load_stock',
         'move_stock_state',
         'stock_as_of',
@@ -129,7 +132,7 @@ BEGIN
     GRANT SELECT, INSERT, UPDATE, DELETE ON oms.channels, oms.locations, oms.channel_locations, oms.items, oms.stock_state_types,
         oms.calendars, oms.calendar_hours, oms.calendar_days, oms.location_services, oms.transit_times,
         oms.location_groups, oms.location_group_members,
-        oms.postal_codes, oms.carriers, oms.carrier_services, oms.shipping_zones, oms.shipping_rates,
+        oms.postal_codes, oms.carriers, oms.carrier_services, oms.shipping_zones, oms.shipping_rates, oms.atp_rules,
         oms.state_machines, oms.transitions, oms.role_scopes, oms.hold_types, oms.channel_holds, oms.customers,
         oms.return_rules TO oms_admin;
     GRANT USAGE ON ALL SEQUENCES IN SCHEMA oms TO oms_admin;

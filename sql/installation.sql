@@ -135,6 +135,7 @@ BEGIN
         'lot',
         'reservation',
         'quota',
+        'supply',
         'order',
         'order_edit',
         'fulfillment',

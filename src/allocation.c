@@ -244,7 +244,8 @@ typedef struct Settlement
 static int64
 excess_of(const StockRow *row)
 {
-	return (int64) row->reserved - row->held - row->on_hand - row->on_hand_delta - row->backorder_limit;
+	return (int64) row->reserved - row->held - row->on_hand - row->on_hand_delta - row->backorder_limit -
+		row->backorder_limit_delta;
 }
 
 /* Marks the newest promises on a counter until its excess is found. */
@@ -377,7 +378,10 @@ settle(Settlement *settlement)
 		holds = oms_holds_lock_counters(settlement->shorts, settlement->short_count);
 	oms_stock_lock_all(settlement->rows, settlement->count);
 	for (int i = 0; i < settlement->count; i++)
+	{
 		settlement->rows[i].on_hand_delta = settlement->rows[i].reserved_delta = settlement->rows[i].held = 0;
+		settlement->rows[i].backorder_limit_delta = 0;
+	}
 	settlement->target(settlement->rows, settlement->count, settlement->state);
 	if (!cut_holds(settlement, holds))
 		return false;

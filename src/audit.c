@@ -83,6 +83,22 @@
 	" WHERE x.tenant_id = $1 AND x.location_id IS NULL GROUP BY x.quota_id) u USING (quota_id)" \
 	" WHERE q.tenant_id = $1 AND q.used <> coalesce(u.units, 0)"
 
+/* Supplies have received what their movements say; what may be promised of them is in the limit of the counter. */
+#define SUPPLY_PARTS \
+	" UNION ALL SELECT 'supply.received', s.supply_id::text, coalesce(m.units, 0)::text, s.received::text FROM {supplies} s" \
+	" LEFT JOIN (SELECT reason, sum(on_hand_delta) AS units FROM {stock_movements} WHERE tenant_id = $1" \
+	" AND type = 'receive_supply' GROUP BY reason) m ON m.reason = 'supply ' || s.supply_id" \
+	" WHERE s.tenant_id = $1 AND s.received <> coalesce(m.units, 0)" \
+	" UNION ALL SELECT 'supply.limit', u.item_id || ' at ' || u.location_id, 'at least ' || u.units," \
+	" coalesce(s.backorder_limit, 0)::text FROM (SELECT item_id, location_id, sum(quantity - received - cancelled) AS units" \
+	" FROM {supplies} WHERE tenant_id = $1 AND promisable AND status IN ('expected', 'partially_received')" \
+	" GROUP BY item_id, location_id) u LEFT JOIN {stock} s ON s.tenant_id = $1 AND s.item_id = u.item_id" \
+	" AND s.location_id = u.location_id WHERE u.units > coalesce(s.backorder_limit, 0)" \
+	" UNION ALL SELECT 'supply.status', s.supply_id::text, e.status, s.status FROM {supplies} s CROSS JOIN LATERAL" \
+	" (SELECT CASE WHEN s.quantity > s.received + s.cancelled THEN CASE WHEN s.received > 0 THEN 'partially_received'" \
+	" ELSE 'expected' END WHEN s.cancelled > 0 THEN 'cancelled' ELSE 'received' END AS status) e" \
+	" WHERE s.tenant_id = $1 AND s.status <> e.status"
+
 #define LINE_PARTS \
 	" UNION ALL SELECT 'line.units', l.order_id || ' line ' || l.line_no, l.ordered::text," \
 	" (l.allocated + l.backordered + l.cancelled)::text" \
@@ -338,6 +354,7 @@ static OmsPlan audit_plan = {
 	LOT_PARTS
 	RESERVATION_PARTS
 	QUOTA_PARTS
+	SUPPLY_PARTS
 	LINE_PARTS
 	ORPHAN_PARTS
 	STATUS_PARTS

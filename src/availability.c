@@ -22,6 +22,7 @@
 #include "quota.h"
 #include "relation.h"
 #include "reservation.h"
+#include "supply.h"
 
 /* The items of a whole channel. */
 static OmsPlan items_plan = {
@@ -60,6 +61,29 @@ free_units(const StockRow *row)
 	return Max(0, (int64) row->on_hand - row->reserved - row->safety);
 }
 
+/*
+ * Units that can be promised from a counter by a date: those that are there
+ * now, and the supplies that come until then, as far as they may be promised.
+ */
+static int64
+units_by(const StockRow *row, const CatalogItem *item, const Channel *channel, const SupplyList *supplies)
+{
+	int64		now = (int64) row->on_hand - row->reserved - row->safety;
+	int64		headroom = (int64) row->on_hand + row->backorder_limit - row->reserved;
+
+	if (supplies == NULL || !item->backorder || (channel && !channel->backorder))
+		return free_units(row);
+	headroom = Max(0, Min(headroom - free_units(row), row->backorder_limit));
+	return Max(free_units(row), Min(now + oms_supplies_sum(supplies, row->item_id, row->location_id),
+									free_units(row) + headroom));
+}
+
+static SupplyList *
+supplies_until(FunctionCallInfo fcinfo, int argument, const int64 *item_ids, int count)
+{
+	return PG_ARGISNULL(argument) ? NULL : oms_supplies_read(item_ids, count, PG_GETARG_TIMESTAMPTZ(argument));
+}
+
 /* The location of a row where the channel may use it, else NULL. */
 static Location *
 serving_location(const StockRow *row, const Channel *channel)
@@ -87,7 +111,7 @@ is_asked(const StockRow *row, void *state)
 /* ---- One SKU ---- */
 
 static void
-put_available(ReturnSetInfo *result, const StockRow *row, const Location *location)
+put_available(ReturnSetInfo *result, const StockRow *row, const Location *location, int64 available)
 {
 	Datum		values[5];
 	bool		nulls[5] = {false};
@@ -96,12 +120,13 @@ put_available(ReturnSetInfo *result, const StockRow *row, const Location *locati
 	values[1] = Int64GetDatum(row->on_hand);
 	values[2] = Int64GetDatum(row->reserved);
 	values[3] = Int64GetDatum(row->safety);
-	values[4] = Int64GetDatum(free_units(row));
+	values[4] = Int64GetDatum(available);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
 /*
- * oms.available(sku, channel, location, reservation_id) -> setof (location, on_hand, reserved, safety, available)
+ * oms.available(sku, channel, location, needed_by, reservation_id)
+ *		-> setof (location, on_hand, reserved, safety, available)
  */
 OMS_FUNCTION(oms_available, CALL_READ)
 {
@@ -109,7 +134,8 @@ OMS_FUNCTION(oms_available, CALL_READ)
 	CatalogItem *item = oms_item_get(oms_argument_required(fcinfo, 0, "sku"));
 	Channel    *channel = PG_ARGISNULL(1) ? NULL : oms_channel_get(oms_argument_required(fcinfo, 1, "channel"));
 	Location   *only = PG_ARGISNULL(2) ? NULL : oms_location_get(oms_argument_required(fcinfo, 2, "location"));
-	int64		own = PG_ARGISNULL(3) ? 0 : oms_argument_id(fcinfo, 3, "reservation_id");
+	int64		own = PG_ARGISNULL(4) ? 0 : oms_argument_id(fcinfo, 4, "reservation_id");
+	SupplyList *supplies = supplies_until(fcinfo, 3, &item->item_id, 1);
 	Asked		asked = {channel, only};
 	QuotaList  *quotas;
 	StockView  *view = view_of_items(channel, own, &item->item_id, 1, &quotas);
@@ -118,7 +144,8 @@ OMS_FUNCTION(oms_available, CALL_READ)
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < view->count; i++)
 		if (is_asked(&view->rows[i], &asked))
-			put_available(result, &view->rows[i], oms_location_by_id(view->rows[i].location_id));
+			put_available(result, &view->rows[i], oms_location_by_id(view->rows[i].location_id),
+						  units_by(&view->rows[i], item, channel, supplies));
 	*isnull = true;
 	return (Datum) 0;
 }
@@ -194,18 +221,25 @@ first_row_of(const StockView *view, int64 item_id)
 
 /* Units that the channel may promise of an item, over all its locations. */
 static int64
-sum_of_item(const StockView *view, const QuotaList *quotas, int64 item_id, const Channel *channel)
+sum_of_item(const StockView *view, const QuotaList *quotas, const CatalogItem *item, const Channel *channel,
+			const SupplyList *supplies)
 {
 	QuotaLimit	limit;
-	int64		sum = 0;
+	int64		now = 0;
+	int64		later = 0;
 
-	if (oms_quotas_limit(quotas, view, item_id, &limit))
-		return limit.firm;
+	for (int i = first_row_of(view, item->item_id); i < view->count && view->rows[i].item_id == item->item_id; i++)
+	{
+		const StockRow *row = &view->rows[i];
 
-	for (int i = first_row_of(view, item_id); i < view->count && view->rows[i].item_id == item_id; i++)
-		if (serving_location(&view->rows[i], channel))
-			sum += free_units(&view->rows[i]);
-	return sum;
+		if (serving_location(row, channel) == NULL)
+			continue;
+		now += free_units(row);
+		later += units_by(row, item, channel, supplies) - free_units(row);
+	}
+	if (oms_quotas_limit(quotas, view, item->item_id, &limit))
+		return Min(limit.firm + later, limit.cap);
+	return now + later;
 }
 
 static const char *
@@ -219,7 +253,7 @@ kind_of(const CatalogItem *item)
 }
 
 /*
- * oms.available_many(channel, skus) -> setof (sku, quantity, kind)
+ * oms.available_many(channel, skus, needed_by) -> setof (sku, quantity, kind)
  *
  * One row per element, in its order.
  */
@@ -231,6 +265,7 @@ OMS_FUNCTION(oms_available_many, CALL_READ)
 	ItemSet    *items;
 	QuotaList  *quotas;
 	StockView  *view;
+	SupplyList *supplies;
 	int64	   *item_ids;
 	int			count = 0;
 	Datum		tenant = Int32GetDatum(oms_call->tenant);
@@ -248,6 +283,7 @@ OMS_FUNCTION(oms_available_many, CALL_READ)
 		if (item && item->kind == ITEM_STOCKED)
 			item_ids[count++] = item->item_id;
 	}
+	supplies = supplies_until(fcinfo, 2, item_ids, count);
 	view = view_of_items(channel, 0, item_ids, count, &quotas);
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < list.count; i++)
@@ -255,7 +291,7 @@ OMS_FUNCTION(oms_available_many, CALL_READ)
 		CatalogItem *item = oms_items_find(items, list.skus[i]);
 		bool		stocked = item && item->kind == ITEM_STOCKED;
 		Datum		values[3] = {CStringGetTextDatum(list.skus[i]),
-			Int64GetDatum(stocked ? sum_of_item(view, quotas, item->item_id, channel) : 0), CStringGetTextDatum(kind_of(item))};
+			Int64GetDatum(stocked ? sum_of_item(view, quotas, item, channel, supplies) : 0), CStringGetTextDatum(kind_of(item))};
 		bool		nulls[3] = {[1] = !stocked};
 
 		CHECK_FOR_INTERRUPTS();
@@ -321,6 +357,7 @@ typedef struct Explanation
 	ReturnSetInfo *result;
 	const Location *location;	/* NULL: over all of them */
 	const QuotaList *quotas;
+	const SupplyList *supplies;
 	int64		sum;
 } Explanation;
 
@@ -356,6 +393,18 @@ put_backorder(Explanation *explanation, const StockRow *row, const CatalogItem *
 }
 
 static void
+put_supplies(Explanation *explanation, const StockRow *row)
+{
+	const SupplyList *supplies = explanation->supplies;
+
+	for (int i = 0; i < supplies->count; i++)
+		if (supplies->rows[i].location_id == row->location_id)
+			put_term(explanation, "supply", 0,
+					 psprintf(INT64_FORMAT " units count from %s", supplies->rows[i].units,
+							  timestamptz_to_str(supplies->rows[i].expected_at)));
+}
+
+static void
 explain_row(Explanation *explanation, const StockRow *row, Held held, const CatalogItem *item, const Channel *channel)
 {
 	const char *exclusion = oms_location_exclusion(explanation->location, channel);
@@ -376,6 +425,7 @@ explain_row(Explanation *explanation, const StockRow *row, Held held, const Cata
 		put_term(explanation, "channel_safety", -kept, "left by the channel at the location");
 	if (explanation->sum < 0)
 		put_term(explanation, "floor", -explanation->sum, "a location that lacks units does not lower the others");
+	put_supplies(explanation, row);
 	put_backorder(explanation, row, item, channel);
 	if (exclusion)
 		put_term(explanation, "excluded", -explanation->sum, exclusion);
@@ -418,6 +468,7 @@ OMS_FUNCTION(oms_explain_available, CALL_READ)
 	(void) oms_execute_each(&held_plan, values, NULL, collect_held, &held);
 	view = oms_quotas_view(channel, 0, &item->item_id, 1, &quotas);
 	explanation.quotas = quotas;
+	explanation.supplies = oms_supplies_read(&item->item_id, 1, DT_NOEND);
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < view->count; i++)
 	{

@@ -13,6 +13,7 @@
 #define MACHINE_RETURN		"return"
 #define MACHINE_RESERVATION "reservation"
 #define MACHINE_REFUND		"refund"
+#define MACHINE_SUPPLY		"supply"
 
 typedef struct Transition
 {

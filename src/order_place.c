@@ -47,6 +47,7 @@
 #include "route.h"
 #include "routing.h"
 #include "stock.h"
+#include "supply.h"
 
 /* Plans made anew because the counters had changed before they were locked. */
 #define PLAN_ATTEMPTS_MAX 20
@@ -1418,9 +1419,9 @@ compare_allocations(const void *left, const void *right)
 
 /* ---- Dates ---- */
 
-/* The weight of what a location sends now. */
+/* The weight of what a location sends now, or later. */
 static int64
-parcel_weight(const Placement *placement, const int64 *demand_weights, int64 location_id)
+parcel_weight(const Placement *placement, const int64 *demand_weights, int64 location_id, bool backordered)
 {
 	int64		weight = 0;
 
@@ -1430,7 +1431,7 @@ parcel_weight(const Placement *placement, const int64 *demand_weights, int64 loc
 		int64		whole = demand_weights[part->line];
 		int32		quantity = placement->demands[part->line].quantity;
 
-		if (!part->backordered && placement->candidates[part->location]->location_id == location_id)
+		if (part->backordered == backordered && placement->candidates[part->location]->location_id == location_id)
 			weight += part->quantity == quantity ? whole : (whole + quantity - 1) / quantity * part->quantity;
 	}
 	return weight;
@@ -1452,8 +1453,79 @@ units_of(const Placement *placement, int64 location_id)
 }
 
 /*
- * Dates every fulfillment that can ship now.  Backordered units have no date:
- * nobody knows yet when they come.
+ * When the supplies of its location complete a backordered fulfillment.  What was
+ * promised there before comes first, so they must cover that as well.
+ */
+static TimestampTz
+supplied_at(const Placement *placement, int fulfillment, const SupplyList *supplies, const StockView *view)
+{
+	int64		location_id = placement->fulfillments[fulfillment].location_id;
+	TimestampTz at = DT_NOBEGIN;
+
+	for (int i = 0; i < view->count; i++)
+	{
+		const StockRow *row = &view->rows[i];
+		int64		needed = (int64) row->reserved + row->safety - row->on_hand;
+		int64		wanted = 0;
+
+		for (int j = 0; j < placement->allocation_count && row->location_id == location_id; j++)
+		{
+			const Allocation *promise = &placement->allocations[j];
+
+			if (promise->item_id != row->item_id || promise->location_id != location_id)
+				continue;
+			needed += promise->promised;
+			if (promise->fulfillment_id == fulfillment)
+				wanted += promise->promised;
+		}
+		if (wanted > 0)
+			at = Max(at, oms_supplies_cover(supplies, row->item_id, location_id, needed));
+	}
+	return at;
+}
+
+/* Dates the backordered fulfillments by the supplies that they wait for. */
+static void
+date_backorders(Placement *placement, DateRequest request, const int64 *weights)
+{
+	int64	   *item_ids = palloc(sizeof(int64) * Max(1, placement->demand_count));
+	SupplyList *supplies;
+	StockView  *view;
+
+	for (int i = 0; i < placement->demand_count; i++)
+		item_ids[i] = placement->demands[i].item->item_id;
+	supplies = oms_supplies_read(item_ids, placement->demand_count, DT_NOEND);
+	if (supplies->count == 0)
+		return;
+	view = oms_stock_view(item_ids, placement->demand_count);
+	if (placement->holds)
+		oms_holds_credit(placement->holds, view);
+
+	/* What arrives is made ready and sent like an order of that moment; its days are not full yet. */
+	request.capacity = NULL;
+	for (int i = 0; i < placement->fulfillment_count; i++)
+	{
+		Fulfillment *row = &placement->fulfillments[i];
+		TimestampTz at = row->backordered ? supplied_at(placement, i, supplies, view) : DT_NOBEGIN;
+		Location   *location = oms_location_by_id(row->location_id);
+
+		if (TIMESTAMP_NOT_FINITE(at))
+			continue;
+		request.ordered_at = at;
+		if (weights)
+			oms_dates_of_parcel(&request, location, parcel_weight(placement, weights, row->location_id, true),
+								oms_routing_service(placement->routing, row->location_id), &row->dates);
+		if (!row->dates.ships || row->dates.ship_by < at)
+		{
+			row->dates.ships = true;
+			row->dates.ship_by = at;
+		}
+	}
+}
+
+/*
+ * Dates every fulfillment.  Backordered units have the date of the supply that
+ * they wait for; without one nobody knows yet when they come.
  */
 static void
 date_promises(Placement *placement)
@@ -1468,7 +1540,11 @@ date_promises(Placement *placement)
 	request.capacity = placement->capacity;
 	placement->promised_at = DT_NOBEGIN;
 	if (!oms_dates_configured())
+	{
+		if (has_backordered_part(placement))
+			date_backorders(placement, request, NULL);
 		return;
+	}
 	if (address)
 		request.destination = (Destination) {address->country, address->postal_code, address->latitude,
 		address->longitude};
@@ -1480,9 +1556,11 @@ date_promises(Placement *placement)
 		if (row->location_id == 0 || row->backordered)
 			continue;
 		request.units = units_of(placement, row->location_id);
-		oms_fulfillment_date(&request, parcel_weight(placement, weights, row->location_id),
+		oms_fulfillment_date(&request, parcel_weight(placement, weights, row->location_id, false),
 							 oms_routing_service(placement->routing, row->location_id), row);
 	}
+	if (has_backordered_part(placement))
+		date_backorders(placement, request, weights);
 	for (int i = 0; i < placement->fulfillment_count; i++)
 	{
 		Fulfillment *row = &placement->fulfillments[i];

@@ -34,6 +34,7 @@
 #include "relation.h"
 #include "reservation.h"
 #include "stock.h"
+#include "supply.h"
 #include "stock_state.h"
 
 static OmsPlan record_plan = {
@@ -55,7 +56,7 @@ oms_stock_apply_changed(const StockRow *rows, int count)
 	int			changed_count = 0;
 
 	for (int i = 0; i < count; i++)
-		if (rows[i].on_hand_delta != 0 || rows[i].reserved_delta != 0)
+		if (rows[i].on_hand_delta != 0 || rows[i].reserved_delta != 0 || rows[i].backorder_limit_delta != 0)
 			changed[changed_count++] = rows[i];
 	if (changed_count > 0)
 		oms_stock_apply(changed, changed_count);
@@ -381,6 +382,7 @@ OMS_FUNCTION(oms_count_stock, CALL_KEYED)
 OMS_FUNCTION(oms_set_stock_limits, CALL_KEYED)
 {
 	static const char *const limits[] = {"safety", "backorder_limit", "reorder_point"};
+	int32		supplied = 0;
 	CatalogItem *item;
 	Location   *location;
 	StockRow	row = oms_stock_row_of_arguments(fcinfo, &item, &location);
@@ -391,14 +393,18 @@ OMS_FUNCTION(oms_set_stock_limits, CALL_KEYED)
 	if (!PG_ARGISNULL(3))
 		oms_holds_expire(row.item_id, row.location_id);
 	oms_stock_lock_one(&row);
-	if (!PG_ARGISNULL(3) && row.reserved > row.on_hand + PG_GETARG_INT32(3))
+
+	/* Open supply is part of the limit in the row, beside what is set here. */
+	if (!PG_ARGISNULL(3))
+		supplied = oms_supplies_headroom(row.item_id, row.location_id);
+	if (!PG_ARGISNULL(3) && row.reserved > (int64) row.on_hand + PG_GETARG_INT32(3) + supplied)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_INSUFFICIENT_STOCK),
 				 errmsg("backorder limit %d does not cover what is promised", PG_GETARG_INT32(3)),
 				 errdetail("On hand are %d, promised to orders %d.", row.on_hand, row.reserved),
-				 errhint("The limit must be at least %d.", row.reserved - row.on_hand)));
+				 errhint("The limit must be at least %d.", row.reserved - row.on_hand - supplied)));
 	row.safety_delta = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2) - row.safety;
-	row.backorder_limit_delta = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT32(3) - row.backorder_limit;
+	row.backorder_limit_delta = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT32(3) + supplied - row.backorder_limit;
 	row.reorder_point_delta = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4) - row.reorder_point;
 	oms_stock_apply(&row, 1);
 	stock_event("stock.limits_changed", item, location, 0, row.on_hand, NULL, NULL);

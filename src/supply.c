@@ -1,0 +1,506 @@
+/*
+ * supply.c
+ *	  Units that are expected, and by when.
+ *
+ * The open units of a promisable supply are part of stock.backorder_limit of
+ * its counter: so each is promised once, by the constraint that holds for
+ * every promise, whoever makes it.  Arriving units move from the limit to on
+ * hand, cancelled ones leave the limit.
+ *
+ * All promises of a counter are served in the order in which they were made.
+ * So what is promised last waits for the supply that completes them all, and
+ * no promise for one day ever takes a unit from another.
+ *
+ * Lock order: the row of the supply, then orders, then counters.  Nothing that
+ * holds an order or a counter locks a supply.
+ */
+#include "oms.h"
+
+#include "catalog/pg_type.h"
+
+#include "allocation.h"
+#include "call.h"
+#include "document.h"
+#include "event.h"
+#include "item.h"
+#include "location.h"
+#include "machine.h"
+#include "relation.h"
+#include "scope.h"
+#include "supply.h"
+
+static OmsPlan read_plan = {
+	.sql = "SELECT s.item_id, s.location_id, greatest(s.expected_at, $3),"
+	" (s.quantity - s.received - s.cancelled)::bigint * coalesce(r.confidence_percent, 100) / 100"
+	" FROM {supplies} s LEFT JOIN {atp_rules} r ON r.tenant_id = $1"
+	" WHERE s.tenant_id = $1 AND s.item_id = ANY ($2) AND s.status IN ('expected', 'partially_received')"
+	" AND s.expected_at <= $4 AND s.expected_at >= $3 - make_interval(days => coalesce(r.overdue_days, 14))"
+	" ORDER BY s.item_id, s.location_id, s.expected_at, s.supply_id",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID)
+};
+
+static OmsPlan headroom_plan = {
+	.sql = "SELECT coalesce(sum(quantity - received - cancelled), 0) FROM {supplies} WHERE tenant_id = $1 AND item_id = $2"
+	" AND location_id = $3 AND status IN ('expected', 'partially_received') AND promisable",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID)
+};
+
+#define SUPPLY_COLUMNS "supply_id, item_id, location_id, quantity, received, cancelled, promisable, status, reference"
+
+static OmsPlan insert_plan = {
+	.sql = "INSERT INTO {supplies} (item_id, location_id, expected_at, created_at, tenant_id, quantity, promisable, kind,"
+	" status, reference) VALUES ($2, $3, $4, $5, $1, 0, $6, $7, $8, $9)"
+	" ON CONFLICT (reference, item_id, location_id, tenant_id) DO NOTHING RETURNING " SUPPLY_COLUMNS,
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID)
+};
+
+static OmsPlan of_reference_plan = {
+	.sql = "SELECT " SUPPLY_COLUMNS " FROM {supplies} WHERE reference = $4 AND item_id = $2 AND location_id = $3"
+	" AND tenant_id = $1 FOR NO KEY UPDATE",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TEXTOID)
+};
+
+static OmsPlan get_plan = {
+	.sql = "SELECT " SUPPLY_COLUMNS " FROM {supplies} WHERE supply_id = $2 AND tenant_id = $1 FOR NO KEY UPDATE",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan sku_plan = {
+	.sql = "SELECT sku FROM {items} WHERE item_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan write_plan = {
+	.sql = "UPDATE {supplies} SET quantity = $3, received = $4, cancelled = $5, status = $6,"
+	" expected_at = coalesce($7, expected_at) WHERE supply_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT4OID, INT4OID, INT4OID, TEXTOID, TIMESTAMPTZOID)
+};
+
+static OmsPlan tolerance_plan = {
+	.sql = "SELECT over_receipt_percent FROM {atp_rules} WHERE tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID)
+};
+
+typedef struct Supply
+{
+	int64		supply_id;
+	int64		item_id;
+	int64		location_id;
+	int32		quantity;
+	int32		received;
+	int32		cancelled;
+	bool		promisable;
+	char	   *status;
+	char	   *reference;
+} Supply;
+
+/* ---- What comes by when ---- */
+
+static void
+collect(TupleTableSlot *slot, void *state)
+{
+	SupplyList *list = state;
+	bool		isnull;
+
+	if (list->count == list->capacity)
+	{
+		list->capacity = Max(16, list->capacity * 2);
+		list->rows = list->rows
+			? repalloc_huge(list->rows, sizeof(SupplyUnits) * list->capacity)
+			: palloc(sizeof(SupplyUnits) * list->capacity);
+	}
+	list->rows[list->count++] = (SupplyUnits)
+	{
+		oms_slot_int64(slot, 1), oms_slot_int64(slot, 2), DatumGetTimestampTz(oms_slot_datum(slot, 3, &isnull)),
+			oms_slot_int64(slot, 4)
+	};
+}
+
+/* The supplies of some items that count until a time. */
+SupplyList *
+oms_supplies_read(const int64 *item_ids, int count, TimestampTz until)
+{
+	SupplyList *list = palloc0(sizeof(SupplyList));
+	Datum		values[4] = {Int32GetDatum(oms_call->tenant), oms_array_int64(item_ids, count),
+	TimestampTzGetDatum(oms_call->now), TimestampTzGetDatum(until)};
+
+	if (count > 0)
+		(void) oms_execute_each(&read_plan, values, NULL, collect, list);
+	return list;
+}
+
+static int
+first_of_counter(const SupplyList *list, int64 item_id, int64 location_id)
+{
+	int			low = 0;
+	int			high = list->count;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+		const SupplyUnits *row = &list->rows[middle];
+
+		if (row->item_id < item_id || (row->item_id == item_id && row->location_id < location_id))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static bool
+is_of_counter(const SupplyList *list, int position, int64 item_id, int64 location_id)
+{
+	return position < list->count && list->rows[position].item_id == item_id &&
+		list->rows[position].location_id == location_id;
+}
+
+int64
+oms_supplies_sum(const SupplyList *list, int64 item_id, int64 location_id)
+{
+	int64		sum = 0;
+
+	for (int i = first_of_counter(list, item_id, location_id); is_of_counter(list, i, item_id, location_id); i++)
+		sum += list->rows[i].units;
+	return sum;
+}
+
+/* When the supplies of a counter, all together until then, reach the units; DT_NOEND where they never do. */
+TimestampTz
+oms_supplies_cover(const SupplyList *list, int64 item_id, int64 location_id, int64 needed)
+{
+	int64		sum = 0;
+
+	for (int i = first_of_counter(list, item_id, location_id); is_of_counter(list, i, item_id, location_id); i++)
+	{
+		sum += list->rows[i].units;
+		if (sum >= needed)
+			return list->rows[i].expected_at;
+	}
+	return DT_NOEND;
+}
+
+static void
+read_units(TupleTableSlot *slot, void *state)
+{
+	*(int64 *) state = oms_slot_int64(slot, 1);
+}
+
+/* The part of a counter's backorder limit that is open supply. */
+int32
+oms_supplies_headroom(int64 item_id, int64 location_id)
+{
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(item_id), Int64GetDatum(location_id)};
+	int64		units = 0;
+
+	(void) oms_execute_each(&headroom_plan, values, NULL, read_units, &units);
+	return (int32) units;
+}
+
+/* ---- One supply ---- */
+
+static void
+read_supply(TupleTableSlot *slot, void *state)
+{
+	Supply	   *supply = state;
+
+	supply->supply_id = oms_slot_int64(slot, 1);
+	supply->item_id = oms_slot_int64(slot, 2);
+	supply->location_id = oms_slot_int64(slot, 3);
+	supply->quantity = oms_slot_int32(slot, 4);
+	supply->received = oms_slot_int32(slot, 5);
+	supply->cancelled = oms_slot_int32(slot, 6);
+	supply->promisable = oms_slot_bool(slot, 7);
+	supply->status = oms_slot_text(slot, 8);
+	supply->reference = oms_slot_text(slot, 9);
+}
+
+static int32
+open_units(const Supply *supply)
+{
+	return supply->quantity - supply->received - supply->cancelled;
+}
+
+static Supply
+lock_supply(FunctionCallInfo fcinfo)
+{
+	int64		supply_id = oms_argument_id(fcinfo, 0, "supply_id");
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(supply_id)};
+	Supply		supply = {0};
+
+	(void) oms_execute_each(&get_plan, values, NULL, read_supply, &supply);
+	if (supply.supply_id == 0 || !oms_scope_location(supply.location_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_UNKNOWN),
+				 errmsg("supply " INT64_FORMAT " is not known", supply_id),
+				 errdetail("supply_id: there is no supply " INT64_FORMAT " that the caller may see", supply_id),
+				 errhint("oms.expect_supply answers with the supply_id.")));
+	return supply;
+}
+
+static void
+take_step(Supply *supply, const char *action, const char *reason, Jsonb *data)
+{
+	StepObject	object = {.type = MACHINE_SUPPLY,.id = supply->supply_id,.reason = reason,.data = data};
+
+	supply->status = pstrdup(oms_machine_step(MACHINE_SUPPLY, supply->status, action, &object)->to_state);
+}
+
+static void
+write_supply(const Supply *supply, TimestampTz expected_at)
+{
+	Datum		values[7] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(supply->supply_id),
+		Int32GetDatum(supply->quantity), Int32GetDatum(supply->received), Int32GetDatum(supply->cancelled),
+	CStringGetTextDatum(supply->status), TimestampTzGetDatum(expected_at)};
+
+	(void) oms_execute(&write_plan, values, TIMESTAMP_NOT_FINITE(expected_at) ? "      n" : NULL);
+}
+
+static void
+read_text(TupleTableSlot *slot, void *state)
+{
+	*(char **) state = oms_slot_text(slot, 1);
+}
+
+static Jsonb *
+supply_document(const Supply *supply, int32 quantity, TimestampTz expected_at)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(supply->item_id)};
+	Location   *location = oms_location_by_id(supply->location_id);
+	char	   *sku = NULL;
+	DocWriter	writer;
+
+	(void) oms_execute_each(&sku_plan, values, NULL, read_text, &sku);
+	oms_write_begin(&writer);
+	oms_write_text(&writer, "sku", sku);
+	oms_write_text(&writer, "location", location ? location->code : NULL);
+	oms_write_text(&writer, "reference", supply->reference);
+	oms_write_int64(&writer, "quantity", quantity);
+	oms_write_int64(&writer, "open", open_units(supply));
+	if (!TIMESTAMP_NOT_FINITE(expected_at))
+		oms_write_time(&writer, "expected_at", expected_at);
+	return oms_write_finish(&writer);
+}
+
+static void
+change_limit(StockRow *rows, int count, void *state)
+{
+	rows[0].backorder_limit_delta = *(int32 *) state;
+}
+
+/*
+ * Changes what the counter may promise beyond on hand.  Promises that then have
+ * nothing to rest on are withdrawn, the newest first.
+ */
+static int
+move_limit(const Supply *supply, int32 delta, Withdrawal **withdrawn)
+{
+	StockRow	row = {.item_id = supply->item_id,.location_id = supply->location_id};
+	int			count;
+
+	*withdrawn = NULL;
+	if (delta == 0 || !supply->promisable)
+		return 0;
+	count = oms_allocations_settle(&row, 1, change_limit, &delta, withdrawn);
+	if (row.reserved_delta != 0)
+		oms_stock_record(&row, 1, "supply", "supply withdrawn", supply->reference);
+	oms_withdrawals_refresh(*withdrawn, count);
+	return count;
+}
+
+/* ---- The calls ---- */
+
+static TimestampTz
+expected_at_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(3) || TIMESTAMP_NOT_FINITE(PG_GETARG_TIMESTAMPTZ(3)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("expected_at is required"),
+				 errdetail("expected_at: is %s", PG_ARGISNULL(3) ? "null" : "infinite"),
+				 errhint("Without a date a supply cannot be promised; oms.set_stock_limits allows backorders without one.")));
+	return PG_GETARG_TIMESTAMPTZ(3);
+}
+
+static Supply
+lock_or_insert(FunctionCallInfo fcinfo, const StockRow *row, TimestampTz expected_at)
+{
+	char	   *reference = PG_ARGISNULL(4) ? NULL : oms_argument_required(fcinfo, 4, "reference");
+	char	   *kind = oms_argument_required(fcinfo, 5, "kind");
+	Datum		values[9] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(row->item_id), Int64GetDatum(row->location_id),
+		TimestampTzGetDatum(expected_at), TimestampTzGetDatum(oms_call->now),
+		BoolGetDatum(PG_ARGISNULL(6) || PG_GETARG_BOOL(6)), CStringGetTextDatum(kind),
+	CStringGetTextDatum(oms_machine_initial(MACHINE_SUPPLY)), reference ? CStringGetTextDatum(reference) : (Datum) 0};
+	Supply		supply = {0};
+
+	if (strcmp(kind, "purchase") != 0 && strcmp(kind, "transfer") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("\"%s\" is not a kind of supply", kind),
+				 errdetail("kind: must be purchase or transfer"),
+				 errhint("Leave it out for purchase.")));
+	(void) oms_execute_each(&insert_plan, values, reference ? NULL : "        n", read_supply, &supply);
+	if (supply.supply_id != 0)
+		return supply;
+	values[3] = values[8];
+	(void) oms_execute_each(&of_reference_plan, values, NULL, read_supply, &supply);
+	if (supply.supply_id == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_CONCURRENT),
+				 errmsg("another transaction is announcing the same supply"),
+				 errhint("Repeat the transaction.")));
+	if (oms_machine_final(MACHINE_SUPPLY, supply.status))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_TRANSITION),
+				 errmsg("supply \"%s\" is %s", supply.reference, supply.status),
+				 errdetail("reference: belongs to supply " INT64_FORMAT, supply.supply_id),
+				 errhint("Announce more units under another reference.")));
+	return supply;
+}
+
+/*
+ * oms.expect_supply(location, sku, quantity, expected_at, reference, kind, promisable, idempotency_key) -> bigint
+ */
+OMS_FUNCTION(oms_expect_supply, CALL_KEYED)
+{
+	CatalogItem *item;
+	Location   *location;
+	StockRow	row = oms_stock_row_of_arguments(fcinfo, &item, &location);
+	TimestampTz expected_at = expected_at_argument(fcinfo);
+	Withdrawal *withdrawn;
+	Supply		supply;
+	int32		quantity;
+	int32		before;
+	bool		known;
+
+	oms_stock_require_quantity(fcinfo, 2, "quantity", 1);
+	quantity = PG_GETARG_INT32(2);
+	supply = lock_or_insert(fcinfo, &row, expected_at);
+	known = supply.quantity > 0;
+	before = open_units(&supply);
+	if (quantity < supply.received + supply.cancelled)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_TRANSITION),
+				 errmsg("supply " INT64_FORMAT " has received more than %d units", supply.supply_id, quantity),
+				 errdetail("quantity: %d units are received, %d cancelled", supply.received, supply.cancelled),
+				 errhint("quantity is the whole of the supply.")));
+	supply.quantity = quantity;
+	if (open_units(&supply) == 0)
+		take_step(&supply, "complete", NULL, NULL);
+	write_supply(&supply, expected_at);
+	(void) move_limit(&supply, open_units(&supply) - before, &withdrawn);
+	oms_event(&(Event) {.object_id = supply.supply_id,.object_type = MACHINE_SUPPLY,
+						.type = known ? "supply.changed" : "supply.expected",
+						.data = supply_document(&supply, quantity, expected_at)});
+	PG_RETURN_INT64(supply.supply_id);
+}
+
+static void
+read_tolerance(TupleTableSlot *slot, void *state)
+{
+	*(int32 *) state = oms_slot_int32(slot, 1);
+}
+
+static void
+refuse_over_receipt(const Supply *supply, int32 quantity)
+{
+	Datum		tenant = Int32GetDatum(oms_call->tenant);
+	int32		percent = 0;
+	int64		most;
+
+	(void) oms_execute_each(&tolerance_plan, &tenant, NULL, read_tolerance, &percent);
+	most = open_units(supply) + (int64) supply->quantity * percent / 100;
+	if (quantity > most)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_TRANSITION),
+				 errmsg("supply " INT64_FORMAT " has " INT64_FORMAT " units to receive, not %d", supply->supply_id, most,
+						quantity),
+				 errdetail("quantity: %d of %d units are open, %d percent more may come", open_units(supply),
+						   supply->quantity, percent),
+				 errhint("atp_rules.over_receipt_percent is the tolerance; oms.expect_supply changes the quantity.")));
+}
+
+/*
+ * oms.receive_supply(supply_id, quantity, idempotency_key) -> integer
+ */
+OMS_FUNCTION(oms_receive_supply, CALL_KEYED)
+{
+	Supply		supply = lock_supply(fcinfo);
+	StockRow	row = {.item_id = supply.item_id,.location_id = supply.location_id};
+	int32		quantity = open_units(&supply);
+	int32		planned;
+	int64		on_hand;
+
+	if (!PG_ARGISNULL(1))
+	{
+		oms_stock_require_quantity(fcinfo, 1, "quantity", 1);
+		quantity = PG_GETARG_INT32(1);
+	}
+	if (!oms_machine_final(MACHINE_SUPPLY, supply.status))
+		refuse_over_receipt(&supply, quantity);
+	planned = Min(quantity, open_units(&supply));
+	supply.received += quantity;
+	supply.quantity += quantity - planned;
+	take_step(&supply, open_units(&supply) == 0 ? "complete" : "receive", NULL,
+			  supply_document(&supply, quantity, DT_NOBEGIN));
+	write_supply(&supply, DT_NOBEGIN);
+	oms_stock_lock_one(&row);
+	on_hand = (int64) row.on_hand + quantity;
+	if (on_hand > OMS_QUANTITY_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_LIMIT),
+				 errmsg("stock would be " INT64_FORMAT, on_hand),
+				 errdetail("quantity: a stock row holds at most %d units", OMS_QUANTITY_MAX),
+				 errhint("Use a larger base unit for this item.")));
+	row.on_hand_delta = quantity;
+	row.backorder_limit_delta = supply.promisable ? -planned : 0;
+	oms_stock_apply(&row, 1);
+	oms_stock_record(&row, 1, "receive_supply", psprintf("supply " INT64_FORMAT, supply.supply_id), supply.reference);
+	PG_RETURN_INT32((int32) on_hand);
+}
+
+static Jsonb *
+cancel_answer(int32 cancelled, const Withdrawal *withdrawn, int count)
+{
+	DocWriter	writer;
+
+	oms_write_begin(&writer);
+	oms_write_int64(&writer, "cancelled", cancelled);
+	oms_write_begin_array(&writer, "withdrawn");
+	for (int i = 0; i < count; i++)
+	{
+		oms_write_begin_object(&writer, NULL);
+		oms_write_int64(&writer, "order_id", withdrawn[i].order_id);
+		oms_write_int64(&writer, "fulfillment_id", withdrawn[i].fulfillment_id);
+		oms_write_int64(&writer, "line_no", withdrawn[i].line_no);
+		oms_write_int64(&writer, "quantity", withdrawn[i].quantity);
+		oms_write_end(&writer);
+	}
+	oms_write_end_array(&writer);
+	return oms_write_finish(&writer);
+}
+
+/*
+ * oms.cancel_supply(supply_id, reason, idempotency_key) -> jsonb
+ */
+OMS_FUNCTION(oms_cancel_supply, CALL_KEYED)
+{
+	Supply		supply = lock_supply(fcinfo);
+	int32		open = open_units(&supply);
+	Withdrawal *withdrawn;
+	int			count;
+
+	supply.cancelled += open;
+	take_step(&supply, "cancel", oms_argument_text(fcinfo, 1), supply_document(&supply, open, DT_NOBEGIN));
+	write_supply(&supply, DT_NOBEGIN);
+	count = move_limit(&supply, -open, &withdrawn);
+	PG_RETURN_JSONB_P(cancel_answer(open, withdrawn, count));
+}
