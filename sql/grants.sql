@@ -47,6 +47,9 @@ DECLARE
         'record_answer',
         'edit_draft',
         'place_draft',
+        'find_orders',
+        'find_object',
+        'set_external_ref',
         'state_diagram',
         'version',
         'current_time'];
@@ -87,6 +90,8 @@ DECLARE
         'hold_fulfillment',
         'release_hold',
         'order_holds',
+        'find_object',
+        'set_external_ref',
         'state_diagram',
         'version',
         'current_time'];

@@ -148,6 +148,7 @@ BEGIN
         'answer',
         'expiry',
         'forget',
+        'find',
         'audit'
     ] LOOP
         EXECUTE pg_catalog.format('CALL oms.init_%s()', noun);

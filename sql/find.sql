@@ -1,0 +1,30 @@
+-- find.sql: orders by what they carry, and every object by the reference that others know it by.
+
+CREATE FUNCTION oms.find_orders(attributes jsonb DEFAULT NULL, channel text DEFAULT NULL, customer_ref text DEFAULT NULL,
+                                status text DEFAULT NULL, placed_from timestamptz DEFAULT NULL, placed_to timestamptz DEFAULT NULL,
+                                before bigint DEFAULT NULL, max_count integer DEFAULT NULL)
+    RETURNS TABLE (order_id bigint, channel_code text, external_ref text, order_status text, payment_status text, fulfillment_status text,
+                   placed_at timestamptz, currency text, total numeric, customer text, order_attributes jsonb)
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 100 SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_find_orders';
+COMMENT ON FUNCTION oms.find_orders(jsonb, text, text, text, timestamptz, timestamptz, bigint, integer) IS 'orders that meet all that is given, the newest first; attributes: those that the order contains';
+
+CREATE FUNCTION oms.set_external_ref(object_type text, object_id bigint, external_ref text, idempotency_key text DEFAULT NULL) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_set_external_ref';
+COMMENT ON FUNCTION oms.set_external_ref(text, bigint, text, text) IS 'gives a fulfillment, package, payment, return or hold the reference that another system knows it by; null takes it away';
+
+CREATE FUNCTION oms.find_object(object_type text, external_ref text) RETURNS TABLE (object_id bigint, order_id bigint)
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1 SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_find_object';
+COMMENT ON FUNCTION oms.find_object(text, text) IS 'the fulfillments, packages, payments, returns or holds that have the reference, and their orders';
+
+CREATE PROCEDURE oms.init_find() LANGUAGE plpgsql AS $init$
+BEGIN
+    -- Rows without a reference cost these nothing.
+    CREATE UNIQUE INDEX fulfillments_ref ON oms.fulfillments (external_ref, tenant_id) WHERE external_ref IS NOT NULL;
+    CREATE INDEX packages_ref ON oms.packages (external_ref) WHERE external_ref IS NOT NULL;
+    CREATE INDEX payments_ref ON oms.payments (external_ref) WHERE external_ref IS NOT NULL;
+    CREATE INDEX returns_ref ON oms.returns (external_ref) WHERE external_ref IS NOT NULL;
+    CREATE UNIQUE INDEX holds_ref ON oms.holds (external_ref, tenant_id) WHERE external_ref IS NOT NULL;
+END $init$;
