@@ -71,6 +71,6 @@ BEGIN
     -- Rows come in order of time; this finds the first of a period and costs an insert next to nothing.
     CREATE INDEX routing_decisions_at ON oms.routing_decisions USING brin (at) WITH (autosummarize = on);
     COMMENT ON TABLE oms.routing_decisions IS 'one row per order that a policy had a choice for, and one per edit that planned anew; explain_route reads the record';
-    COMMENT ON COLUMN oms.routing_decisions.decision_no IS '1 when the order was placed, else the version that the edit made';
+    COMMENT ON COLUMN oms.routing_decisions.decision_no IS 'counts the deliveries of the order, then what edits planned anew';
     COMMENT ON COLUMN oms.routing_decisions.record IS 'the whole problem and its plan: candidates, stock, tariffs, exclusions, cost, bound';
 END $init$;

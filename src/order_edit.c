@@ -34,6 +34,7 @@
 typedef struct LineChange
 {
 	int32		line_no;
+	int32		delivery_no;	/* DOC_ABSENT: as it is */
 	int32		quantity;		/* DOC_ABSENT: as it is */
 	char	   *name;
 	Numeric		unit_price;
@@ -49,8 +50,17 @@ typedef struct AdjustmentChange
 	int8		included;
 } AdjustmentChange;
 
+typedef struct DeliveryChange
+{
+	int32		delivery_no;
+	char	   *service;
+	Jsonb	   *ship_to;
+	TimestampTz requested_at;
+} DeliveryChange;
+
 typedef struct Changes
 {
+	DocArray	deliveries;
 	DocArray	lines;
 	DocArray	add;
 	DocArray	adjustments;
@@ -70,6 +80,7 @@ static const DocField line_fields[] = {
 	{"line_no", DOC_INT, offsetof(LineChange, line_no), .required = true,.least = 1,.most = PG_INT32_MAX},
 	{"quantity", DOC_INT, offsetof(LineChange, quantity), .least = 0,.most = OMS_QUANTITY_MAX},
 	{"unit_price", DOC_MONEY, offsetof(LineChange, unit_price)},
+	{"delivery_no", DOC_INT, offsetof(LineChange, delivery_no), .least = 1,.most = PG_INT32_MAX},
 	{"name", DOC_TEXT, offsetof(LineChange, name)},
 	{"attributes", DOC_OBJECT, offsetof(LineChange, attributes)},
 };
@@ -86,7 +97,17 @@ static const DocField adjustment_fields[] = {
 
 static const DocShape adjustment_shape = DOC_SHAPE_OF(AdjustmentChange, adjustment_fields, "an adjustment");
 
+static const DocField delivery_fields[] = {
+	{"delivery_no", DOC_INT, offsetof(DeliveryChange, delivery_no), .required = true,.least = 1,.most = PG_INT32_MAX},
+	{"service", DOC_CODE, offsetof(DeliveryChange, service)},
+	{"ship_to", DOC_OBJECT, offsetof(DeliveryChange, ship_to)},
+	{"requested_at", DOC_TIME, offsetof(DeliveryChange, requested_at)},
+};
+
+static const DocShape delivery_shape = DOC_SHAPE_OF(DeliveryChange, delivery_fields, "a change of a delivery");
+
 static const DocField change_fields[] = {
+	{"deliveries", DOC_ARRAY, offsetof(Changes, deliveries), .most = OMS_DELIVERIES_PER_ORDER_MAX,.shape = &delivery_shape},
 	{"lines", DOC_ARRAY, offsetof(Changes, lines), .most = OMS_LINES_PER_ORDER_MAX,.shape = &line_shape},
 	{"add", DOC_ARRAY, offsetof(Changes, add), .most = OMS_LINES_PER_ORDER_MAX,.shape = &oms_order_line_shape},
 	{"adjustments", DOC_ARRAY, offsetof(Changes, adjustments), .most = 1000,.shape = &adjustment_shape},
@@ -124,13 +145,27 @@ static OmsPlan header_plan = {
 
 static OmsPlan delivery_plan = {
 	.sql = "INSERT INTO {order_deliveries} AS d (order_id, tenant_id, delivery_no, method, service, address, requested_at)"
-	" VALUES ($2, $1, 1, 'ship', $3 ->> 'service', nullif($3 -> 'ship_to', 'null'), ($3 ->> 'requested_at')::timestamptz)"
-	" ON CONFLICT (order_id, delivery_no, tenant_id) DO UPDATE SET"
+	" VALUES ($2, $1, coalesce(($3 ->> 'delivery_no')::int, 1), 'ship', $3 ->> 'service', nullif($3 -> 'ship_to', 'null'),"
+	" ($3 ->> 'requested_at')::timestamptz) ON CONFLICT (order_id, delivery_no, tenant_id) DO UPDATE SET"
 	" service = CASE WHEN $3 ? 'service' THEN excluded.service ELSE d.service END,"
 	" address = CASE WHEN $3 ? 'ship_to' THEN excluded.address ELSE d.address END,"
 	" requested_at = CASE WHEN $3 ? 'requested_at' THEN excluded.requested_at ELSE d.requested_at END",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, JSONBOID)
+};
+
+static OmsPlan move_plan = {
+	.sql = "UPDATE {order_lines} l SET delivery_no = u.delivery_no"
+	" FROM jsonb_to_recordset($3) u(line_no int, delivery_no int)"
+	" WHERE l.order_id = $2 AND l.tenant_id = $1 AND l.line_no = u.line_no AND u.delivery_no IS NOT NULL",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, INT8OID, JSONBOID)
+};
+
+static OmsPlan known_deliveries_plan = {
+	.sql = "SELECT d.delivery_no FROM {order_deliveries} d WHERE d.order_id = $2 AND d.tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
 };
 
 static OmsPlan line_plan = {
@@ -189,18 +224,19 @@ static OmsPlan order_basis_plan = {
  */
 static OmsPlan addition_plan = {
 	.sql = "SELECT jsonb_strip_nulls(jsonb_build_object('channel', c.code, 'external_ref', o.external_ref, 'currency', o.currency,"
-	" 'method', d.method, 'pickup_location', p.code, 'service', d.service, 'requested_at', d.requested_at,"
-	" 'ship_to', d.address, 'customer', CASE WHEN o.customer ? 'class' THEN jsonb_build_object('class', o.customer -> 'class') END,"
+	" 'customer', CASE WHEN o.customer ? 'class' THEN jsonb_build_object('class', o.customer -> 'class') END,"
+	" 'deliveries', coalesce((SELECT jsonb_agg(jsonb_build_object('delivery_no', d.delivery_no, 'method', d.method,"
+	" 'pickup_location', p.code, 'service', d.service, 'requested_at', d.requested_at, 'ship_to', d.address)"
+	" ORDER BY d.delivery_no) FROM {order_deliveries} d LEFT JOIN {locations} p ON p.location_id = d.pickup_location_id"
+	" AND p.tenant_id = $1 WHERE d.order_id = $2 AND d.tenant_id = $1), '[{\"delivery_no\": 1}]'),"
 	" 'lines', coalesce((SELECT jsonb_agg(jsonb_build_object('line_no', l.line_no, 'sku', i.sku, 'quantity', u.quantity,"
-	" 'unit_price', l.unit_price) ORDER BY l.line_no) FROM unnest($3::int[], $4::int[]) u(line_no, quantity)"
+	" 'unit_price', l.unit_price, 'delivery_no', l.delivery_no) ORDER BY l.line_no) FROM unnest($3::int[], $4::int[]) u(line_no, quantity)"
 	" JOIN {order_lines} l ON l.order_id = $2 AND l.tenant_id = $1 AND l.line_no = u.line_no"
 	" JOIN {items} i ON i.item_id = l.item_id AND i.tenant_id = $1), '[]')"
 	" || coalesce((SELECT jsonb_agg(jsonb_build_object('line_no', m.last + a.n) || a.line ORDER BY a.n)"
 	" FROM jsonb_array_elements($5) WITH ORDINALITY a(line, n)), '[]')))"
 	" FROM {orders} o JOIN {channels} c ON c.channel_id = o.channel_id AND c.tenant_id = $1"
 	" CROSS JOIN LATERAL (SELECT max(l.line_no) AS last FROM {order_lines} l WHERE l.order_id = $2 AND l.tenant_id = $1) m"
-	" LEFT JOIN {order_deliveries} d ON d.order_id = $2 AND d.tenant_id = $1 AND d.delivery_no = 1"
-	" LEFT JOIN {locations} p ON p.location_id = d.pickup_location_id AND p.tenant_id = $1"
 	" WHERE o.order_id = $2 AND o.tenant_id = $1",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT4ARRAYOID, INT4ARRAYOID, JSONBOID)
@@ -214,6 +250,7 @@ typedef struct Edit
 	OrderLines *lines;
 	int32	   *more;			/* per line: units to be planned */
 	bool		reroutes;
+	bool		moves;
 	bool		gives_up;
 	bool		adds;
 } Edit;
@@ -262,6 +299,75 @@ check_line(Edit *edit, int index, FaultList *faults)
 				  "a line holds at most %d units, those cancelled included", OMS_QUANTITY_MAX);
 }
 
+typedef struct DeliveryNumbers
+{
+	int			count;
+	int32		numbers[OMS_DELIVERIES_PER_ORDER_MAX * 2 + 1];
+} DeliveryNumbers;
+
+static void
+read_delivery_no(TupleTableSlot *slot, void *state)
+{
+	DeliveryNumbers *known = state;
+
+	if (known->count <= OMS_DELIVERIES_PER_ORDER_MAX)
+		known->numbers[known->count++] = oms_slot_int32(slot, 1);
+}
+
+static bool
+is_known(const DeliveryNumbers *known, int32 number)
+{
+	for (int i = 0; i < known->count; i++)
+		if (known->numbers[i] == number)
+			return true;
+	return false;
+}
+
+/* Lines may go to deliveries that the order has or that the edit makes. */
+static void
+check_deliveries(Edit *edit, FaultList *faults)
+{
+	Changes    *changes = edit->changes;
+	DeliveryNumbers known = {0};
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(edit->order->order_id)};
+
+	(void) oms_execute_each(&known_deliveries_plan, values, NULL, read_delivery_no, &known);
+	if (!is_known(&known, 1))
+		known.numbers[known.count++] = 1;
+	for (int i = 0; i < changes->deliveries.count; i++)
+	{
+		DeliveryChange *change = (DeliveryChange *) changes->deliveries.items + i;
+
+		for (int j = 0; j < i; j++)
+			if (((DeliveryChange *) changes->deliveries.items + j)->delivery_no == change->delivery_no)
+				oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Each delivery may stand once in a call.",
+						  oms_document_place("deliveries", i, "delivery_no"), "%d stands there twice", change->delivery_no);
+		if (change->ship_to)
+			oms_order_check_address(change->ship_to, oms_document_place("deliveries", i, "ship_to"), faults);
+		if (!is_known(&known, change->delivery_no))
+			known.numbers[known.count++] = change->delivery_no;
+	}
+	if (known.count > OMS_DELIVERIES_PER_ORDER_MAX)
+		oms_fault(faults, ERRCODE_OMS_LIMIT, "Place another order for the rest.", "deliveries",
+				  "an order has at most %d deliveries", OMS_DELIVERIES_PER_ORDER_MAX);
+	for (int i = 0; i < changes->lines.count; i++)
+	{
+		LineChange *change = (LineChange *) changes->lines.items + i;
+		OrderLine  *line = oms_order_line(edit->lines, change->line_no);
+
+		if (change->delivery_no == DOC_ABSENT)
+			continue;
+		edit->moves = true;
+		if (!is_known(&known, change->delivery_no))
+			oms_fault(faults, ERRCODE_OMS_UNKNOWN, "Add it to deliveries.", oms_document_place("lines", i, "delivery_no"),
+					  "there is no delivery %d", change->delivery_no);
+		if (line && line->released > 0)
+			oms_fault(faults, ERRCODE_OMS_TRANSITION, "Cancel its open units and add a line for the other delivery.",
+					  oms_document_place("lines", i, "delivery_no"), "line %d is released, so it stays in its delivery",
+					  change->line_no);
+	}
+}
+
 static void
 check_changes(Edit *edit, FaultList *faults)
 {
@@ -287,6 +393,7 @@ check_changes(Edit *edit, FaultList *faults)
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Only taxes are included in prices.",
 					  oms_document_place("adjustments", i, "included"), "is for taxes");
 	}
+	check_deliveries(edit, faults);
 	oms_order_check_parts(changes->ship_to, changes->bill_to, changes->customer, faults);
 }
 
@@ -323,7 +430,8 @@ read_edit(FunctionCallInfo fcinfo)
 	edit->lines = oms_order_lines(edit->order->order_id);
 	check_changes(edit, &faults);
 	oms_faults_raise(&faults, "changes are not valid");
-	edit->reroutes = has(edit, "ship_to") || has(edit, "service") || has(edit, "requested_at");
+	edit->reroutes = edit->moves || has(edit, "ship_to") || has(edit, "service") || has(edit, "requested_at") ||
+		edit->changes->deliveries.count > 0;
 	return edit;
 }
 
@@ -347,12 +455,25 @@ write_fields(Edit *edit)
 	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(edit->order->order_id), JsonbPGetDatum(edit->source)};
 
 	(void) oms_execute(&header_plan, values, NULL);
-	if (edit->reroutes)
+	if (has(edit, "ship_to") || has(edit, "service") || has(edit, "requested_at"))
 		(void) oms_execute(&delivery_plan, values, NULL);
+	if (edit->changes->deliveries.count > 0)
+	{
+		/* The first one needs no row as long as it is the only one. */
+		values[2] = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		(void) oms_execute(&delivery_plan, values, NULL);
+	}
+	for (int i = 0; i < edit->changes->deliveries.count; i++)
+	{
+		values[2] = JsonbPGetDatum(JsonbValueToJsonb(getIthJsonbValueFromContainer(&member(edit->source, "deliveries")->root, i)));
+		(void) oms_execute(&delivery_plan, values, NULL);
+	}
 	if (edit->changes->lines.count > 0)
 	{
 		values[2] = JsonbPGetDatum(member(edit->source, "lines"));
 		(void) oms_execute(&line_plan, values, NULL);
+		if (edit->moves)
+			(void) oms_execute(&move_plan, values, NULL);
 	}
 	if (has(edit, "adjustments"))
 	{
@@ -448,7 +569,7 @@ add_units(Edit *edit)
 	values[4] = edit->changes->add.count > 0 ? JsonbPGetDatum(member(edit->source, "add"))
 		: DirectFunctionCall1(jsonb_in, CStringGetDatum("[]"));
 	(void) oms_execute_each(&addition_plan, values, NULL, read_addition, &document);
-	oms_order_add(edit->order, document, edit->order->version + 1);
+	oms_order_add(edit->order, document);
 }
 
 static void

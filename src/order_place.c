@@ -90,6 +90,7 @@ typedef struct CustomerDocument
 typedef struct LineDocument
 {
 	int32		line_no;
+	int32		delivery_no;
 	int32		quantity;
 	char	   *sku;
 	char	   *name;
@@ -99,6 +100,16 @@ typedef struct LineDocument
 	Jsonb	   *attributes;
 	DocArray	adjustments;
 } LineDocument;
+
+typedef struct DeliveryDocument
+{
+	int32		delivery_no;
+	char	   *method;
+	char	   *service;
+	char	   *pickup_location;
+	Jsonb	   *ship_to;
+	TimestampTz requested_at;
+} DeliveryDocument;
 
 typedef struct OrderDocument
 {
@@ -119,6 +130,7 @@ typedef struct OrderDocument
 	TimestampTz requested_at;
 	TimestampTz valid_until;
 	int64		reservation_id;
+	DocArray	deliveries;
 	DocArray	lines;
 	DocArray	adjustments;
 	DocArray	payments;
@@ -170,6 +182,7 @@ static const DocField line_fields[] = {
 	{"quantity", DOC_INT, offsetof(LineDocument, quantity), .required = true,.least = 1,.most = OMS_QUANTITY_MAX},
 	{"unit_price", DOC_MONEY, offsetof(LineDocument, unit_price)},
 	{"line_no", DOC_INT, offsetof(LineDocument, line_no), .least = 1,.most = PG_INT32_MAX},
+	{"delivery_no", DOC_INT, offsetof(LineDocument, delivery_no), .least = 1,.most = PG_INT32_MAX},
 	{"name", DOC_TEXT, offsetof(LineDocument, name)},
 	{"external_ref", DOC_CODE, offsetof(LineDocument, external_ref)},
 	{"location", DOC_CODE, offsetof(LineDocument, location)},
@@ -178,6 +191,17 @@ static const DocField line_fields[] = {
 };
 
 const DocShape oms_order_line_shape = DOC_SHAPE_OF(LineDocument, line_fields, "an order line");
+
+static const DocField delivery_fields[] = {
+	{"delivery_no", DOC_INT, offsetof(DeliveryDocument, delivery_no), .required = true,.least = 1,.most = PG_INT32_MAX},
+	{"method", DOC_TEXT, offsetof(DeliveryDocument, method), .choices = methods},
+	{"service", DOC_CODE, offsetof(DeliveryDocument, service)},
+	{"pickup_location", DOC_CODE, offsetof(DeliveryDocument, pickup_location)},
+	{"ship_to", DOC_OBJECT, offsetof(DeliveryDocument, ship_to)},
+	{"requested_at", DOC_TIME, offsetof(DeliveryDocument, requested_at)},
+};
+
+static const DocShape delivery_shape = DOC_SHAPE_OF(DeliveryDocument, delivery_fields, "a delivery");
 
 static const DocField order_fields[] = {
 	{"channel", DOC_CODE, offsetof(OrderDocument, channel)},
@@ -191,6 +215,8 @@ static const DocField order_fields[] = {
 	{"pickup_location", DOC_CODE, offsetof(OrderDocument, pickup_location)},
 	{"requested_at", DOC_TIME, offsetof(OrderDocument, requested_at)},
 	{"reservation_id", DOC_ID, offsetof(OrderDocument, reservation_id)},
+	{"deliveries", DOC_ARRAY, offsetof(OrderDocument, deliveries), .most = OMS_DELIVERIES_PER_ORDER_MAX,
+	.shape = &delivery_shape},
 	{"lines", DOC_ARRAY, offsetof(OrderDocument, lines), .required = true,.least = 1,.most = OMS_LINES_PER_ORDER_MAX,
 	.shape = &oms_order_line_shape},
 	{"adjustments", DOC_ARRAY, offsetof(OrderDocument, adjustments), .most = 1000,.shape = &adjustment_shape},
@@ -277,6 +303,20 @@ typedef struct Placement
 	int			allocation_count;
 	int64	   *payment_ids;
 	List	   *order_holds;	/* of PlacedHold: what the channel holds the order for */
+
+	/*
+	 * An order with several deliveries is planned group by group, each with
+	 * its own address and what the groups before it take gone; then it is
+	 * written as one.
+	 */
+	int32		delivery_no;
+	bool		partial;		/* deliveries without lines are no fault: an addition */
+	struct Placement **groups;
+	int			group_count;
+	struct Placement *failed;	/* the group that cannot be planned */
+	StockRow   *taken;			/* by the groups before this one */
+	int			taken_count;
+	int		   *line_numbers;	/* of a group: where its lines stand in the order */
 } Placement;
 
 static OmsPlan existing_plan = {
@@ -315,15 +355,15 @@ static OmsPlan correct_status_plan = {
 static OmsPlan insert_lines_plan = {
 	.sql = "INSERT INTO {order_lines} (order_id, item_id, tenant_id, line_no, delivery_no, ordered, allocated,"
 	" backordered, unit_price, amount, name, external_ref, attributes, location_id)"
-	" SELECT $2, u.item_id, $1, u.line_no, 1, u.ordered, u.allocated, u.backordered, u.unit_price, u.amount, u.name,"
+	" SELECT $2, u.item_id, $1, u.line_no, u.delivery_no, u.ordered, u.allocated, u.backordered, u.unit_price, u.amount, u.name,"
 	" u.external_ref, u.attributes, nullif(u.location_id, 0)"
 	" FROM unnest($3::bigint[], $4::int[], $5::int[], $6::int[], $7::int[], $8::numeric[], $9::numeric[], $10::text[],"
-	" $11::text[], $12::jsonb[], $13::bigint[])"
+	" $11::text[], $12::jsonb[], $13::bigint[], $14::int[])"
 	" u(item_id, line_no, ordered, allocated, backordered, unit_price, amount, name, external_ref, attributes,"
-	" location_id)",
+	" location_id, delivery_no)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
-				 NUMERICARRAYOID, NUMERICARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, INT8ARRAYOID)
+				 NUMERICARRAYOID, NUMERICARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, INT8ARRAYOID, INT4ARRAYOID)
 };
 
 static OmsPlan insert_delivery_plan = {
@@ -424,6 +464,35 @@ fault_unknown(FaultList *faults, const char *place, const char *what, const char
 }
 
 /* Resolves channel and pickup point, and what follows from them. */
+/* The place of a field of a line, which may be one of a group's. */
+static const char *
+line_place(const Placement *placement, int index, const char *field)
+{
+	int			position = (int) (placement->lines[index].document - (LineDocument *) placement->document->lines.items);
+
+	return oms_document_place("lines", position, field);
+}
+
+static void
+resolve_pickup(Placement *placement, FaultList *faults)
+{
+	OrderDocument *document = placement->document;
+
+	if (document->pickup_location)
+	{
+		placement->pickup = oms_location_find(document->pickup_location);
+		if (placement->pickup == NULL)
+			fault_unknown(faults, "pickup_location", "location", document->pickup_location,
+						  "oms.upsert_locations adds a location.");
+		else if (!placement->pickup->pickup)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Set pickup for the location.", "pickup_location",
+					  "location \"%s\" is no pickup point", document->pickup_location);
+	}
+	if ((document->method && strcmp(document->method, "pickup") == 0) != (document->pickup_location != NULL))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Method pickup and pickup_location go together.", "pickup_location",
+				  document->pickup_location ? "needs method \"pickup\"" : "is required for method \"pickup\"");
+}
+
 static void
 resolve_header(Placement *placement, FaultList *faults)
 {
@@ -445,19 +514,8 @@ resolve_header(Placement *placement, FaultList *faults)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use an ISO 4217 code such as EUR.", "currency",
 				  "\"%s\" is not a currency", placement->currency);
 	placement->backorder = placement->channel->backorder && document->allow_backorder != 0;
-	if (document->pickup_location)
-	{
-		placement->pickup = oms_location_find(document->pickup_location);
-		if (placement->pickup == NULL)
-			fault_unknown(faults, "pickup_location", "location", document->pickup_location,
-						  "oms.upsert_locations adds a location.");
-		else if (!placement->pickup->pickup)
-			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Set pickup for the location.", "pickup_location",
-					  "location \"%s\" is no pickup point", document->pickup_location);
-	}
-	if ((document->method && strcmp(document->method, "pickup") == 0) != (document->pickup_location != NULL))
-		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Method pickup and pickup_location go together.", "pickup_location",
-				  document->pickup_location ? "needs method \"pickup\"" : "is required for method \"pickup\"");
+	if (document->deliveries.count == 0)
+		resolve_pickup(placement, faults);
 }
 
 static Location *
@@ -470,11 +528,11 @@ pinned_location(Placement *placement, int index, FaultList *faults)
 		return placement->pickup;
 	location = oms_location_find(document->location);
 	if (location == NULL)
-		fault_unknown(faults, oms_document_place("lines", index, "location"), "location", document->location,
+		fault_unknown(faults, line_place(placement, index, "location"), "location", document->location,
 					  "oms.upsert_locations adds a location.");
 	else if (!oms_location_serves(location, placement->channel))
 		oms_fault(faults, ERRCODE_OMS_NO_LOCATION, "Link it in channel_locations or leave the location out.",
-				  oms_document_place("lines", index, "location"),
+				  line_place(placement, index, "location"),
 				  "channel \"%s\" may not use location \"%s\"", placement->channel->code, document->location);
 	return location;
 }
@@ -500,7 +558,7 @@ add_demand(Placement *placement, int index, Location *pinned, FaultList *faults)
 	sum = (int64) placement->demands[line->demand].quantity + line->document->quantity;
 	if (sum > OMS_QUANTITY_MAX)
 		oms_fault(faults, ERRCODE_OMS_LIMIT, "Place the units in several orders.",
-				  oms_document_place("lines", index, "quantity"),
+				  line_place(placement, index, "quantity"),
 				  "the order has " INT64_FORMAT " units of \"%s\", at most %d are allowed", sum, line->item->sku,
 				  OMS_QUANTITY_MAX);
 	else
@@ -592,7 +650,9 @@ resolve_lines(Placement *placement, FaultList *faults)
 					  oms_document_place("lines", i, "sku"), "SKU \"%s\" is no longer sold", skus[i]);
 		if (line->item == NULL || placement->channel == NULL || placement->digits < 0)
 			continue;
-		add_demand(placement, i, pinned_location(placement, i, faults), faults);
+		line->demand = -1;
+		if (placement->document->deliveries.count == 0)
+			add_demand(placement, i, pinned_location(placement, i, faults), faults);
 		price_line(placement, i, faults);
 	}
 }
@@ -742,6 +802,90 @@ check_draft(Placement *placement, FaultList *faults)
 				  "a draft takes no reservation");
 }
 
+/* Which delivery each line belongs to, and what is wrong with that. */
+static void
+check_deliveries(Placement *placement, FaultList *faults)
+{
+	OrderDocument *document = placement->document;
+	DeliveryDocument *deliveries = (DeliveryDocument *) document->deliveries.items;
+	LineDocument *lines = (LineDocument *) document->lines.items;
+
+	if (document->ship_to || document->method || document->service || document->pickup_location ||
+		!TIMESTAMP_NOT_FINITE(document->requested_at))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Each delivery has its own.", "deliveries",
+				  "ship_to, method, service, pickup_location and requested_at stand there, not beside it");
+	for (int i = 0; i < document->deliveries.count; i++)
+	{
+		bool		used = false;
+
+		for (int j = 0; j < i; j++)
+			if (deliveries[j].delivery_no == deliveries[i].delivery_no)
+				oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Each delivery has a number of its own.",
+						  oms_document_place("deliveries", i, "delivery_no"), "%d stands there twice",
+						  deliveries[i].delivery_no);
+		for (int j = 0; j < document->lines.count; j++)
+		{
+			if (lines[j].delivery_no == DOC_ABSENT)
+				lines[j].delivery_no = deliveries[0].delivery_no;
+			used |= lines[j].delivery_no == deliveries[i].delivery_no;
+		}
+		if (!used && !placement->partial)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Leave it out.", oms_document_place("deliveries", i, NULL),
+					  "no line has delivery_no %d", deliveries[i].delivery_no);
+	}
+	for (int j = 0; j < document->lines.count; j++)
+	{
+		bool		known = false;
+
+		for (int i = 0; i < document->deliveries.count; i++)
+			known |= lines[j].delivery_no == deliveries[i].delivery_no;
+		if (!known)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Lines name one of the deliveries.",
+					  oms_document_place("lines", j, "delivery_no"), "there is no delivery %d", lines[j].delivery_no);
+	}
+}
+
+/* The placement of one delivery: the order's, with its address and its lines. */
+static void
+add_group(Placement *placement, int index, FaultList *faults)
+{
+	DeliveryDocument *delivery = (DeliveryDocument *) placement->document->deliveries.items + index;
+	Placement  *group = palloc(sizeof(Placement));
+	int			faults_before = faults->count;
+
+	*group = *placement;
+	group->document = palloc(sizeof(OrderDocument));
+	*group->document = *placement->document;
+	group->document->ship_to = delivery->ship_to;
+	group->document->method = delivery->method;
+	group->document->service = delivery->service;
+	group->document->pickup_location = delivery->pickup_location;
+	group->document->requested_at = delivery->requested_at;
+	group->delivery_no = delivery->delivery_no;
+	group->group_count = 0;
+	group->groups = NULL;
+	if (delivery->ship_to)
+		group->address = oms_document_read_field(delivery->ship_to, &address_shape,
+												 oms_document_place("deliveries", index, "ship_to"), faults);
+	resolve_pickup(group, faults);
+	if (faults->count > faults_before)
+		return;
+	group->lines = palloc(sizeof(PlacedLine) * placement->line_count);
+	group->line_numbers = palloc(sizeof(int) * placement->line_count);
+	group->demands = palloc0(sizeof(Demand) * placement->line_count);
+	group->line_count = 0;
+	for (int i = 0; i < placement->line_count; i++)
+		if (placement->lines[i].document->delivery_no == delivery->delivery_no)
+		{
+			group->line_numbers[group->line_count] = i;
+			group->lines[group->line_count] = placement->lines[i];
+			add_demand(group, group->line_count, pinned_location(group, group->line_count, faults), faults);
+			group->line_count++;
+		}
+	if (group->line_count > 0 || !placement->partial)
+		placement->groups[placement->group_count++] = group;
+}
+
 static void
 read_document(Placement *placement, FaultList *faults)
 {
@@ -763,9 +907,14 @@ read_document(Placement *placement, FaultList *faults)
 	if (document->reservation_id != 0 && !oms_reservation_exists(document->reservation_id))
 		oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.reserve answers with the reservation_id.", "reservation_id",
 				  "reservation " INT64_FORMAT " is not known", document->reservation_id);
+	if (document->deliveries.count > 0)
+		check_deliveries(placement, faults);
 	resolve_lines(placement, faults);
 	if (faults->count > 0)
 		return;
+	placement->groups = palloc(sizeof(Placement *) * Max(1, document->deliveries.count));
+	for (int i = 0; i < document->deliveries.count; i++)
+		add_group(placement, i, faults);
 	sum_totals(placement, faults);
 	for (int i = 0; i < document->payments.count; i++)
 		oms_payment_check((PaymentDocument *) document->payments.items + i, oms_document_place("payments", i, NULL),
@@ -1277,6 +1426,7 @@ plan_sources(Placement *placement)
 									placement->demand_count, &placement->quotas);
 	if (placement->holds)
 		oms_holds_credit(placement->holds, sourcing.view);
+	oms_stock_view_take(sourcing.view, placement->taken, placement->taken_count);
 	for (int i = 0; placement->quotas && i < placement->demand_count; i++)
 		oms_quotas_trim(placement->quotas, sourcing.view, item_ids[i], wanted_of(placement, item_ids[i]), is_usable,
 						placement);
@@ -1345,7 +1495,7 @@ fulfillment_index(Placement *placement, Location *location, bool backordered)
 	row = &placement->fulfillments[placement->fulfillment_count];
 	row->order_id = placement->order_id;
 	row->location_id = location_id;
-	row->delivery_no = 1;
+	row->delivery_no = Max(1, placement->delivery_no);
 	row->backordered = backordered;
 	return placement->fulfillment_count++;
 }
@@ -1600,13 +1750,10 @@ make_promises(Placement *placement)
 	date_promises(placement);
 }
 
-/* The counters of the plan and of the holds it uses up, merged and in lock order. */
-static StockRow *
-counters_of_plan(Placement *placement, int *count)
+/* The units that a plan takes, by counter. */
+static int
+rows_of_plan(const Placement *placement, StockRow *rows)
 {
-	int			hold_count = placement->holds ? placement->holds->count : 0;
-	StockRow   *rows = palloc0(sizeof(StockRow) * Max(1, placement->part_count + hold_count));
-
 	for (int i = 0; i < placement->part_count; i++)
 	{
 		RoutePart  *part = &placement->parts[i];
@@ -1616,6 +1763,150 @@ counters_of_plan(Placement *placement, int *count)
 		rows[i].reserved_delta = part->quantity;
 		rows[i].firm = part->backordered ? 0 : part->quantity;
 	}
+	return placement->part_count;
+}
+
+/* The holds that groups use up, read once for all of them. */
+static HoldList *
+holds_of_groups(const Placement *placement)
+{
+	int64	   *items = palloc(sizeof(int64) * placement->line_count);
+	bool		others = false;
+	int			count = 0;
+
+	for (int i = 0; i < placement->group_count; i++)
+		others |= placement->groups[i]->holds != NULL && oms_holds_of_others(placement->groups[i]->holds);
+	for (int i = 0; i < placement->line_count && others; i++)
+		items[count++] = placement->lines[i].item->item_id;
+	return oms_holds_read(placement->document->reservation_id, items, count);
+}
+
+/* Plans all deliveries of an order, each seeing what those before it take; false where one is not possible. */
+static bool
+plan_order(Placement *placement)
+{
+	StockRow   *taken;
+	int			count = 0;
+	int			room = 0;
+
+	if (placement->group_count == 0)
+		return find_sources(placement);
+	placement->part_count = 0;
+	placement->holds = NULL;
+	taken = palloc(1);
+	for (int i = 0; i < placement->group_count; i++)
+	{
+		Placement  *group = placement->groups[i];
+
+		CHECK_FOR_INTERRUPTS();
+		group->taken = taken;
+		group->taken_count = count;
+		if (!find_sources(group))
+		{
+			placement->failed = group;
+			return false;
+		}
+		room = count + group->part_count;
+		taken = repalloc(taken, sizeof(StockRow) * Max(1, room));
+		memset(taken + count, 0, sizeof(StockRow) * group->part_count);
+		count += rows_of_plan(group, taken + count);
+		placement->part_count += group->part_count;
+		if (group->holds)
+			placement->holds = group->holds;
+	}
+	if (placement->holds)
+		placement->holds = holds_of_groups(placement);
+	return true;
+}
+
+/* Makes one order of the promises of its groups. */
+static void
+join_groups(Placement *placement)
+{
+	int			fulfillments = 0;
+	int			allocations = 0;
+	bool		backordered = false;
+
+	for (int i = 0; i < placement->group_count; i++)
+	{
+		fulfillments += placement->groups[i]->fulfillment_count;
+		allocations += placement->groups[i]->allocation_count;
+	}
+	placement->fulfillments = palloc(sizeof(Fulfillment) * Max(1, fulfillments));
+	placement->allocations = palloc(sizeof(Allocation) * Max(1, allocations));
+	placement->fulfillment_count = placement->allocation_count = 0;
+	placement->promised_at = DT_NOEND;
+	for (int i = 0; i < placement->group_count; i++)
+	{
+		Placement  *group = placement->groups[i];
+
+		for (int j = 0; j < group->allocation_count; j++)
+		{
+			Allocation *row = &placement->allocations[placement->allocation_count++];
+
+			*row = group->allocations[j];
+			row->fulfillment_id += placement->fulfillment_count;
+		}
+		memcpy(placement->fulfillments + placement->fulfillment_count, group->fulfillments,
+			   sizeof(Fulfillment) * group->fulfillment_count);
+		placement->fulfillment_count += group->fulfillment_count;
+		for (int j = 0; j < group->line_count; j++)
+		{
+			placement->lines[group->line_numbers[j]].allocated = group->lines[j].allocated;
+			placement->lines[group->line_numbers[j]].backordered = group->lines[j].backordered;
+			backordered |= group->lines[j].backordered > 0;
+		}
+		if (TIMESTAMP_NOT_FINITE(group->promised_at) || placement->promised_at == DT_NOBEGIN)
+			placement->promised_at = DT_NOBEGIN;
+		else if (placement->promised_at == DT_NOEND || placement->promised_at < group->promised_at)
+			placement->promised_at = group->promised_at;
+	}
+	placement->fulfillment_status = backordered ? "backordered" : "allocated";
+}
+
+static void
+promise_order(Placement *placement)
+{
+	if (placement->group_count == 0)
+	{
+		make_promises(placement);
+		return;
+	}
+	for (int i = 0; i < placement->group_count; i++)
+	{
+		placement->groups[i]->order_id = placement->order_id;
+		make_promises(placement->groups[i]);
+	}
+	join_groups(placement);
+}
+
+static void
+refuse_order(Placement *placement)
+{
+	refuse_plan(placement->failed ? placement->failed : placement);
+}
+
+static void
+record_routing(Placement *placement, int decision_no)
+{
+	if (placement->group_count == 0 && placement->routing)
+		oms_routing_record(placement->routing, placement->order_id, decision_no);
+	for (int i = 0; i < placement->group_count; i++)
+		if (placement->groups[i]->routing)
+			oms_routing_record(placement->groups[i]->routing, placement->order_id, decision_no + i);
+}
+
+/* The counters of the plan and of the holds it uses up, merged and in lock order. */
+static StockRow *
+counters_of_plan(Placement *placement, int *count)
+{
+	int			hold_count = placement->holds ? placement->holds->count : 0;
+	StockRow   *rows = palloc0(sizeof(StockRow) * Max(1, placement->part_count + hold_count));
+
+	if (placement->group_count == 0)
+		(void) rows_of_plan(placement, rows);
+	for (int i = 0, used = 0; i < placement->group_count; i++)
+		used += rows_of_plan(placement->groups[i], rows + used);
 	if (hold_count > 0)
 		oms_holds_add_rows(placement->holds, rows + placement->part_count);
 	*count = oms_stock_merge(rows, placement->part_count + hold_count);
@@ -1666,7 +1957,10 @@ take_units(Placement *placement)
 	if (placement->holds)
 		oms_holds_lock(placement->holds);
 	rows = counters_of_plan(placement, &count);
-	oms_quotas_keep(placement->quotas, rows, count);
+	if (placement->group_count == 0)
+		oms_quotas_keep(placement->quotas, rows, count);
+	for (int i = 0; i < placement->group_count; i++)
+		oms_quotas_keep(placement->groups[i]->quotas, rows, count);
 	oms_stock_lock(rows, count);
 	if (!take_quotas(placement, rows, count))
 		return false;
@@ -1707,9 +2001,9 @@ reserve(Placement *placement)
 			return;
 		}
 		oms_attempt_undo(&attempt);
-		if (!find_sources(placement))
-			refuse_plan(placement);
-		make_promises(placement);
+		if (!plan_order(placement))
+			refuse_order(placement);
+		promise_order(placement);
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_OMS_CONCURRENT),
@@ -1812,6 +2106,13 @@ text_datum(const char *text)
 	return text ? CStringGetTextDatum(text) : (Datum) 0;
 }
 
+/* The delivery of a line; one that the order does not name is the first. */
+static int32
+delivery_of(const Placement *placement, const PlacedLine *line)
+{
+	return placement->document->deliveries.count > 0 ? line->document->delivery_no : 1;
+}
+
 static void
 insert_lines_directly(Placement *placement)
 {
@@ -1824,7 +2125,8 @@ insert_lines_directly(Placement *placement)
 		LineDocument *document = line->document;
 		int64		location_id = named_location(line);
 		Datum		values[14] = {Int64GetDatum(placement->order_id), Int64GetDatum(line->item->item_id),
-			Int32GetDatum(oms_call->tenant), Int32GetDatum(line->line_no), Int32GetDatum(1),
+			Int32GetDatum(oms_call->tenant), Int32GetDatum(line->line_no),
+			Int32GetDatum(delivery_of(placement, line)),
 			Int32GetDatum(document->quantity), Int32GetDatum(line->allocated), Int32GetDatum(line->backordered),
 			NumericGetDatum(line->unit_price), NumericGetDatum(line->amount), text_datum(document->name),
 			text_datum(document->external_ref), JsonbPGetDatum(document->attributes), Int64GetDatum(location_id)};
@@ -1842,7 +2144,7 @@ insert_lines(Placement *placement)
 {
 	int			count = placement->line_count;
 	int64	   *items = palloc(sizeof(int64) * count * 2);
-	int32	   *numbers = palloc(sizeof(int32) * count * 4);
+	int32	   *numbers = palloc(sizeof(int32) * count * 5);
 	Datum	   *prices = palloc(sizeof(Datum) * count);
 	Datum	   *amounts = palloc(sizeof(Datum) * count);
 	Datum	   *attributes = palloc(sizeof(Datum) * count);
@@ -1850,7 +2152,7 @@ insert_lines(Placement *placement)
 	bool	   *no_attributes = palloc(sizeof(bool) * count);
 	char	  **names = palloc(sizeof(char *) * count);
 	char	  **references = palloc(sizeof(char *) * count);
-	Datum		values[13];
+	Datum		values[14];
 
 	if (oms_heap_is_plain(&line_heap))
 	{
@@ -1867,6 +2169,7 @@ insert_lines(Placement *placement)
 		numbers[count + i] = line->document->quantity;
 		numbers[2 * count + i] = line->allocated;
 		numbers[3 * count + i] = line->backordered;
+		numbers[4 * count + i] = delivery_of(placement, line);
 		prices[i] = NumericGetDatum(line->unit_price);
 		amounts[i] = NumericGetDatum(line->amount);
 		attributes[i] = JsonbPGetDatum(line->document->attributes);
@@ -1885,6 +2188,7 @@ insert_lines(Placement *placement)
 	values[10] = oms_array_text(references, count);
 	values[11] = oms_array_datum(attributes, no_attributes, count, JSONBOID);
 	values[12] = oms_array_int64(items + count, count);
+	values[13] = oms_array_int32(numbers + 4 * count, count);
 	(void) oms_execute(&insert_lines_plan, values, NULL);
 }
 
@@ -1911,7 +2215,7 @@ insert_delivery(Placement *placement)
 	values[4] = CStringGetTextDatum(document->method ? document->method : "ship");
 	values[5] = oms_text_or_null(document->service, &nulls[5]);
 	values[6] = jsonb_or_null(document->ship_to, &nulls[6]);
-	values[7] = Int32GetDatum(1);
+	values[7] = Int32GetDatum(Max(1, placement->delivery_no));
 	values[8] = TimestampTzGetDatum(placement->promised_at);
 	nulls[8] = TIMESTAMP_NOT_FINITE(placement->promised_at) ? 'n' : ' ';
 	if (oms_heap_is_plain(&delivery_heap))
@@ -2050,6 +2354,8 @@ write_fulfillments(DocWriter *writer, Placement *placement)
 			oms_write_int64(writer, "fulfillment_id", fulfillment->fulfillment_id);
 		if (fulfillment->location_id)
 			oms_write_text(writer, "location", oms_location_by_id(fulfillment->location_id)->code);
+		if (placement->group_count > 0)
+			oms_write_int64(writer, "delivery_no", fulfillment->delivery_no);
 		if (fulfillment->backordered)
 			oms_write_bool(writer, "backordered", true);
 		write_dates(writer, &fulfillment->dates);
@@ -2151,6 +2457,10 @@ correct_status(Placement *placement)
 static void
 write_delivery(Placement *placement)
 {
+	for (int i = 0; i < placement->group_count; i++)
+		insert_delivery(placement->groups[i]);
+	if (placement->group_count > 0)
+		return;
 	if (placement->document->ship_to || placement->document->method || placement->document->service ||
 		!TIMESTAMP_NOT_FINITE(placement->document->requested_at) || !TIMESTAMP_NOT_FINITE(placement->promised_at))
 		insert_delivery(placement);
@@ -2177,8 +2487,7 @@ write_order(Placement *placement)
 		correct_status(placement);
 	write_parts(placement);
 	insert_promises(placement);
-	if (placement->routing)
-		oms_routing_record(placement->routing, placement->order_id, 1);
+	record_routing(placement, 1);
 	return true;
 }
 
@@ -2286,7 +2595,7 @@ place_new_order(Placement *placement)
 {
 	int			placed_event;
 
-	make_promises(placement);
+	promise_order(placement);
 	placed_event = take_place_step(placement);
 	return write_order(placement) ? complete_placing(placement, placed_event) : NULL;
 }
@@ -2305,14 +2614,14 @@ OMS_FUNCTION(oms_place_order, CALL_KEYED)
 	if (faults.count == 0)
 		read_document(placement, &faults);
 	if (faults.count == 0)
-		possible = is_draft(placement) || find_sources(placement);
+		possible = is_draft(placement) || plan_order(placement);
 
 	/* A document that was placed once is answered even if it could not be today. */
 	if (!possible && (result = answer_of_existing(placement, faults.count > 0)) != NULL)
 		PG_RETURN_JSONB_P(result);
 	oms_faults_raise(&faults, "order is not valid");
 	if (!possible)
-		refuse_plan(placement);
+		refuse_order(placement);
 	placement->order_id = oms_next_id(SEQUENCE_ORDER);
 	oms_hold_note(placement->order_id, 0);
 	result = is_draft(placement) ? draft_order(placement) : place_new_order(placement);
@@ -2346,9 +2655,9 @@ OMS_FUNCTION(oms_preview_order, CALL_READ)
 		describe_draft(placement);
 		PG_RETURN_JSONB_P(answer(placement));
 	}
-	if (!find_sources(placement))
-		refuse_plan(placement);
-	make_promises(placement);
+	if (!plan_order(placement))
+		refuse_order(placement);
+	promise_order(placement);
 	placement->status = oms_machine_initial(MACHINE_ORDER);
 	PG_RETURN_JSONB_P(answer(placement));
 }
@@ -2483,8 +2792,7 @@ write_placed_draft(Placement *placement)
 	(void) oms_execute(&delete_deliveries_plan, values, NULL);
 	write_delivery(placement);
 	insert_promises(placement);
-	if (placement->routing)
-		oms_routing_record(placement->routing, placement->order_id, 1);
+	record_routing(placement, 1);
 }
 
 /*
@@ -2514,9 +2822,9 @@ OMS_FUNCTION(oms_place_draft, CALL_KEYED)
 	oms_faults_raise(&faults, "draft is not valid");
 	placement->order_id = draft.order->order_id;
 	placement->document->valid_until = DT_NOBEGIN;
-	if (!find_sources(placement))
-		refuse_plan(placement);
-	make_promises(placement);
+	if (!plan_order(placement))
+		refuse_order(placement);
+	promise_order(placement);
 	placed_event = take_place_step(placement);
 	reserve(placement);
 	write_placed_draft(placement);
@@ -2613,6 +2921,12 @@ OMS_FUNCTION(oms_edit_draft, CALL_KEYED)
 
 /* ---- Adding to a placed order ---- */
 
+void
+oms_order_check_address(Jsonb *address, const char *place, FaultList *faults)
+{
+	(void) oms_document_read_field(address, &address_shape, place, faults);
+}
+
 /* Notes what is wrong with the parts that an edit replaces. */
 void
 oms_order_check_parts(Jsonb *ship_to, Jsonb *bill_to, Jsonb *customer, FaultList *faults)
@@ -2654,22 +2968,37 @@ write_added_lines(Placement *placement)
 	}
 }
 
+static OmsPlan next_decision_plan = {
+	.sql = "SELECT coalesce(max(decision_no), 0) + 1 FROM {routing_decisions} WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static void
+read_decision_no(TupleTableSlot *slot, void *state)
+{
+	*(int *) state = oms_slot_int32(slot, 1);
+}
+
 void
-oms_order_add(Order *order, Jsonb *document, int decision_no)
+oms_order_add(Order *order, Jsonb *document)
 {
 	FaultList	faults;
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order->order_id)};
+	int			decision_no = 1;
 	Placement  *placement = placement_of(document, &faults);
 
+	placement->partial = true;
 	if (faults.count == 0)
 		read_document(placement, &faults);
 	oms_faults_raise(&faults, "changes are not valid");
 	placement->order_id = order->order_id;
-	if (!find_sources(placement))
-		refuse_plan(placement);
-	make_promises(placement);
+	if (!plan_order(placement))
+		refuse_order(placement);
+	promise_order(placement);
 	reserve(placement);
 	write_added_lines(placement);
 	insert_promises(placement);
-	if (placement->routing)
-		oms_routing_record(placement->routing, placement->order_id, decision_no);
+	(void) oms_execute_each(&next_decision_plan, values, NULL, read_decision_no, &decision_no);
+	record_routing(placement, decision_no);
 }

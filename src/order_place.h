@@ -11,12 +11,13 @@
 #include "order.h"
 
 extern const DocShape oms_order_line_shape;
+extern void oms_order_check_address(Jsonb *address, const char *place, FaultList *faults);
 extern void oms_order_check_parts(Jsonb *ship_to, Jsonb *bill_to, Jsonb *customer, FaultList *faults);
 
 /*
  * Plans, promises and writes the lines of a document for a locked order: those
  * with a number that the order has get more units, the others are new.
  */
-extern void oms_order_add(Order *order, Jsonb *document, int decision_no);
+extern void oms_order_add(Order *order, Jsonb *document);
 
 #endif							/* OMS_ORDER_PLACE_H */

@@ -91,5 +91,6 @@ typedef struct StockView
 } StockView;
 
 extern StockView *oms_stock_view(const int64 *item_ids, int count);
+extern void oms_stock_view_take(StockView *view, const StockRow *taken, int count);
 
 #endif							/* OMS_STOCK_H */

@@ -868,3 +868,16 @@ oms_stock_view(const int64 *item_ids, int count)
 	(void) oms_execute_each(&view_plan, values, NULL, read_view, view);
 	return view;
 }
+
+/* Lets a view show what is left after some units are taken, for plans made one after the other. */
+void
+oms_stock_view_take(StockView *view, const StockRow *taken, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		StockRow   *row = bsearch(&taken[i], view->rows, view->count, sizeof(StockRow), compare_rows);
+
+		if (row)
+			row->reserved += taken[i].reserved_delta;
+	}
+}
