@@ -21,6 +21,11 @@ CREATE FUNCTION oms.load_transit_times(service text, transit_times jsonb, idempo
     AS 'MODULE_PATHNAME', 'oms_load_transit_times';
 COMMENT ON FUNCTION oms.load_transit_times(text, jsonb, text) IS 'replaces the transit times of a service: working days by zone, by distance band, or for all; returns the number of rows';
 
+CREATE FUNCTION oms.load_exchange_rates(rates jsonb, idempotency_key text DEFAULT NULL) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_load_exchange_rates';
+COMMENT ON FUNCTION oms.load_exchange_rates(jsonb, text) IS 'inserts or changes exchange rates: from, to, valid_from, rate (how much of the second currency one of the first is); returns the number of rates';
+
 CREATE FUNCTION oms.check_network()
     RETURNS TABLE ("check" text, object text, detail text)
     LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10 SET search_path = pg_catalog, pg_temp
@@ -80,6 +85,19 @@ BEGIN
     );
     COMMENT ON TABLE oms.transit_times IS 'working days of the carrier from collection to delivery, by zone or by kilometres; without a row the day of delivery is not known';
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.transit_times
+        FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
+
+    CREATE TABLE oms.exchange_rates (
+        tenant_id     int NOT NULL DEFAULT 1,
+        valid_from    date NOT NULL,
+        from_currency text NOT NULL CHECK (from_currency ~ '^[A-Z]{3}$'),
+        to_currency   text NOT NULL CHECK (to_currency ~ '^[A-Z]{3}$'),
+        rate          numeric NOT NULL CHECK (rate BETWEEN 0.000000001 AND 1000000000),
+        PRIMARY KEY (tenant_id, from_currency, to_currency, valid_from)
+    );
+    COMMENT ON TABLE oms.exchange_rates IS 'by which a routing policy with convert counts prices of services in other currencies';
+    COMMENT ON COLUMN oms.exchange_rates.rate IS 'how much of to_currency one of from_currency is, from this day (UTC) on until a later one';
+    CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.exchange_rates
         FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
 
     CREATE SEQUENCE oms.shipping_zones_zone_id_seq AS bigint MAXVALUE 9007199254740991;

@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "utils/date.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
@@ -22,6 +23,7 @@
 
 #define LANES_MAX			20000
 #define PREFIX_BYTES_MAX	20
+#define EXCHANGED_MAX		(INT64CONST(1) << 50)
 
 /* A location and where a parcel goes from there. */
 typedef struct LaneKey
@@ -65,6 +67,13 @@ static OmsPlan rates_plan = {
 static OmsPlan transit_plan = {
 	.sql = "SELECT service, zone, days, days_latest, distance_from, distance_to FROM {transit_times}"
 	" WHERE tenant_id = $1 ORDER BY service COLLATE \"C\", zone COLLATE \"C\", distance_from",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
+static OmsPlan exchanges_plan = {
+	.sql = "SELECT from_currency, to_currency, valid_from, round(rate * 1000000000)::bigint FROM {exchange_rates}"
+	" WHERE tenant_id = $1 ORDER BY valid_from DESC",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
 };
@@ -222,6 +231,21 @@ collect_transit(TupleTableSlot *slot, void *state)
 }
 
 static void
+collect_exchange(TupleTableSlot *slot, void *state)
+{
+	Network    *network = &cache.network;
+	bool		isnull;
+
+	network->exchanges = grow(network->exchanges, network->exchange_count, &network->exchange_capacity,
+							  sizeof(ExchangeRate));
+	network->exchanges[network->exchange_count++] = (ExchangeRate)
+	{
+		oms_slot_text(slot, 1), oms_slot_text(slot, 2), DatumGetDateADT(oms_slot_datum(slot, 3, &isnull)),
+			oms_slot_int64(slot, 4)
+	};
+}
+
+static void
 collect_band(TupleTableSlot *slot, void *state)
 {
 	Network    *network = &cache.network;
@@ -276,6 +300,7 @@ load(void)
 	(void) oms_execute_latest(&rates_plan, values, collect_rate, &position);
 	position = 0;
 	(void) oms_execute_latest(&transit_plan, values, collect_transit, &position);
+	(void) oms_execute_latest(&exchanges_plan, values, collect_exchange, NULL);
 	(void) oms_execute_latest(&bands_plan, values, collect_band, NULL);
 	(void) oms_execute_latest(&prefix_length_plan, values, collect_prefix_length, NULL);
 	make_lanes();
@@ -543,6 +568,33 @@ oms_transit(const CarrierService *service, const RateCard *card, double distance
 		return true;
 	}
 	return false;
+}
+
+/* How much one of a currency is of another on the day of a moment; 0: not known. */
+int64
+oms_exchange_rate(const Network *network, const char *from, const char *to, TimestampTz at)
+{
+	int32		day = (int32) (at / USECS_PER_DAY) - (at % USECS_PER_DAY < 0);
+
+	if (strcmp(from, to) == 0)
+		return EXCHANGE_ONE;
+	for (int i = 0; i < network->exchange_count; i++)
+	{
+		const ExchangeRate *exchange = &network->exchanges[i];
+
+		if (exchange->valid_from <= day && strcmp(exchange->from, from) == 0 && strcmp(exchange->to, to) == 0)
+			return exchange->rate;
+	}
+	return 0;
+}
+
+/* Half a thousandth is rounded up; more than the router can count is its limit. */
+int64
+oms_exchange(int64 amount, int64 rate)
+{
+	int128		exact = ((int128) amount * rate + EXCHANGE_ONE / 2) / EXCHANGE_ONE;
+
+	return exact > EXCHANGED_MAX ? EXCHANGED_MAX : (int64) exact;
 }
 
 /* Price of a parcel in thousandths; -1 where no band has its weight. */

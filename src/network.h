@@ -52,6 +52,17 @@ typedef struct CarrierService
 	TransitBand *transits;		/* by distance, for zones without a time of their own */
 } CarrierService;
 
+/* Exchange rates are in billionths. */
+#define EXCHANGE_ONE INT64CONST(1000000000)
+
+typedef struct ExchangeRate
+{
+	const char *from;
+	const char *to;
+	int32		valid_from;		/* day */
+	int64		rate;
+} ExchangeRate;
+
 typedef struct DistanceBand
 {
 	int			chart;
@@ -99,6 +110,7 @@ typedef struct RoutingPolicy
 	int32		thumb;			/* a rule of thumb: RoutePolicy + 1; 0: none */
 	bool		whole_lines;
 	const char *currency;		/* NULL: any */
+	bool		converts;		/* services of other currencies by their exchange rate */
 	double		shipping_weight;
 	double		order_weight;
 	double		unit_weight;
@@ -132,6 +144,9 @@ typedef struct Network
 	int			band_count;
 	int			band_capacity;
 	DistanceBand *bands;
+	int			exchange_count;
+	int			exchange_capacity;
+	ExchangeRate *exchanges;	/* the latest first */
 	int			prefix_length;	/* of the longest destination prefix; -1: no chart goes by prefix or location */
 	List	   *policies;		/* active ones */
 } Network;
@@ -153,6 +168,8 @@ extern const RateCard **oms_network_cards(Network *network, Location *const *loc
 extern bool oms_service_matches(const CarrierService *service, const char *asked, const char *currency);
 extern bool oms_transit(const CarrierService *service, const RateCard *card, double distance, int32 *days,
 						int32 *latest);
+extern int64 oms_exchange_rate(const Network *network, const char *from, const char *to, TimestampTz at);
+extern int64 oms_exchange(int64 amount, int64 rate);
 extern int64 oms_rate(const CarrierService *service, const RateCard *card, int64 grams);
 
 #endif							/* OMS_NETWORK_H */

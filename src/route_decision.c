@@ -20,7 +20,7 @@
 #include "route_decision.h"
 #include "routing.h"
 
-#define RECORD_LAYOUT 4
+#define RECORD_LAYOUT 5
 
 PG_FUNCTION_INFO_V1(oms_route_replays);
 
@@ -344,6 +344,7 @@ code_problem(Codec *codec, RoutingDecision *decision)
 	code(codec, &decision->relaxed);
 	code(codec, &decision->thumb);
 	code(codec, &decision->whole_lines);
+	code(codec, &decision->converts);
 	code(codec, &decision->cost_per_kilometre);
 	code_times(codec, decision);
 	code_double(codec, &decision->shipping_weight);

@@ -39,6 +39,7 @@ typedef struct RoutingDecision
 	int64		relaxed;		/* bit by RoutingRule */
 	int64		thumb;			/* as in RoutingPolicy */
 	int64		whole_lines;
+	int64		converts;
 	int64		cost_per_kilometre;
 	int64		cost_per_day_late;
 	bool		dated;			/* days of delivery counted */

@@ -54,6 +54,7 @@ typedef struct Gathering
 	int		   *location_of;	/* the same of locations */
 	const RateCard **cards;		/* by location of the problem and service */
 	bool	   *usable;			/* by service */
+	int64	   *exchange;		/* of its currency; NULL unless the policy converts */
 	int32	   *days_late;		/* by location of the problem and service, or DAYS_...; NULL unless dated */
 	int			usable_count;
 	int			step_count;
@@ -514,6 +515,8 @@ cheapest(Gathering *gathering, int location, int64 grams, int *service)
 	{
 		int64		price = gathering->usable[i] && cards[i] ? oms_rate(&network->services[i], cards[i], grams) : -1;
 
+		if (price >= 0 && gathering->exchange)
+			price = oms_exchange(price, gathering->exchange[i]);
 		if (price < 0 || (days && (days[i] == DAYS_NEVER || (days[i] != 0 && must_be_in_time(gathering)))))
 			continue;
 		if (best < 0 || counted(gathering, price, days ? days[i] : 0) < least)
@@ -572,13 +575,23 @@ static void
 choose_services(Gathering *gathering)
 {
 	Network    *network = gathering->network;
+	const RoutingPolicy *policy = gathering->policy;
 	const char *asked = gathering->request->service;
 
 	gathering->usable = palloc0(sizeof(bool) * Max(1, network->service_count));
 	gathering->usable_count = 0;
+	gathering->exchange = policy->converts ? palloc(sizeof(int64) * Max(1, network->service_count)) : NULL;
 	for (int i = 0; i < network->service_count; i++)
 	{
-		gathering->usable[i] = oms_service_matches(&network->services[i], asked, gathering->policy->currency);
+		CarrierService *service = &network->services[i];
+
+		gathering->usable[i] = oms_service_matches(service, asked, policy->converts ? NULL : policy->currency);
+		if (policy->converts)
+		{
+			gathering->exchange[i] = oms_exchange_rate(network, service->currency, policy->currency,
+													   gathering->request->ordered_at);
+			gathering->usable[i] &= gathering->exchange[i] > 0;
+		}
 		gathering->usable_count += gathering->usable[i];
 	}
 }
@@ -725,6 +738,7 @@ make_decision(const RoutingRequest *request, const RoutingPolicy *policy, int64 
 	decision->thumb = policy->thumb;
 	decision->whole_lines = policy->whole_lines && (relaxed & (INT64CONST(1) << RULE_WHOLE_LINES)) == 0;
 	decision->cost_per_kilometre = policy->cost_per_kilometre;
+	decision->converts = policy->converts;
 	decision->cost_per_day_late = policy->cost_per_day_late;
 	decision->dated = !TIMESTAMP_NOT_FINITE(request->requested_at) && (policy->in_time || policy->cost_per_day_late > 0);
 	decision->shipping_weight = policy->shipping_weight;
@@ -766,7 +780,8 @@ may_use_past_prices(const Gathering *gathering)
 	/* Tariffs that count days are those of one policy only. */
 	if (past && (past->dated || gathering->decision->dated) && past->policy_id != gathering->policy->policy_id)
 		return false;
-	return past && past->tariff_count > 0 && strcmp(past->currency, currency) == 0;
+	return past && past->tariff_count > 0 && strcmp(past->currency, currency) == 0 &&
+		past->converts == gathering->policy->converts;
 }
 
 /* Whether parcels can have the weights that they could have in the past decision, no others. */
@@ -1114,7 +1129,8 @@ oms_routing_prices(const RoutingRequest *request, const RoutingDecision *past, i
 {
 	RoutingPolicy policy = {
 		.shipping_weight = 1,.order_weight = 1,.unit_weight = 1,.max_kilometres = NAN,
-		.whole_lines = past->whole_lines != 0,.currency = past->currency[0] ? past->currency : NULL
+		.whole_lines = past->whole_lines != 0,.currency = past->currency[0] ? past->currency : NULL,
+		.converts = past->converts != 0
 	};
 	Gathering	gathering = {.request = request,.policy = &policy,.network = oms_network(),.past = past};
 

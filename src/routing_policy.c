@@ -64,6 +64,7 @@ typedef struct PolicyDocument
 	int32		search_nodes;
 	int8		whole_lines;
 	int8		in_time;
+	int8		convert;
 } PolicyDocument;
 
 /* Behind "ranking" the rules of thumb, in the order of RoutePolicy. */
@@ -110,6 +111,7 @@ static const DocShape group_shape = DOC_SHAPE_OF(GroupDocument, group_fields, "a
 static const DocField policy_fields[] = {
 	{"objective", DOC_TEXT, offsetof(PolicyDocument, objective), .required = true,.choices = objectives},
 	{"currency", DOC_TEXT, offsetof(PolicyDocument, currency)},
+	{"convert", DOC_BOOL, offsetof(PolicyDocument, convert)},
 	{"shipping_weight", DOC_DOUBLE, offsetof(PolicyDocument, shipping_weight), .least = 0,.most = 1000},
 	{"order_weight", DOC_DOUBLE, offsetof(PolicyDocument, order_weight), .least = 0,.most = 1000},
 	{"unit_weight", DOC_DOUBLE, offsetof(PolicyDocument, unit_weight), .least = 0,.most = 1000},
@@ -187,6 +189,7 @@ policy_of_document(PolicyDocument *document)
 	policy->thumb = Max(0, index_of(objectives, document->objective) - OBJECTIVE_RANKING);
 	policy->whole_lines = document->whole_lines == 1;
 	policy->currency = document->currency;
+	policy->converts = document->convert == 1;
 	policy->shipping_weight = or_one(document->shipping_weight);
 	policy->order_weight = or_one(document->order_weight);
 	policy->unit_weight = or_one(document->unit_weight);
@@ -304,6 +307,27 @@ is_ranking_supported(const RoutingPolicy *policy)
 	return route_solve_lexicographic(&problem, &control, terms, policy->term_count, &zero, &result) == ROUTE_OPTIMAL;
 }
 
+/* Every service that is there must have a rate today. */
+static void
+check_conversion(const PolicyDocument *document, FaultList *faults)
+{
+	Network    *network = oms_network();
+
+	if (document->convert != 1)
+		return;
+	if (document->currency == NULL)
+	{
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Prices are converted to it.", "definition.currency",
+				  "is required with convert");
+		return;
+	}
+	for (int i = 0; i < network->service_count; i++)
+		if (oms_exchange_rate(network, network->services[i].currency, document->currency, oms_call->now) == 0)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "oms.load_exchange_rates adds a rate.", "definition.convert",
+					  "service \"%s\" has no exchange rate from %s to %s today", network->services[i].code,
+					  network->services[i].currency, document->currency);
+}
+
 static OmsPlan group_plan = {
 	.sql = "SELECT FROM {location_groups} WHERE tenant_id = $1 AND code = $2",
 	.kind = PLAN_FREE,
@@ -333,6 +357,7 @@ check_policy(PolicyDocument *document, FaultList *faults)
 {
 	bool		ranked = strcmp(document->objective, "ranking") == 0;
 
+	check_conversion(document, faults);
 	check_groups(&document->only_groups, NULL, "only_groups", faults);
 	check_groups(&document->without_groups, &document->only_groups, "without_groups", faults);
 	if (document->currency && oms_currency_digits(document->currency) < 0)

@@ -185,6 +185,7 @@ rebuild_request(Replanning *replanning)
 	int64	   *metres;
 
 	*request = past->asked;
+	request->ordered_at = replanning->source->at;
 	places = palloc0(sizeof(Location) * Max(1, request->location_count));
 	metres = palloc(sizeof(int64) * Max(1, request->location_count));
 	request->locations = palloc(sizeof(Location *) * Max(1, request->location_count));
