@@ -511,9 +511,12 @@ note_any(TupleTableSlot *slot, void *state)
  * refund may come before its capture, so the greater of captured and
  * authorized limits it.  What a refund exceeds its captures by is shown as
  * unmatched and counts nowhere until they arrive.
+ *
+ * A capture or void that the provider dates may come before one of several
+ * authorizations that it uses; only without a time is it held to those known.
  */
 static void
-check_amount(int64 payment_id, const char *type, Numeric amount, const Balance *balance, Numeric charged_back)
+check_amount(int64 payment_id, const char *type, Numeric amount, const Balance *balance, Numeric charged_back, bool dated)
 {
 	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(payment_id)};
 	Numeric		limit;
@@ -529,7 +532,7 @@ check_amount(int64 payment_id, const char *type, Numeric amount, const Balance *
 			refuse_amount(payment_id, type, amount, "captured", limit);
 		return;
 	}
-	if ((strcmp(type, "capture") != 0 && strcmp(type, "void") != 0) ||
+	if (dated || (strcmp(type, "capture") != 0 && strcmp(type, "void") != 0) ||
 		oms_money_compare(balance->ever_authorized, oms_money_zero()) == 0)
 		return;
 	(void) oms_execute_each(&ended_plan, values, NULL, note_any, &ended);
@@ -604,14 +607,15 @@ answer_command(int64 payment_id, const char *type, Numeric amount)
  * its guard and hook; news that came late only leave an event.
  */
 static void
-record(int64 payment_id, const PaymentRow *payment, const char *type, Numeric amount, const char *reference, TimestampTz at)
+record(int64 payment_id, const PaymentRow *payment, const char *type, Numeric amount, const char *reference, TimestampTz at,
+	   bool dated)
 {
 	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(payment_id)};
 	Jsonb	   *data = amount_document(NULL, amount, payment->currency, reference);
 	PaymentBalance after;
 
 	(void) oms_execute_each(&payment_balance_plan, values, NULL, read_payment_balance, &after);
-	check_amount(payment_id, type, amount, &after.balance, after.charged_back);
+	check_amount(payment_id, type, amount, &after.balance, after.charged_back, dated);
 	(void) insert_event(payment_id, payment->order_id, at, type, reference, amount);
 	answer_command(payment_id, type, amount);
 	(void) oms_execute_each(&payment_balance_plan, values, NULL, read_payment_balance, &after);
@@ -636,7 +640,7 @@ oms_payment_execute(int64 payment_id, const char *type, Numeric amount, const ch
 	PaymentRow	payment = get_payment(payment_id);
 
 	oms_credit_follow(payment.account_id, payment.order_id, payment_id, type, amount, true);
-	record(payment_id, &payment, type, amount, reference, oms_call->now);
+	record(payment_id, &payment, type, amount, reference, oms_call->now, false);
 }
 
 /*
@@ -668,6 +672,6 @@ OMS_FUNCTION(oms_record_payment_event, CALL_KEYED)
 				 errdetail("payment_id: the database itself executes what is asked of it"),
 				 errhint("oms.request_capture, oms.request_void and oms.request_refund move its money.")));
 	if (!is_known(payment_id, type, reference, amount))
-		record(payment_id, &payment, type, amount, reference, at);
+		record(payment_id, &payment, type, amount, reference, at, !PG_ARGISNULL(4));
 	PG_RETURN_JSONB_P(oms_balance_document(payment.order_id));
 }

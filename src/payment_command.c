@@ -415,7 +415,7 @@ oms_payment_capture(int64 order_id, const char *stage, bool tell)
 	Numeric		worth = oms_money_zero();
 	Numeric		missing;
 
-	if (strcmp(order->channel->capture, stage) != 0)
+	if (strcmp(order->channel->capture, stage) != 0 || strcmp(stage, "manual") == 0)
 		return;
 	list = sources_of(order_id, 0);
 	if (list.count == 0)
