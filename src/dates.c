@@ -100,7 +100,7 @@ choose_service(const DateRequest *request, Location *location, int64 grams, cons
 			   ParcelDates *dates)
 {
 	Network    *network = oms_network();
-	const RateCard **cards = oms_network_cards(network, &location, 1, &request->destination);
+	const RateCard **cards = oms_network_cards(network, &location, 1, &request->destination, NULL);
 	int64		best_price = PG_INT64_MAX;
 	bool		chosen = false;
 

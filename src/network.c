@@ -365,6 +365,17 @@ card_of_zone(const CarrierService *service, const char *zone)
 	return NULL;
 }
 
+/* What a lane has that is in a zone without rates. */
+static const RateCard no_rates = {.zone = "",.transit_days = -1};
+
+static const RateCard *
+card_or_none(const CarrierService *service, const char *zone)
+{
+	const RateCard *card = card_of_zone(service, zone);
+
+	return card ? card : &no_rates;
+}
+
 /* ---- Lanes ---- */
 
 typedef struct LaneSearch
@@ -445,7 +456,7 @@ read_lanes(LaneSearch *search, const Destination *destination)
 		{
 			char	   *zone = search->zones[i * network->chart_count + network->services[service].chart];
 
-			search->lanes[i]->cards[service] = zone ? card_of_zone(&network->services[service], zone) : NULL;
+			search->lanes[i]->cards[service] = zone ? card_or_none(&network->services[service], zone) : NULL;
 		}
 }
 
@@ -515,23 +526,35 @@ find_bands(const Location *location, const Destination *destination, const RateC
 		if (!(distance >= band->from && distance < band->to))
 			continue;
 		for (int service = 0; service < network->service_count; service++)
-			if (cards[service] == NULL && network->services[service].chart == band->chart)
-				cards[service] = card_of_zone(&network->services[service], band->zone);
+			if ((cards[service] == NULL || cards[service] == &no_rates) && network->services[service].chart == band->chart)
+				cards[service] = card_or_none(&network->services[service], band->zone);
 	}
 }
 
-/* [location * service_count + service]: the card that prices a parcel; NULL where there is none. */
+/*
+ * [location * service_count + service]: the card that prices a parcel; NULL
+ * where there is none.  zone_only, unless it is NULL, is told where there is a
+ * zone at least.
+ */
 const RateCard **
-oms_network_cards(Network *network, Location *const *locations, int count, const Destination *destination)
+oms_network_cards(Network *network, Location *const *locations, int count, const Destination *destination,
+				  bool *zone_only)
 {
-	const RateCard **cards = MemoryContextAllocExtended(CurrentMemoryContext,
-														sizeof(RateCard *) * Max(1, (Size) count * network->service_count),
+	Size		cells = (Size) count * network->service_count;
+	const RateCard **cards = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(RateCard *) * Max(1, cells),
 														MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 
 	if (network->service_count > 0 && network->prefix_length >= 0)
 		find_lanes(locations, count, destination, cards);
 	for (int i = 0; i < count && network->band_count > 0; i++)
 		find_bands(locations[i], destination, cards + (Size) i * network->service_count);
+	for (Size i = 0; i < cells; i++)
+	{
+		if (zone_only)
+			zone_only[i] = cards[i] == &no_rates;
+		if (cards[i] == &no_rates)
+			cards[i] = NULL;
+	}
 	return cards;
 }
 

@@ -164,7 +164,7 @@ extern Network *oms_network(void);
 extern const RoutingPolicy *oms_routing_policy(const Channel *channel);
 extern RoutingPolicy *oms_routing_policy_read(Jsonb *definition);
 extern const RateCard **oms_network_cards(Network *network, Location *const *locations, int count,
-										   const Destination *destination);
+										   const Destination *destination, bool *zone_only);
 extern bool oms_service_matches(const CarrierService *service, const char *asked, const char *currency);
 extern bool oms_transit(const CarrierService *service, const RateCard *card, double distance, int32 *days,
 						int32 *latest);

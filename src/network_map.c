@@ -147,7 +147,7 @@ find_zones(NetworkMap *network)
 		Flow	   *flow = &network->flows[i];
 		Location   *location = oms_location_by_id(flow->location_id);
 		Destination destination = {flow->country, flow->postal_code, flow->latitude, flow->longitude};
-		const RateCard **cards = oms_network_cards(carriers, &location, 1, &destination);
+		const RateCard **cards = oms_network_cards(carriers, &location, 1, &destination, NULL);
 
 		for (int j = 0; j < carriers->service_count && flow->zone == NULL; j++)
 			if (cards[j])

@@ -20,7 +20,11 @@ typedef enum ExclusionReason
 	EXCLUDED_RULE,				/* detail: index of rule_names */
 	EXCLUDED_LATE,				/* detail: days too late by the fastest service */
 	EXCLUDED_NO_DATE,			/* nobody knows when it would arrive */
-	EXCLUDED_GROUP				/* detail: 1 in a group left out, 0 in none of those named */
+	EXCLUDED_GROUP,				/* detail: 1 in a group left out, 0 in none of those named */
+	EXCLUDED_NO_SERVICE,		/* no service is what order and policy ask for */
+	EXCLUDED_ZONE,				/* its zone has no rate */
+	EXCLUDED_WEIGHT,			/* detail: grams of the lightest parcel, which no band has */
+	EXCLUDED_COUNT
 } ExclusionReason;
 
 typedef struct RoutingExclusion

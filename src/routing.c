@@ -53,6 +53,7 @@ typedef struct Gathering
 	RoutingDecision *decision;
 	int		   *location_of;	/* the same of locations */
 	const RateCard **cards;		/* by location of the problem and service */
+	bool	   *zone_only;		/* the same: no card, but a zone */
 	bool	   *usable;			/* by service */
 	int64	   *exchange;		/* of its currency; NULL unless the policy converts */
 	int32	   *days_late;		/* by location of the problem and service, or DAYS_...; NULL unless dated */
@@ -66,6 +67,7 @@ typedef struct Gathering
 	RuleVerdict *verdict;		/* of the policy's expressions; NULL: none, or past tells */
 	bool		complete;		/* every unit can be served */
 	bool		too_large;		/* beyond the kernel's limits */
+	RouteReason reason;			/* why the kernel found no plan */
 } Gathering;
 
 /* Whether a policy decides between so many candidates; a single one may still break a rule of it. */
@@ -226,6 +228,13 @@ oms_routing_metres(const RoutingRequest *request, int place)
 	return isinf(distance) ? -1 : (int64) llround(distance * 1000);
 }
 
+static bool
+is_missing_rate(int64 reason)
+{
+	return reason == EXCLUDED_NO_RATE || reason == EXCLUDED_NO_SERVICE || reason == EXCLUDED_ZONE ||
+		reason == EXCLUDED_WEIGHT;
+}
+
 /* Why a location was no candidate in the decision that is made again; NULL: it was one. */
 static const RoutingExclusion *
 past_exclusion(const Gathering *gathering, int place)
@@ -245,9 +254,13 @@ choose_locations(Gathering *gathering)
 	const RoutingRequest *request = gathering->request;
 	const RoutingPolicy *policy = gathering->policy;
 	RoutingDecision *decision = gathering->decision;
+	bool		by_same_policy = gathering->past && gathering->past->policy_id == policy->policy_id;
 	bool		far_excluded = !isnan(policy->max_kilometres) && holds(gathering, RULE_MAX_KILOMETRES);
 	bool		needs_distance = far_excluded || policy->cost_per_kilometre > 0 || ranks_by_distance(policy);
 
+	/* Groups are those of today, where the record does not tell who was in them. */
+	if (gathering->past && !by_same_policy && policy->only_count + policy->without_count > 0)
+		gathering->lacked |= LACKED_PLACES;
 	for (int i = 0; i < request->location_count; i++)
 	{
 		Location   *location = request->locations[i];
@@ -261,10 +274,9 @@ choose_locations(Gathering *gathering)
 			continue;
 		metres = oms_routing_metres(request, i);
 		rule = excluding_rule(gathering, i);
-		if (before && (before->reason == EXCLUDED_NO_RATE ? gathering->past_prices
-					   : gathering->past->policy_id == policy->policy_id))
+		if (before && (is_missing_rate(before->reason) ? gathering->past_prices : by_same_policy))
 			exclude(gathering, i, before->reason, before->detail);
-		else if (is_left_out(gathering, location, &detail))
+		else if (!by_same_policy && is_left_out(gathering, location, &detail))
 			exclude(gathering, i, EXCLUDED_GROUP, detail);
 		else if (needs_distance && metres < 0)
 			exclude(gathering, i, EXCLUDED_NO_PLACE, 0);
@@ -468,6 +480,26 @@ find_days_late(Gathering *gathering, Location *const *locations)
 	}
 }
 
+/* Why a location has no price: nothing to send by, no zone, a zone without a rate, or no band for the weight. */
+static ExclusionReason
+missing_rate(const Gathering *gathering, int location)
+{
+	ExclusionReason reason = gathering->usable_count == 0 ? EXCLUDED_NO_SERVICE : EXCLUDED_NO_RATE;
+
+	for (int i = 0; i < gathering->network->service_count; i++)
+	{
+		Size		cell = (Size) location * gathering->network->service_count + i;
+
+		if (!gathering->usable[i])
+			continue;
+		if (gathering->cards[cell] && gathering->cards[cell]->band_count > 0)
+			return EXCLUDED_WEIGHT;
+		if (gathering->cards[cell] || gathering->zone_only[cell])
+			reason = EXCLUDED_ZONE;
+	}
+	return reason;
+}
+
 /* Why no service of a location will do. */
 static void
 exclude_by_date(Gathering *gathering, int location)
@@ -489,7 +521,11 @@ exclude_by_date(Gathering *gathering, int location)
 	if (least < PG_INT32_MAX)
 		exclude(gathering, gathering->location_of[location], EXCLUDED_LATE, least);
 	else
-		exclude(gathering, gathering->location_of[location], unknown ? EXCLUDED_NO_DATE : EXCLUDED_NO_RATE, 0);
+	{
+		ExclusionReason reason = unknown ? EXCLUDED_NO_DATE : missing_rate(gathering, location);
+
+		exclude(gathering, gathering->location_of[location], reason, reason == EXCLUDED_WEIGHT ? gathering->steps[0] : 0);
+	}
 }
 
 /* What the policy counts of a price and of being late; days that are not known cost nothing. */
@@ -614,6 +650,9 @@ drop_location(Gathering *gathering, int from, int to)
 	memmove(gathering->cards + (Size) to * gathering->network->service_count,
 			gathering->cards + (Size) from * gathering->network->service_count,
 			sizeof(RateCard *) * gathering->network->service_count);
+	memmove(gathering->zone_only + (Size) to * gathering->network->service_count,
+			gathering->zone_only + (Size) from * gathering->network->service_count,
+			sizeof(bool) * gathering->network->service_count);
 	if (gathering->days_late)
 		memmove(gathering->days_late + (Size) to * gathering->network->service_count, days_of(gathering, from),
 				sizeof(int32) * gathering->network->service_count);
@@ -694,8 +733,9 @@ price_shipping(Gathering *gathering)
 	choose_services(gathering);
 	for (int i = 0; i < decision->location_count; i++)
 		locations[i] = gathering->request->locations[gathering->location_of[i]];
+	gathering->zone_only = palloc(sizeof(bool) * Max(1, (Size) decision->location_count * gathering->network->service_count));
 	gathering->cards = oms_network_cards(gathering->network, locations, decision->location_count,
-										 &gathering->request->destination);
+										 &gathering->request->destination, gathering->zone_only);
 	find_steps(gathering);
 	decision->tariffs = palloc(sizeof(RouteTariff) * Max(1, decision->location_count));
 	if (decision->dated)
@@ -878,6 +918,7 @@ solve_with_rules(Gathering *gathering)
 				return true;
 			}
 			gathering->too_large = status != ROUTE_INFEASIBLE;
+			gathering->reason = result.reason;
 			if (last || gathering->too_large)
 				return false;
 		}
@@ -927,6 +968,14 @@ exclusion_text(const RoutingDecision *decision, const RoutingExclusion *exclusio
 			return exclusion->detail ? "in a group that the policy leaves out" : "in no group of the policy";
 		case EXCLUDED_NO_DATE:
 			return "the day of delivery is not known";
+		case EXCLUDED_NO_SERVICE:
+			return "no service is what the order and the policy ask for";
+		case EXCLUDED_ZONE:
+			return "its zone has no rate";
+		case EXCLUDED_WEIGHT:
+			return psprintf("no rate for a parcel of " INT64_FORMAT " grams", exclusion->detail);
+		case EXCLUDED_COUNT:
+			break;
 		case EXCLUDED_RULE:
 			if (exclusion->detail >= 0 && exclusion->detail < decision->rule_count)
 				return psprintf("rule \"%s\"", decision->rule_names[exclusion->detail]);
@@ -953,6 +1002,51 @@ report_shortage(const RoutingRequest *request, RoutingPlan *plan)
 		plan->missing[i] = units_short(request, i);
 }
 
+/* How many more locations are excluded, by reason. */
+static void
+append_rest(StringInfo text, const RoutingDecision *decision, int from)
+{
+	static const char *const names[EXCLUDED_COUNT] = {
+		[EXCLUDED_DISTANCE] = "too far",[EXCLUDED_NO_PLACE] = "at no known distance",
+		[EXCLUDED_NO_RATE] = "without zone and rate",[EXCLUDED_RULE] = "by rules",[EXCLUDED_LATE] = "too late",
+		[EXCLUDED_NO_DATE] = "without a day of delivery",[EXCLUDED_NO_SERVICE] = "without a service",
+		[EXCLUDED_ZONE] = "in zones without a rate",[EXCLUDED_GROUP] = "by group",[EXCLUDED_WEIGHT] = "without a rate for the weight"
+	};
+	const char *separator = ": ";
+
+	appendStringInfo(text, "\nand %d more", decision->exclusion_count - from);
+	for (int reason = 1; reason < EXCLUDED_COUNT; reason++)
+	{
+		int			count = 0;
+
+		for (int i = from; i < decision->exclusion_count; i++)
+			count += decision->exclusions[i].reason == reason;
+		if (count == 0)
+			continue;
+		appendStringInfo(text, "%s%d %s", separator, count, names[reason]);
+		separator = ", ";
+	}
+}
+
+/* What the kernel says about the candidates that are left; NULL: nothing. */
+static const char *
+kernel_reason(const Gathering *gathering)
+{
+	switch (gathering->reason)
+	{
+		case ROUTE_REASON_WEIGHT:
+			return "A line is heavier than any parcel that the candidates send.";
+		case ROUTE_REASON_WHOLE_LINE:
+			return "No candidate has a line whole.";
+		case ROUTE_REASON_PACKAGES:
+			return "The candidates have the units, but not in as few packages as max_fulfillments allows.";
+		case ROUTE_REASON_COMBINATION:
+			return "The candidates have the units, but not in as few packages as max_fulfillments allows, with their limits of weight.";
+		default:
+			return NULL;
+	}
+}
+
 /* Why stock that exists cannot be used; NULL where there is too little of it. */
 static const char *
 find_refusal(const Gathering *gathering, const RoutingPlan *plan)
@@ -971,13 +1065,17 @@ find_refusal(const Gathering *gathering, const RoutingPlan *plan)
 
 		if (i == REFUSAL_REASONS_MAX)
 		{
-			appendStringInfo(&text, "\nand %d more", gathering->decision->exclusion_count - i);
+			append_rest(&text, gathering->decision, i);
 			break;
 		}
 		appendStringInfo(&text, "%s%s: %s", i > 0 ? "\n" : "", location ? location->code : "a location",
 						 exclusion_text(gathering->decision, exclusion));
 	}
-	if (text.len == 0)
+	if (kernel_reason(gathering))
+		appendStringInfo(&text, "%s%s", text.len > 0 ? "\n" : "", kernel_reason(gathering));
+	if (text.len == 0 && gathering->decision->whole_lines)
+		appendStringInfoString(&text, "No candidate has a line whole.");
+	else if (text.len == 0)
 		appendStringInfoString(&text, gathering->verdict
 							   ? "The candidates have the units, but not within the split limits and the rules for lines."
 							   : "The candidates have the units, but not within the split limits.");

@@ -352,8 +352,66 @@ check_groups(const DocArray *groups, const DocArray *others, const char *field, 
 	}
 }
 
+/* Whether the policy has the built-in rule of an index. */
+static bool
+has_rule(const PolicyDocument *document, int rule)
+{
+	switch ((RoutingRule) rule)
+	{
+		case RULE_MAX_KILOMETRES:
+			return !isnan(document->max_kilometres);
+		case RULE_MAX_FULFILLMENTS:
+			return document->max_fulfillments != DOC_ABSENT;
+		case RULE_WHOLE_LINES:
+			return document->whole_lines == 1;
+		case RULE_IN_TIME:
+			return document->in_time == 1;
+		case RULE_GROUPS:
+			return document->only_groups.count + document->without_groups.count > 0;
+		default:
+			return true;		/* its own: check_rules */
+	}
+}
+
+/* Whether the plan costs anything, so that one can be the cheapest. */
+static bool
+has_costs(const RoutingPolicy *policy)
+{
+	for (int i = 0; i < policy->rule_count; i++)
+		if (policy->rules[i].cost && policy->rules[i].weight > 0)
+			return true;
+	return policy->shipping_weight > 0 || policy->order_weight > 0 || policy->unit_weight > 0 ||
+		policy->cost_per_kilometre > 0 || policy->cost_per_day_late > 0;
+}
+
+/* Rules that contradict each other, or nothing at all. */
 static void
-check_policy(PolicyDocument *document, FaultList *faults)
+check_contradictions(PolicyDocument *document, Jsonb *definition, FaultList *faults)
+{
+	RoutingPolicy *policy = policy_of_document(document);
+
+	if (policy->nearest && JB_ROOT_COUNT(definition) > 1)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "nearest_complete is nearly the same rule, and obeys the others.",
+				  "definition.objective", "the built-in rule \"nearest\" obeys no other rule");
+	if (policy->thumb > 0 && strcmp(document->objective, "fewest_splits") != 0 && policy->max_fulfillments > 0)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use cost, ranking or fewest_splits.", "definition.max_fulfillments",
+				  "a rule of thumb does not obey it");
+	if (strcmp(document->objective, "cost") == 0 && !has_costs(policy))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give a weight, a price or a rule of kind cost.", "definition.objective",
+				  "every plan costs nothing");
+	for (int i = 0; i < document->relax.count; i++)
+		if (!has_rule(document, policy->relax[i]))
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "A rule that the policy does not have cannot give way.",
+					  psprintf("definition.relax[%d].rule", i), "the policy does not have it");
+	for (int i = 0; i < policy->term_count; i++)
+		for (int j = 0; j < i; j++)
+			if (policy->terms[i].kind == policy->terms[j].kind)
+				oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Each term stands once.", psprintf("definition.ranking[%d].term", i),
+						  "stands there already");
+}
+
+static void
+check_policy(PolicyDocument *document, Jsonb *definition, FaultList *faults)
 {
 	bool		ranked = strcmp(document->objective, "ranking") == 0;
 
@@ -369,6 +427,8 @@ check_policy(PolicyDocument *document, FaultList *faults)
 	oms_document_duplicates(&document->relax, &relax_shape, offsetof(RelaxDocument, rule), "definition.relax", "rule",
 							faults);
 	check_rules(document, faults);
+	if (faults->count == 0)
+		check_contradictions(document, definition, faults);
 	if (faults->count == 0 && ranked && !is_ranking_supported(policy_of_document(document)))
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT,
 				  "A tolerance on cost, distance or rank may be followed by fulfillments only.",
@@ -397,6 +457,37 @@ static OmsPlan activate_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, INT4OID, TIMESTAMPTZOID)
 };
 
+static OmsPlan currency_plan = {
+	.sql = "SELECT p.definition ->> 'currency' FROM {routing_policies} p WHERE p.tenant_id = $1 AND p.code = $2"
+	" AND p.version = $3 AND p.definition ->> 'currency' IS NOT NULL"
+	" AND EXISTS (SELECT FROM {carrier_services} s WHERE s.tenant_id = $1 AND s.active)"
+	" AND NOT EXISTS (SELECT FROM {carrier_services} s WHERE s.tenant_id = $1 AND s.active"
+	" AND s.currency = p.definition ->> 'currency')",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, TEXTOID, INT4OID)
+};
+
+static void
+read_currency(TupleTableSlot *slot, void *state)
+{
+	*(char **) state = oms_slot_text(slot, 1);
+}
+
+/* With services in other currencies only, such a policy refuses every order. */
+static void
+check_currency(const char *code, int32 version)
+{
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), CStringGetTextDatum(code), Int32GetDatum(version)};
+	char	   *currency = NULL;
+
+	if (oms_execute_each(&currency_plan, values, NULL, read_currency, &currency) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("policy \"%s\" could serve no order", code),
+				 errdetail("No active service charges in %s.", currency),
+				 errhint("oms.upsert_carriers adds services; a policy without a currency takes them all.")));
+}
+
 static void
 read_version(TupleTableSlot *slot, void *state)
 {
@@ -420,7 +511,7 @@ OMS_FUNCTION(oms_save_routing_policy, CALL_KEYED)
 	else
 		document = oms_document_read(PG_GETARG_JSONB_P(1), &policy_shape, &faults);
 	if (faults.count == 0)
-		check_policy(document, &faults);
+		check_policy(document, PG_GETARG_JSONB_P(1), &faults);
 	oms_faults_raise(&faults, "routing policy is not valid");
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = CStringGetTextDatum(code);
@@ -450,6 +541,7 @@ OMS_FUNCTION(oms_activate_routing_policy, CALL_KEYED)
 	values[2] = CStringGetTextDatum(code);
 	values[3] = Int32GetDatum(version);
 	values[4] = TimestampTzGetDatum(oms_call->now);
+	check_currency(code, version);
 	(void) oms_execute(&archive_plan, values, nulls);
 	if (oms_execute(&activate_plan, values, nulls) == 0)
 		ereport(ERROR,

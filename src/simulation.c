@@ -54,6 +54,8 @@ typedef struct Outcome
 	bool		unpriced;		/* a package has no rate */
 	bool		unplaced;		/* a package has no distance */
 	bool		proven;
+	bool		dated;			/* the plan counts days */
+	int32		days_late;		/* of the last package */
 } Outcome;
 
 typedef struct Totals
@@ -72,6 +74,9 @@ typedef struct Totals
 	int64		handling;
 	int64		metres;
 	int64		lacking;
+	int64		dated;
+	int64		late;
+	int64		days_late;
 } Totals;
 
 typedef struct Simulation
@@ -353,6 +358,9 @@ judge(Replanning *replanning, const RoutingPlan *plan, Outcome *outcome, int *la
 	if (outcome->refusal)
 		return;
 	outcome->proven = plan->decision && plan->decision->proven;
+	outcome->dated = plan->decision && plan->decision->dated;
+	for (int i = 0; outcome->dated && i < plan->decision->package_count; i++)
+		outcome->days_late = Max(outcome->days_late, oms_decision_days_late(plan->decision, &plan->decision->packages[i]));
 	if (prices == NULL || prices->shipping_weight == 0)
 		prices = oms_routing_prices(request, replanning->past, lacked);
 	for (int i = 0; i < plan->part_count;)
@@ -398,6 +406,9 @@ add_outcome(Totals *totals, const Outcome *outcome, bool changed, int lacked)
 	totals->handling += outcome->handling;
 	totals->metres += outcome->metres;
 	totals->lacking += lacked != 0;
+	totals->dated += outcome->dated;
+	totals->late += outcome->days_late > 0;
+	totals->days_late += outcome->days_late;
 }
 
 /* ---- Answers ---- */
@@ -448,8 +459,8 @@ static void
 put_detail(Simulation *simulation, const Replanning *replanning, const Outcome *recorded, const Outcome *simulated,
 		   bool changed)
 {
-	Datum		values[13];
-	bool		nulls[13] = {0};
+	Datum		values[15];
+	bool		nulls[15] = {0};
 	bool		refused = simulated->refusal != NULL;
 
 	values[0] = Int64GetDatum(replanning->source->order_id);
@@ -464,7 +475,9 @@ put_detail(Simulation *simulation, const Replanning *replanning, const Outcome *
 	values[9] = Int64GetDatum(simulated->packages);
 	values[10] = thousandths(recorded->metres);
 	values[11] = thousandths(simulated->metres);
-	values[12] = CStringGetTextDatum(lacked_text(replanning->lacked));
+	values[12] = Int32GetDatum(recorded->days_late);
+	values[13] = Int32GetDatum(simulated->days_late);
+	values[14] = CStringGetTextDatum(lacked_text(replanning->lacked));
 	nulls[4] = refused;
 	nulls[5] = !refused;
 	nulls[6] = recorded->unpriced;
@@ -472,7 +485,9 @@ put_detail(Simulation *simulation, const Replanning *replanning, const Outcome *
 	nulls[9] = refused;
 	nulls[10] = recorded->unplaced;
 	nulls[11] = refused || simulated->unplaced;
-	nulls[12] = replanning->lacked == 0;
+	nulls[12] = !recorded->dated;
+	nulls[13] = refused || !simulated->dated;
+	nulls[14] = replanning->lacked == 0;
 	tuplestore_putvalues(simulation->detail->setResult, simulation->detail->setDesc, values, nulls);
 }
 
@@ -480,8 +495,8 @@ static void
 put_totals(ReturnSetInfo *target, const char *name, const Totals *totals)
 {
 	int64		served = totals->orders - totals->refused;
-	Datum		values[17];
-	bool		nulls[17] = {0};
+	Datum		values[19];
+	bool		nulls[19] = {0};
 
 	values[0] = CStringGetTextDatum(name);
 	values[1] = Int64GetDatum(totals->orders);
@@ -497,10 +512,13 @@ put_totals(ReturnSetInfo *target, const char *name, const Totals *totals)
 	values[10] = thousandths(totals->shipping);
 	values[11] = thousandths(totals->handling);
 	values[12] = thousandths(totals->metres);
-	values[13] = Int64GetDatum(totals->proven);
-	values[14] = Int64GetDatum(totals->unpriced);
-	values[15] = Int64GetDatum(totals->unplaced);
-	values[16] = Int64GetDatum(totals->lacking);
+	nulls[13] = nulls[14] = totals->dated == 0;
+	values[13] = Int64GetDatum(totals->late);
+	values[14] = Int64GetDatum(totals->days_late);
+	values[15] = Int64GetDatum(totals->proven);
+	values[16] = Int64GetDatum(totals->unpriced);
+	values[17] = Int64GetDatum(totals->unplaced);
+	values[18] = Int64GetDatum(totals->lacking);
 	tuplestore_putvalues(target->setResult, target->setDesc, values, nulls);
 }
 

@@ -171,6 +171,9 @@ SELECT * FROM oms.audit();
 SELECT p.code, p.version, count(*), count(*) FILTER (WHERE s.changed) AS changed FROM oms.routing_policies p
 JOIN oms.routing_decisions d ON d.policy_id = p.policy_id
 JOIN LATERAL oms.simulate_routing_orders(p.code || '/' || p.version, NULL, NULL) s USING (order_id) GROUP BY 1, 2 ORDER BY 1, 2;
+-- Lateness of both, where the policies count days; null where they do not.
+SELECT plan, late, days_late FROM oms.simulate_routing('late/1', NULL, NULL);
+SELECT recorded_days_late, days_late, count(*) FROM oms.simulate_routing_orders('late/1', NULL, NULL) GROUP BY 1, 2 ORDER BY 1, 2;
 -- A changed record is found, the days in it too.
 SELECT count(*) FILTER (WHERE NOT oms.route_replays(set_byte(record, i, get_byte(record, i) # 2))) > 20 AS found
 FROM oms.routing_decisions, generate_series(0, length(record) - 1) i WHERE order_id = oms.find_order('default', 'l3');

@@ -156,7 +156,7 @@ RESET SESSION AUTHORIZATION;
 SELECT oms.save_routing_policy('who', definition) FROM oms.routing_policies WHERE code = 'who';
 SELECT oms.activate_routing_policy('who', 2);
 ALTER ROLE rule_planner RENAME TO rule_gone;
-SELECT oms.simulate_routing('who/1', NULL, NULL) IS NOT NULL LIMIT 1;
+SELECT plan, orders, refused FROM oms.simulate_routing('who/1', NULL, NULL);
 SELECT DISTINCT refusal FROM oms.simulate_routing_orders('who/1', NULL, NULL);
 SELECT count(*) FROM oms.audit();
 DROP OWNED BY rule_gone, rule_shop;
