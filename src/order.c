@@ -7,6 +7,7 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/fmgrprotos.h"
 
 #include "allocation.h"
 #include "call.h"
@@ -20,6 +21,7 @@
 #include "payment.h"
 #include "quota.h"
 #include "relation.h"
+#include "return.h"
 
 #define ORDER_COLUMNS \
 	"order_id, channel_id, version, status, payment_status, fulfillment_status, currency, external_ref, total," \
@@ -1011,13 +1013,41 @@ oms_order_cancel(Order *order, Jsonb *document, const char *action, const char *
 	oms_payment_give_back(order->order_id);
 }
 
+/* The order, with what was stopped and which return has the rest. */
+static Datum
+cancel_or_return(Order *order, Jsonb *document, const char *reason)
+{
+	DocWriter	writer;
+	int64		return_id;
+
+	oms_write_begin(&writer);
+	return_id = oms_return_cancel(order, document, reason, &writer);
+	if (return_id != 0)
+		oms_write_int64(&writer, "return_id", return_id);
+	return DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(oms_order_document(order->order_id)),
+							   JsonbPGetDatum(oms_write_finish(&writer)));
+}
+
 /*
- * oms.cancel_order(order_id, lines, reason, idempotency_key) -> jsonb
+ * oms.cancel_order(order_id, lines, reason, shipped, idempotency_key) -> jsonb
  */
 OMS_FUNCTION(oms_cancel_order, CALL_KEYED)
 {
-	Order	   *order = oms_order_lock(oms_argument_id(fcinfo, 0, "order_id"));
+	int64		order_id = oms_argument_id(fcinfo, 0, "order_id");
+	Jsonb	   *document = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
+	char	   *reason = oms_argument_text(fcinfo, 2);
+	char	   *shipped = oms_argument_text(fcinfo, 3);
+	Order	   *order;
 
-	oms_order_cancel(order, PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), "cancel", oms_argument_text(fcinfo, 2));
+	if (shipped != NULL && strcmp(shipped, "refuse") != 0 && strcmp(shipped, "return") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("argument shipped is not valid"),
+				 errdetail("shipped: \"%s\" is neither refuse nor return", shipped),
+				 errhint("With return, units that have shipped are requested back.")));
+	order = oms_order_lock(order_id);
+	if (shipped != NULL && strcmp(shipped, "return") == 0)
+		return cancel_or_return(order, document, reason);
+	oms_order_cancel(order, document, "cancel", reason);
 	PG_RETURN_JSONB_P(oms_order_document(order->order_id));
 }

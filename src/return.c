@@ -617,6 +617,17 @@ wish_everything(Order *order, int *count)
 	return wishes;
 }
 
+/* Whether any unit of a line can come back now. */
+bool
+oms_return_possible(Order *order, int32 line_no)
+{
+	ReturnWish	wish = {.line_no = line_no,.quantity = DOC_ABSENT};
+	Request		request = {.order = order,.wishes = &wish,.wish_count = 1};
+
+	read_candidates(&request, NULL);
+	return request.count == 1 && request.rows[0].returnable > 0 && request.rows[0].in_time > 0;
+}
+
 static void
 check_holds(const Request *request)
 {

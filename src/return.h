@@ -7,6 +7,7 @@
 
 #include "oms.h"
 
+#include "document.h"
 #include "order.h"
 
 typedef struct ReturnLine
@@ -52,6 +53,8 @@ typedef struct ReturnOptions
 
 extern int64 oms_return_request(Order *order, ReturnWish *wishes, int count, const char *reason,
 								const ReturnOptions *options);
+extern bool oms_return_possible(Order *order, int32 line_no);
+extern int64 oms_return_cancel(Order *order, Jsonb *document, const char *reason, DocWriter *answer);
 extern Return *oms_return_get(int64 return_id);
 extern Return *oms_return_lock(int64 return_id, Order **order);
 extern ReturnLine *oms_return_line(Return *row, int32 line_no);

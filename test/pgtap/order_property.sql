@@ -9,7 +9,7 @@ SET client_min_messages = warning;
 CALL oms.init();
 BEGIN;
 
-SELECT plan(6);
+SELECT plan(8);
 
 SELECT oms.upsert_channels('[{"code":"default","backorder":true}]') IS NOT NULL AS ready \gset
 SELECT oms.upsert_locations('[{"code":"north"},{"code":"south"}]') IS NOT NULL AS ready \gset
@@ -33,6 +33,14 @@ CREATE FUNCTION pg_temp.counters() RETURNS text LANGUAGE sql AS $f$
     FROM oms.stock
 $f$;
 
+-- Units that left for good: shipped and not restocked.
+CREATE FUNCTION pg_temp.gone() RETURNS TABLE (item_id bigint, location_id bigint, units bigint) LANGUAGE sql STABLE AS $f$
+    SELECT item_id, location_id, sum(units) FROM (
+        SELECT item_id, location_id, shipped::bigint AS units FROM oms.allocations
+        UNION ALL SELECT item_id, location_id, -quantity FROM oms.return_receipts WHERE disposition = 'restock') u
+    GROUP BY item_id, location_id
+$f$;
+
 CREATE FUNCTION pg_temp.random_lines() RETURNS jsonb LANGUAGE sql VOLATILE AS $f$
     SELECT jsonb_agg(jsonb_build_object('sku', (ARRAY['A', 'B', 'C', 'E'])[1 + floor(random() * 4)::int],
                                         'quantity', 1 + floor(random() * 6)::int))
@@ -51,6 +59,11 @@ DECLARE
     one_line  int;
     one_payment bigint := (SELECT payment_id FROM oms.payments ORDER BY hashint8(payment_id + number) LIMIT 1);
     before    text := pg_temp.counters();
+    one_return bigint := (SELECT return_id FROM oms.returns ORDER BY status IN ('closed', 'rejected', 'cancelled'),
+                          hashint8(return_id + number) LIMIT 1);
+    shipped_order bigint := (SELECT order_id FROM oms.order_lines WHERE shipped > returned + return_requested
+                             ORDER BY hashint8(order_id + number) LIMIT 1);
+    second    float8 := random();
     call      text;
     fault     record;
 BEGIN
@@ -79,6 +92,28 @@ BEGIN
         ELSE format('SELECT oms.add_payment(%s, %L)', one_order, jsonb_build_object('method', 'card', 'amount', units,
                 'status', 'captured'))
     END;
+    -- A part of the calls is about what comes back.
+    IF second < 0.22 THEN
+        call := CASE
+            WHEN second < 0.05 THEN format('SELECT oms.request_return(%s, NULL, NULL, %L)', shipped_order, jsonb_build_object(
+                'refund_on', (ARRAY['approval', 'receipt', 'closing', 'manual'])[1 + units % 4],
+                'shipping_refund', (ARRAY['none', 'proportional', 'complete'])[1 + units % 3], 'restocking_percent', units % 3 * 5))
+            WHEN second < 0.08 THEN format('SELECT oms.request_return(%s, %L)', shipped_order,
+                jsonb_build_array(jsonb_build_object('line_no', 1, 'quantity', 1 + units % 2)))
+            WHEN second < 0.13 THEN format('SELECT oms.receive_return(%s)', one_return)
+            WHEN second < 0.16 THEN format('SELECT oms.receive_return(%s, %L)', one_return, (
+                SELECT jsonb_build_array(jsonb_build_object('line_no', l.line_no, 'quantity', 1, 'disposition',
+                    CASE WHEN i.kind = 'stocked' THEN (ARRAY['damaged', 'scrap', 'quality_hold'])[1 + units % 3] ELSE 'scrap' END))
+                FROM oms.return_lines l JOIN oms.items i USING (item_id) WHERE l.return_id = one_return ORDER BY l.line_no LIMIT 1))
+            WHEN second < 0.165 THEN format('SELECT oms.cancel_return(%s)', one_return)
+            WHEN second < 0.17 THEN format('SELECT oms.reject_return(%s)', one_return)
+            WHEN second < 0.18 THEN format('SELECT oms.ship_return(%s)', one_return)
+            WHEN second < 0.20 THEN format('SELECT oms.close_return(%s)', one_return)
+            WHEN second < 0.21 THEN format('SELECT oms.request_refund(%s)', one_order)
+            ELSE format('SELECT oms.cancel_order(%s, NULL, NULL, ''return'')', one_order)
+        END;
+        dice := 2;
+    END IF;
     IF call IS NULL OR call LIKE '%()' OR call LIKE '%(, %' THEN
         RETURN;
     END IF;
@@ -87,8 +122,8 @@ BEGIN
         INSERT INTO trace VALUES (number, call, '00000', NULL);
         UPDATE model m SET on_hand = CASE WHEN dice >= 0.79 AND dice < 0.84 THEN m.on_hand + units
                                           WHEN dice >= 0.84 AND dice < 0.88 THEN m.on_hand - units
-                                          WHEN dice >= 0.88 AND dice < 0.93 THEN units + coalesce((SELECT sum(a.shipped)
-                                              FROM oms.allocations a JOIN oms.items i USING (item_id)
+                                          WHEN dice >= 0.88 AND dice < 0.93 THEN units + coalesce((SELECT sum(a.units)
+                                              FROM pg_temp.gone() a JOIN oms.items i USING (item_id)
                                                    JOIN oms.locations l USING (location_id)
                                               WHERE i.sku = item AND l.code = place), 0)
                                           ELSE m.on_hand END
@@ -108,7 +143,7 @@ BEGIN
                                     m.on_hand - coalesce(gone.units, 0))
         FROM model m JOIN oms.items i USING (sku) JOIN oms.locations l ON l.code = m.location
              JOIN oms.stock s ON s.item_id = i.item_id AND s.location_id = l.location_id
-             LEFT JOIN (SELECT item_id, location_id, sum(shipped) AS units FROM oms.allocations GROUP BY 1, 2) gone
+             LEFT JOIN pg_temp.gone() gone
                 ON gone.item_id = s.item_id AND gone.location_id = s.location_id
         WHERE s.on_hand <> m.on_hand - coalesce(gone.units, 0);
     FOR fault IN SELECT * FROM oms.audit() LOOP
@@ -127,5 +162,10 @@ SELECT cmp_ok((SELECT count(*) FROM trace WHERE sqlstate <> '00000'), '>', 50::b
 SELECT is_empty($$SELECT * FROM trace WHERE sqlstate NOT IN ('00000', 'OM001', 'OM002', 'OM009')$$, 'refusals are those of stock, states and money');
 SELECT is_empty($$SELECT l.order_id FROM oms.order_lines l WHERE allocated + backordered + cancelled <> ordered$$, 'every unit of every line is somewhere');
 SELECT is_empty($$SELECT FROM oms.stock WHERE reserved > on_hand + backorder_limit$$, 'nothing is oversold');
+SELECT cmp_ok((SELECT count(*) FROM oms.return_receipts), '>', 10::bigint, 'many units come back');
+SELECT is_empty($$SELECT o.order_id FROM oms.orders o
+    LEFT JOIN (SELECT order_id, sum(captured) AS captured, sum(refunded) AS refunded FROM oms.payment_balances GROUP BY 1) b USING (order_id)
+    LEFT JOIN (SELECT order_id, sum(amount) AS granted FROM oms.refunds WHERE status <> 'revoked' GROUP BY 1) g USING (order_id)
+    WHERE b.refunded > b.captured OR g.granted > o.total$$, 'refunds never exceed what was captured, grants what was ordered');
 SELECT * FROM finish();
 ROLLBACK;
