@@ -7,10 +7,11 @@ CREATE FUNCTION oms.expect_supply(location text, sku text, quantity integer, exp
     AS 'MODULE_PATHNAME', 'oms_expect_supply';
 COMMENT ON FUNCTION oms.expect_supply(text, text, integer, timestamptz, text, text, boolean, text) IS 'announces units of a purchase or transfer order; the same reference again changes quantity and date; returns the supply_id';
 
-CREATE FUNCTION oms.receive_supply(supply_id bigint, quantity integer DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS integer
+CREATE FUNCTION oms.receive_supply(supply_id bigint, quantity integer DEFAULT NULL, lots jsonb DEFAULT NULL,
+                                   idempotency_key text DEFAULT NULL) RETURNS integer
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_receive_supply';
-COMMENT ON FUNCTION oms.receive_supply(bigint, integer, text) IS 'units of a supply arrived, all that are open where quantity is null; returns the new on hand';
+COMMENT ON FUNCTION oms.receive_supply(bigint, integer, jsonb, text) IS 'units of a supply arrived, all that are open where quantity is null; returns the new on hand';
 
 CREATE FUNCTION oms.cancel_supply(supply_id bigint, reason text DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp

@@ -24,6 +24,7 @@
 #include "event.h"
 #include "item.h"
 #include "location.h"
+#include "lot.h"
 #include "machine.h"
 #include "relation.h"
 #include "scope.h"
@@ -270,17 +271,24 @@ read_text(TupleTableSlot *slot, void *state)
 	*(char **) state = oms_slot_text(slot, 1);
 }
 
+static char *
+sku_of(const Supply *supply)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(supply->item_id)};
+	char	   *sku = NULL;
+
+	(void) oms_execute_each(&sku_plan, values, NULL, read_text, &sku);
+	return sku;
+}
+
 static Jsonb *
 supply_document(const Supply *supply, int32 quantity, TimestampTz expected_at)
 {
-	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(supply->item_id)};
 	Location   *location = oms_location_by_id(supply->location_id);
-	char	   *sku = NULL;
 	DocWriter	writer;
 
-	(void) oms_execute_each(&sku_plan, values, NULL, read_text, &sku);
 	oms_write_begin(&writer);
-	oms_write_text(&writer, "sku", sku);
+	oms_write_text(&writer, "sku", sku_of(supply));
 	oms_write_text(&writer, "location", location ? location->code : NULL);
 	oms_write_text(&writer, "reference", supply->reference);
 	oms_write_int64(&writer, "quantity", quantity);
@@ -429,12 +437,13 @@ refuse_over_receipt(const Supply *supply, int32 quantity)
 }
 
 /*
- * oms.receive_supply(supply_id, quantity, idempotency_key) -> integer
+ * oms.receive_supply(supply_id, quantity, lots, idempotency_key) -> integer
  */
 OMS_FUNCTION(oms_receive_supply, CALL_KEYED)
 {
 	Supply		supply = lock_supply(fcinfo);
 	StockRow	row = {.item_id = supply.item_id,.location_id = supply.location_id};
+	CatalogItem item = {.item_id = supply.item_id};
 	int32		quantity = open_units(&supply);
 	int32		planned;
 	int64		on_hand;
@@ -452,6 +461,8 @@ OMS_FUNCTION(oms_receive_supply, CALL_KEYED)
 	take_step(&supply, open_units(&supply) == 0 ? "complete" : "receive", NULL,
 			  supply_document(&supply, quantity, DT_NOBEGIN));
 	write_supply(&supply, DT_NOBEGIN);
+	item.sku = sku_of(&supply);
+	oms_lots_give_argument(fcinfo, 2, &row, &item, quantity, false);
 	oms_stock_lock_one(&row);
 	on_hand = (int64) row.on_hand + quantity;
 	if (on_hand > OMS_QUANTITY_MAX)

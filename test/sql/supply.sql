@@ -46,7 +46,7 @@ SELECT on_hand, reserved, backorder_limit FROM oms.stock;
 SELECT order_id, quantity, location FROM oms.fill_backorders();
 SELECT oms.receive_supply(:po1, 3);
 INSERT INTO oms.atp_rules (tenant_id, over_receipt_percent) VALUES (1, 20);
-SELECT oms.receive_supply(:po1, 3, 'key'), oms.receive_supply(:po1, 3, 'key');
+SELECT oms.receive_supply(:po1, 3, idempotency_key => 'key'), oms.receive_supply(:po1, 3, idempotency_key => 'key');
 SELECT status, quantity, received FROM oms.supplies WHERE supply_id = :po1;
 SELECT oms.receive_supply(:po1, 1);
 SELECT oms.cancel_supply(:po1);
@@ -72,6 +72,12 @@ SELECT by_date('JUG');
 SET oms.clock = '2026-03-20 12:00:00+00';
 SELECT sum(available) FROM oms.available('JUG', 'web', needed_by => '2026-03-31');
 SELECT place('late', 'JUG', 1);
+-- An item with lots says which ones arrive.
+SELECT oms.upsert_items('[{"sku":"MILK","tracking":"lot"}]'), oms.expect_supply('north', 'MILK', 6, '2026-03-21 08:00+00', 'PO-3') AS po3 \gset
+SELECT oms.receive_supply(:po3, 4, '[{"lot":"L1","quantity":3}]');
+SELECT oms.receive_supply(:po3, 4, '[{"lot":"L1","quantity":3},{"lot":"L2","quantity":1}]');
+SELECT lot, quantity FROM oms.lots ORDER BY 1;
+SELECT * FROM oms.audit();
 -- What makes no sense is refused.
 SELECT oms.expect_supply('north', 'CARD', 1, now());
 SELECT oms.expect_supply('north', 'CUP', 0, now());
