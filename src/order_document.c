@@ -1,0 +1,614 @@
+/*
+ * order_document.c
+ *	  The document of an order: its shapes, what its codes mean, its lines as
+ *	  demands, and its totals to the cent.
+ *
+ * All faults of a document are noted before any is raised.
+ */
+#include "oms.h"
+
+#include "miscadmin.h"
+
+#include "call.h"
+#include "money.h"
+#include "order_place.h"
+#include "order_placement.h"
+#include "payment.h"
+#include "postal_code.h"
+
+/* ---- Shapes ---- */
+
+static const char *const adjustment_types[] = {"discount", "tax", "shipping", "fee", NULL};
+static const char *const methods[] = {"ship", "pickup", NULL};
+
+static const DocField adjustment_fields[] = {
+	{"type", DOC_TEXT, offsetof(AdjustmentDocument, type), .required = true,.choices = adjustment_types},
+	{"code", DOC_CODE, offsetof(AdjustmentDocument, code)},
+	{"amount", DOC_MONEY, offsetof(AdjustmentDocument, amount), .required = true,.minus = true},
+	{"included", DOC_BOOL, offsetof(AdjustmentDocument, included)},
+};
+
+static const DocShape adjustment_shape = DOC_SHAPE_OF(AdjustmentDocument, adjustment_fields, "an adjustment");
+
+static const DocField address_fields[] = {
+	{"name", DOC_TEXT, offsetof(AddressDocument, name)},
+	{"company", DOC_TEXT, offsetof(AddressDocument, company)},
+	{"line1", DOC_TEXT, offsetof(AddressDocument, line1)},
+	{"line2", DOC_TEXT, offsetof(AddressDocument, line2)},
+	{"city", DOC_TEXT, offsetof(AddressDocument, city)},
+	{"region", DOC_TEXT, offsetof(AddressDocument, region)},
+	{"postal_code", DOC_TEXT, offsetof(AddressDocument, postal_code)},
+	{"country", DOC_TEXT, offsetof(AddressDocument, country)},
+	{"phone", DOC_TEXT, offsetof(AddressDocument, phone)},
+	{"email", DOC_TEXT, offsetof(AddressDocument, email)},
+	{"latitude", DOC_DOUBLE, offsetof(AddressDocument, latitude), .least = -90,.most = 90},
+	{"longitude", DOC_DOUBLE, offsetof(AddressDocument, longitude), .least = -180,.most = 180},
+};
+
+static const DocShape address_shape = DOC_SHAPE_OF(AddressDocument, address_fields, "an address");
+
+static const DocField customer_fields[] = {
+	{"ref", DOC_CODE, offsetof(CustomerDocument, ref)},
+	{"name", DOC_TEXT, offsetof(CustomerDocument, name)},
+	{"email", DOC_TEXT, offsetof(CustomerDocument, email)},
+	{"phone", DOC_TEXT, offsetof(CustomerDocument, phone)},
+	{"class", DOC_CODE, offsetof(CustomerDocument, class)},
+};
+
+static const DocShape customer_shape = DOC_SHAPE_OF(CustomerDocument, customer_fields, "a customer");
+
+static const DocField line_fields[] = {
+	{"sku", DOC_CODE, offsetof(LineDocument, sku), .required = true},
+	{"quantity", DOC_INT, offsetof(LineDocument, quantity), .required = true,.least = 1,.most = OMS_QUANTITY_MAX},
+	{"unit_price", DOC_MONEY, offsetof(LineDocument, unit_price)},
+	{"line_no", DOC_INT, offsetof(LineDocument, line_no), .least = 1,.most = PG_INT32_MAX},
+	{"delivery_no", DOC_INT, offsetof(LineDocument, delivery_no), .least = 1,.most = PG_INT32_MAX},
+	{"name", DOC_TEXT, offsetof(LineDocument, name)},
+	{"external_ref", DOC_CODE, offsetof(LineDocument, external_ref)},
+	{"location", DOC_CODE, offsetof(LineDocument, location)},
+	{"attributes", DOC_OBJECT, offsetof(LineDocument, attributes)},
+	{"adjustments", DOC_ARRAY, offsetof(LineDocument, adjustments), .most = 100,.shape = &adjustment_shape},
+};
+
+const DocShape oms_order_line_shape = DOC_SHAPE_OF(LineDocument, line_fields, "an order line");
+
+static const DocField delivery_fields[] = {
+	{"delivery_no", DOC_INT, offsetof(DeliveryDocument, delivery_no), .required = true,.least = 1,.most = PG_INT32_MAX},
+	{"method", DOC_TEXT, offsetof(DeliveryDocument, method), .choices = methods},
+	{"service", DOC_CODE, offsetof(DeliveryDocument, service)},
+	{"pickup_location", DOC_CODE, offsetof(DeliveryDocument, pickup_location)},
+	{"ship_to", DOC_OBJECT, offsetof(DeliveryDocument, ship_to)},
+	{"requested_at", DOC_TIME, offsetof(DeliveryDocument, requested_at)},
+};
+
+static const DocShape delivery_shape = DOC_SHAPE_OF(DeliveryDocument, delivery_fields, "a delivery");
+
+static const DocField order_fields[] = {
+	{"channel", DOC_CODE, offsetof(OrderDocument, channel)},
+	{"external_ref", DOC_CODE, offsetof(OrderDocument, external_ref), .required = true},
+	{"currency", DOC_TEXT, offsetof(OrderDocument, currency)},
+	{"customer", DOC_SHAPE, offsetof(OrderDocument, customer), .shape = &customer_shape},
+	{"ship_to", DOC_OBJECT, offsetof(OrderDocument, ship_to)},
+	{"bill_to", DOC_OBJECT, offsetof(OrderDocument, bill_to)},
+	{"method", DOC_TEXT, offsetof(OrderDocument, method), .choices = methods},
+	{"service", DOC_CODE, offsetof(OrderDocument, service)},
+	{"pickup_location", DOC_CODE, offsetof(OrderDocument, pickup_location)},
+	{"requested_at", DOC_TIME, offsetof(OrderDocument, requested_at)},
+	{"reservation_id", DOC_ID, offsetof(OrderDocument, reservation_id)},
+	{"deliveries", DOC_ARRAY, offsetof(OrderDocument, deliveries), .most = OMS_DELIVERIES_PER_ORDER_MAX,
+	.shape = &delivery_shape},
+	{"lines", DOC_ARRAY, offsetof(OrderDocument, lines), .required = true,.least = 1,.most = OMS_LINES_PER_ORDER_MAX,
+	.shape = &oms_order_line_shape},
+	{"adjustments", DOC_ARRAY, offsetof(OrderDocument, adjustments), .most = 1000,.shape = &adjustment_shape},
+	{"payments", DOC_ARRAY, offsetof(OrderDocument, payments), .most = OMS_PAYMENTS_PER_ORDER_MAX,
+	.shape = &oms_payment_shape},
+	{"total", DOC_MONEY, offsetof(OrderDocument, total)},
+	{"allow_backorder", DOC_BOOL, offsetof(OrderDocument, allow_backorder)},
+	{"notes", DOC_TEXT, offsetof(OrderDocument, notes)},
+	{"attributes", DOC_OBJECT, offsetof(OrderDocument, attributes)},
+	{"risk", DOC_OBJECT, offsetof(OrderDocument, risk)},
+	{"ordered_by", DOC_CODE, offsetof(OrderDocument, ordered_by)},
+	{"draft", DOC_BOOL, offsetof(OrderDocument, draft)},
+	{"valid_until", DOC_TIME, offsetof(OrderDocument, valid_until)},
+};
+
+static const DocShape order_shape = DOC_SHAPE_OF(OrderDocument, order_fields, "an order");
+
+/* ---- Reading ---- */
+
+static void
+fault_unknown(FaultList *faults, const char *place, const char *what, const char *code, const char *hint)
+{
+	oms_fault(faults, ERRCODE_OMS_UNKNOWN, hint, place, "%s \"%s\" is not known", what, code);
+}
+
+/* Resolves channel and pickup point, and what follows from them. */
+/* The place of a field of a line, which may be one of a group's. */
+static const char *
+line_place(const Placement *placement, int index, const char *field)
+{
+	int			position = (int) (placement->lines[index].document - (LineDocument *) placement->document->lines.items);
+
+	return oms_document_place("lines", position, field);
+}
+
+static void
+resolve_pickup(Placement *placement, FaultList *faults)
+{
+	OrderDocument *document = placement->document;
+
+	if (document->pickup_location)
+	{
+		placement->pickup = oms_location_find(document->pickup_location);
+		if (placement->pickup == NULL)
+			fault_unknown(faults, "pickup_location", "location", document->pickup_location,
+						  "oms.upsert_locations adds a location.");
+		else if (!placement->pickup->pickup)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Set pickup for the location.", "pickup_location",
+					  "location \"%s\" is no pickup point", document->pickup_location);
+	}
+	if ((document->method && strcmp(document->method, "pickup") == 0) != (document->pickup_location != NULL))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Method pickup and pickup_location go together.", "pickup_location",
+				  document->pickup_location ? "needs method \"pickup\"" : "is required for method \"pickup\"");
+}
+
+static void
+resolve_header(Placement *placement, FaultList *faults)
+{
+	OrderDocument *document = placement->document;
+	const char *code = document->channel ? document->channel : "default";
+
+	placement->channel = oms_channel_find(code);
+	if (placement->channel == NULL)
+	{
+		fault_unknown(faults, "channel", "channel", code, "oms.upsert_channels adds a channel.");
+		return;
+	}
+	if (!placement->channel->active)
+		oms_fault(faults, ERRCODE_OMS_NOT_PERMITTED, "Its open orders go on; new ones come through another channel.",
+				  "channel", "channel \"%s\" is switched off", code);
+	placement->currency = document->currency ? document->currency : placement->channel->currency;
+	placement->digits = oms_currency_digits(placement->currency);
+	if (placement->digits < 0)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use an ISO 4217 code such as EUR.", "currency",
+				  "\"%s\" is not a currency", placement->currency);
+	placement->backorder = placement->channel->backorder && document->allow_backorder != 0;
+	if (document->deliveries.count == 0)
+		resolve_pickup(placement, faults);
+}
+
+static Location *
+pinned_location(Placement *placement, int index, FaultList *faults)
+{
+	LineDocument *document = placement->lines[index].document;
+	Location   *location;
+
+	if (document->location == NULL)
+		return placement->pickup;
+	location = oms_location_find(document->location);
+	if (location == NULL)
+		fault_unknown(faults, line_place(placement, index, "location"), "location", document->location,
+					  "oms.upsert_locations adds a location.");
+	else if (!oms_location_serves(location, placement->channel))
+		oms_fault(faults, ERRCODE_OMS_NO_LOCATION, "Link it in channel_locations or leave the location out.",
+				  line_place(placement, index, "location"),
+				  "channel \"%s\" may not use location \"%s\"", placement->channel->code, document->location);
+	return location;
+}
+
+/* Adds a line's units to the demand for its item at its place. */
+static void
+add_demand(Placement *placement, int index, Location *pinned, FaultList *faults)
+{
+	PlacedLine *line = &placement->lines[index];
+	int64		sum;
+
+	line->demand = -1;
+	if (line->item->kind != ITEM_STOCKED)
+		return;
+	for (int i = 0; i < placement->demand_count; i++)
+		if (placement->demands[i].item == line->item && placement->demands[i].pinned == pinned)
+			line->demand = i;
+	if (line->demand < 0)
+	{
+		line->demand = placement->demand_count++;
+		placement->demands[line->demand] = (Demand) {line->item, pinned, 0};
+	}
+	sum = (int64) placement->demands[line->demand].quantity + line->document->quantity;
+	if (sum > OMS_QUANTITY_MAX)
+		oms_fault(faults, ERRCODE_OMS_LIMIT, "Place the units in several orders.",
+				  line_place(placement, index, "quantity"),
+				  "the order has " INT64_FORMAT " units of \"%s\", at most %d are allowed", sum, line->item->sku,
+				  OMS_QUANTITY_MAX);
+	else
+		placement->demands[line->demand].quantity = (int32) sum;
+}
+
+static void
+price_line(Placement *placement, int index, FaultList *faults)
+{
+	PlacedLine *line = &placement->lines[index];
+
+	line->unit_price = line->document->unit_price;
+	if (line->unit_price == NULL)
+	{
+		line->unit_price = line->item->price ? line->item->price : oms_money_zero();
+		if (line->item->price && strcmp(placement->currency, placement->channel->currency) != 0)
+			oms_fault(faults, ERRCODE_OMS_MONEY, "Prices of items are in the currency of the channel.",
+					  oms_document_place("lines", index, "unit_price"), "is required in an order in %s",
+					  placement->currency);
+	}
+	line->amount = oms_money_round(oms_money_multiply(line->unit_price, line->document->quantity),
+								   placement->digits);
+}
+
+int
+oms_line_number_compare(const void *left, const void *right)
+{
+	int32		a = *(const int32 *) left;
+	int32		b = *(const int32 *) right;
+
+	return a < b ? -1 : a > b;
+}
+
+/* Lines are numbered by the document, or all of them by their place in it. */
+static void
+number_lines(Placement *placement, FaultList *faults)
+{
+	int32	   *numbers = palloc(sizeof(int32) * placement->line_count);
+	int			given = 0;
+
+	for (int i = 0; i < placement->line_count; i++)
+	{
+		int32		number = placement->lines[i].document->line_no;
+
+		given += number != DOC_ABSENT;
+		placement->lines[i].line_no = numbers[i] = number == DOC_ABSENT ? i + 1 : number;
+	}
+	if (given == 0)
+		return;
+	if (given != placement->line_count)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Number all lines or none.", "lines",
+				  "%d of %d lines have a line_no", given, placement->line_count);
+	qsort(numbers, placement->line_count, sizeof(int32), oms_line_number_compare);
+	for (int i = 1; i < placement->line_count; i++)
+		if (numbers[i] == numbers[i - 1])
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Each line has a number of its own.", "lines",
+					  "line_no %d stands there twice", numbers[i]);
+}
+
+static void
+resolve_lines(Placement *placement, FaultList *faults)
+{
+	DocArray   *array = &placement->document->lines;
+	char	  **skus = palloc0(sizeof(char *) * array->count);
+	ItemSet    *items;
+
+	placement->line_count = array->count;
+	placement->lines = palloc0(sizeof(PlacedLine) * array->count);
+	placement->demands = palloc0(sizeof(Demand) * array->count);
+	for (int i = 0; i < array->count; i++)
+	{
+		placement->lines[i].document = (LineDocument *) array->items + i;
+		skus[i] = placement->lines[i].document->sku;
+	}
+	items = oms_items_read(skus, array->count);
+	number_lines(placement, faults);
+	oms_document_duplicates(array, &oms_order_line_shape, offsetof(LineDocument, external_ref), "lines", "external_ref", faults);
+	for (int i = 0; i < array->count; i++)
+	{
+		PlacedLine *line = &placement->lines[i];
+
+		CHECK_FOR_INTERRUPTS();
+		line->item = oms_items_find(items, skus[i]);
+		if (line->item == NULL)
+			fault_unknown(faults, oms_document_place("lines", i, "sku"), "SKU", skus[i],
+						  "oms.upsert_items adds an item.");
+		else if (!line->item->active)
+			oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_items switches an item on again.",
+					  oms_document_place("lines", i, "sku"), "SKU \"%s\" is no longer sold", skus[i]);
+		if (line->item == NULL || placement->channel == NULL || placement->digits < 0)
+			continue;
+		line->demand = -1;
+		if (placement->document->deliveries.count == 0)
+			add_demand(placement, i, pinned_location(placement, i, faults), faults);
+		price_line(placement, i, faults);
+	}
+}
+
+/* ---- Money ---- */
+
+static void
+check_adjustments(DocArray *adjustments, const char *place, Placement *placement, FaultList *faults)
+{
+	for (int i = 0; i < adjustments->count; i++)
+	{
+		AdjustmentDocument *adjustment = (AdjustmentDocument *) adjustments->items + i;
+
+		if (adjustment->amount == NULL || adjustment->type == NULL)
+			continue;
+		if (!oms_money_is_rounded(adjustment->amount, placement->digits))
+			oms_fault(faults, ERRCODE_OMS_MONEY, "Round amounts to the currency.",
+					  psprintf("%s[%d].amount", place, i), "%s has more decimals than %s",
+					  oms_money_text(adjustment->amount), placement->currency);
+		if (strcmp(adjustment->type, "discount") != 0 &&
+			oms_money_compare(adjustment->amount, oms_money_zero()) < 0)
+			oms_fault(faults, ERRCODE_OMS_MONEY, "Only discounts lower a total.", psprintf("%s[%d].amount", place, i),
+					  "a %s must not be negative", adjustment->type);
+		if (adjustment->included == 1 && strcmp(adjustment->type, "tax") != 0)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Only taxes can be included in prices.",
+					  psprintf("%s[%d].included", place, i), "a %s cannot be included", adjustment->type);
+	}
+}
+
+/* Discounts are stored negative; documents may give them with either sign. */
+Numeric
+oms_adjustment_signed_amount(const AdjustmentDocument *adjustment)
+{
+	if (strcmp(adjustment->type, "discount") == 0 &&
+		oms_money_compare(adjustment->amount, oms_money_zero()) > 0)
+		return oms_money_subtract(oms_money_zero(), adjustment->amount);
+	return adjustment->amount;
+}
+
+static void
+add_adjustments(DocArray *adjustments, Placement *placement)
+{
+	for (int i = 0; i < adjustments->count; i++)
+	{
+		AdjustmentDocument *adjustment = (AdjustmentDocument *) adjustments->items + i;
+		Numeric		amount = oms_adjustment_signed_amount(adjustment);
+
+		if (strcmp(adjustment->type, "discount") == 0)
+			placement->discount_total = oms_money_subtract(placement->discount_total, amount);
+		else if (strcmp(adjustment->type, "shipping") == 0)
+			placement->shipping_total = oms_money_add(placement->shipping_total, amount);
+		else if (strcmp(adjustment->type, "fee") == 0)
+			placement->fee_total = oms_money_add(placement->fee_total, amount);
+		else
+			placement->tax_total = oms_money_add(placement->tax_total, amount);
+		if (!(strcmp(adjustment->type, "tax") == 0 && adjustment->included == 1))
+			placement->total = oms_money_add(placement->total, amount);
+	}
+}
+
+static void
+check_total(Placement *placement, FaultList *faults)
+{
+	Numeric		expected = placement->document->total;
+
+	if (oms_money_compare(placement->total, oms_money_zero()) < 0)
+		oms_fault(faults, ERRCODE_OMS_MONEY, "Discounts may take off what the order costs.", "total",
+				  "the order would cost %s", oms_money_text(placement->total));
+	if (expected && oms_money_compare(expected, placement->total) != 0)
+		oms_fault(faults, ERRCODE_OMS_MONEY, "Total is lines + adjustments, without taxes that prices include.",
+				  "total", "is %s, but lines and adjustments give %s", oms_money_text(expected),
+				  oms_money_text(placement->total));
+}
+
+static void
+sum_totals(Placement *placement, FaultList *faults)
+{
+	OrderDocument *document = placement->document;
+	int			before = faults->count;
+	Numeric		zero = oms_money_zero();
+
+	check_adjustments(&document->adjustments, "adjustments", placement, faults);
+	for (int i = 0; i < placement->line_count; i++)
+		if (placement->lines[i].document->adjustments.count > 0)
+			check_adjustments(&placement->lines[i].document->adjustments,
+							  psprintf("lines[%d].adjustments", i), placement, faults);
+	if (faults->count > before)
+		return;
+	placement->item_total = placement->discount_total = placement->shipping_total = zero;
+	placement->fee_total = placement->tax_total = placement->total = zero;
+	for (int i = 0; i < placement->line_count; i++)
+	{
+		placement->item_total = oms_money_add(placement->item_total, placement->lines[i].amount);
+		add_adjustments(&placement->lines[i].document->adjustments, placement);
+	}
+	add_adjustments(&document->adjustments, placement);
+	placement->total = oms_money_add(placement->total, placement->item_total);
+	check_total(placement, faults);
+}
+
+/* What the payments of the document will have authorized and captured. */
+static void
+derive_payment_status(Placement *placement)
+{
+	DocArray   *payments = &placement->document->payments;
+	Balance		balance;
+
+	oms_balance_clear(&balance);
+	for (int i = 0; i < payments->count; i++)
+	{
+		PaymentDocument *payment = (PaymentDocument *) payments->items + i;
+		Numeric		amount = payment->amount ? payment->amount : placement->total;
+
+		if (payment->status == NULL || strcmp(payment->status, "authorized") == 0)
+			balance.authorized = oms_money_add(balance.authorized, amount);
+		else if (strcmp(payment->status, "captured") == 0)
+			balance.captured = oms_money_add(balance.captured, amount);
+	}
+	placement->payment_status = oms_payment_status(placement->total, &balance);
+}
+
+bool
+oms_placement_is_draft(const Placement *placement)
+{
+	return placement->document->draft == 1;
+}
+
+/* A draft promises nothing and moves no money. */
+static void
+check_draft(Placement *placement, FaultList *faults)
+{
+	OrderDocument *document = placement->document;
+	bool		ends = !TIMESTAMP_NOT_FINITE(document->valid_until);
+
+	if (ends && !oms_placement_is_draft(placement))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Only drafts end by themselves: set draft.", "valid_until", "is for drafts");
+	if (!oms_placement_is_draft(placement))
+		return;
+	if (ends && document->valid_until <= oms_call->now)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give a time to come, or leave it out.", "valid_until",
+				  "%s has passed", timestamptz_to_str(document->valid_until));
+	if (document->payments.count > 0)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "oms.add_payment adds them once the order is placed.", "payments",
+				  "a draft takes no payments");
+	if (document->reservation_id != 0)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "A draft promises nothing.", "reservation_id",
+				  "a draft takes no reservation");
+}
+
+/* Which delivery each line belongs to, and what is wrong with that. */
+static void
+check_deliveries(Placement *placement, FaultList *faults)
+{
+	OrderDocument *document = placement->document;
+	DeliveryDocument *deliveries = (DeliveryDocument *) document->deliveries.items;
+	LineDocument *lines = (LineDocument *) document->lines.items;
+
+	if (document->ship_to || document->method || document->service || document->pickup_location ||
+		!TIMESTAMP_NOT_FINITE(document->requested_at))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Each delivery has its own.", "deliveries",
+				  "ship_to, method, service, pickup_location and requested_at stand there, not beside it");
+	for (int i = 0; i < document->deliveries.count; i++)
+	{
+		bool		used = false;
+
+		for (int j = 0; j < i; j++)
+			if (deliveries[j].delivery_no == deliveries[i].delivery_no)
+				oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Each delivery has a number of its own.",
+						  oms_document_place("deliveries", i, "delivery_no"), "%d stands there twice",
+						  deliveries[i].delivery_no);
+		for (int j = 0; j < document->lines.count; j++)
+		{
+			if (lines[j].delivery_no == DOC_ABSENT)
+				lines[j].delivery_no = deliveries[0].delivery_no;
+			used |= lines[j].delivery_no == deliveries[i].delivery_no;
+		}
+		if (!used && !placement->partial)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Leave it out.", oms_document_place("deliveries", i, NULL),
+					  "no line has delivery_no %d", deliveries[i].delivery_no);
+	}
+	for (int j = 0; j < document->lines.count; j++)
+	{
+		bool		known = false;
+
+		for (int i = 0; i < document->deliveries.count; i++)
+			known |= lines[j].delivery_no == deliveries[i].delivery_no;
+		if (!known)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Lines name one of the deliveries.",
+					  oms_document_place("lines", j, "delivery_no"), "there is no delivery %d", lines[j].delivery_no);
+	}
+}
+
+/* The placement of one delivery: the order's, with its address and its lines. */
+static void
+add_group(Placement *placement, int index, FaultList *faults)
+{
+	DeliveryDocument *delivery = (DeliveryDocument *) placement->document->deliveries.items + index;
+	Placement  *group = palloc(sizeof(Placement));
+	int			faults_before = faults->count;
+
+	*group = *placement;
+	group->document = palloc(sizeof(OrderDocument));
+	*group->document = *placement->document;
+	group->document->ship_to = delivery->ship_to;
+	group->document->method = delivery->method;
+	group->document->service = delivery->service;
+	group->document->pickup_location = delivery->pickup_location;
+	group->document->requested_at = delivery->requested_at;
+	group->delivery_no = delivery->delivery_no;
+	group->group_count = 0;
+	group->groups = NULL;
+	if (delivery->ship_to)
+		group->address = oms_document_read_field(delivery->ship_to, &address_shape,
+												 oms_document_place("deliveries", index, "ship_to"), faults);
+	resolve_pickup(group, faults);
+	if (faults->count > faults_before)
+		return;
+	group->lines = palloc(sizeof(PlacedLine) * placement->line_count);
+	group->line_numbers = palloc(sizeof(int) * placement->line_count);
+	group->demands = palloc0(sizeof(Demand) * placement->line_count);
+	group->line_count = 0;
+	for (int i = 0; i < placement->line_count; i++)
+		if (placement->lines[i].document->delivery_no == delivery->delivery_no)
+		{
+			group->line_numbers[group->line_count] = i;
+			group->lines[group->line_count] = placement->lines[i];
+			add_demand(group, group->line_count, pinned_location(group, group->line_count, faults), faults);
+			group->line_count++;
+		}
+	if (group->line_count > 0 || !placement->partial)
+		placement->groups[placement->group_count++] = group;
+}
+
+void
+oms_placement_read(Placement *placement, FaultList *faults)
+{
+	OrderDocument *document = placement->document;
+
+	if (document->ship_to)
+		placement->address = oms_document_read_field(document->ship_to, &address_shape, "ship_to", faults);
+	if (placement->address && isnan(placement->address->latitude))
+		(void) oms_postal_code_locate(placement->address->country, placement->address->postal_code,
+									  &placement->address->latitude, &placement->address->longitude);
+	if (document->bill_to)
+		(void) oms_document_read_field(document->bill_to, &address_shape, "bill_to", faults);
+	check_draft(placement, faults);
+	if (document->risk)
+		placement->risk = oms_document_read_field(document->risk, &oms_risk_shape, "risk", faults);
+	if (faults->count > 0)
+		return;
+	resolve_header(placement, faults);
+	if (document->reservation_id != 0 && !oms_reservation_exists(document->reservation_id))
+		oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.reserve answers with the reservation_id.", "reservation_id",
+				  "reservation " INT64_FORMAT " is not known", document->reservation_id);
+	if (document->deliveries.count > 0)
+		check_deliveries(placement, faults);
+	resolve_lines(placement, faults);
+	if (faults->count > 0)
+		return;
+	placement->groups = palloc(sizeof(Placement *) * Max(1, document->deliveries.count));
+	for (int i = 0; i < document->deliveries.count; i++)
+		add_group(placement, i, faults);
+	sum_totals(placement, faults);
+	for (int i = 0; i < document->payments.count; i++)
+		oms_payment_check((PaymentDocument *) document->payments.items + i, oms_document_place("payments", i, NULL),
+						  placement->currency, faults);
+	if (faults->count == 0)
+		derive_payment_status(placement);
+}
+
+Placement *
+oms_placement_of(Jsonb *document, FaultList *faults)
+{
+	Placement  *placement = palloc0(sizeof(Placement));
+
+	oms_faults_init(faults);
+	placement->source = document;
+	placement->document = oms_document_read(document, &order_shape, faults);
+	return placement;
+}
+
+/* ---- Parts of it that an edit replaces ---- */
+
+void
+oms_order_check_address(Jsonb *address, const char *place, FaultList *faults)
+{
+	(void) oms_document_read_field(address, &address_shape, place, faults);
+}
+
+/* Notes what is wrong with the parts that an edit replaces. */
+void
+oms_order_check_parts(Jsonb *ship_to, Jsonb *bill_to, Jsonb *customer, FaultList *faults)
+{
+	if (ship_to)
+		(void) oms_document_read_field(ship_to, &address_shape, "ship_to", faults);
+	if (bill_to)
+		(void) oms_document_read_field(bill_to, &address_shape, "bill_to", faults);
+	if (customer)
+		(void) oms_document_read_field(customer, &customer_shape, "customer", faults);
+}

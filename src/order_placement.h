@@ -1,0 +1,239 @@
+/*
+ * order_placement.h
+ *	  An order on its way from document to rows: what the files that place it
+ *	  (order_document.c, order_plan.c, order_promise.c, order_write.c,
+ *	  order_draft.c, order_place.c) share.
+ */
+#ifndef OMS_ORDER_PLACEMENT_H
+#define OMS_ORDER_PLACEMENT_H
+
+#include "oms.h"
+
+#include "allocation.h"
+#include "answer.h"
+#include "capacity.h"
+#include "configuration.h"
+#include "document.h"
+#include "fulfillment.h"
+#include "hold.h"
+#include "item.h"
+#include "location.h"
+#include "order.h"
+#include "quota.h"
+#include "reservation.h"
+#include "route.h"
+#include "routing.h"
+#include "stock.h"
+
+/* ---- The document ---- */
+
+typedef struct AdjustmentDocument
+{
+	char	   *type;
+	char	   *code;
+	Numeric		amount;
+	int8		included;
+} AdjustmentDocument;
+
+typedef struct AddressDocument
+{
+	char	   *name;
+	char	   *company;
+	char	   *line1;
+	char	   *line2;
+	char	   *city;
+	char	   *region;
+	char	   *postal_code;
+	char	   *country;
+	char	   *phone;
+	char	   *email;
+	double		latitude;
+	double		longitude;
+} AddressDocument;
+
+typedef struct CustomerDocument
+{
+	char	   *ref;
+	char	   *name;
+	char	   *email;
+	char	   *phone;
+	char	   *class;
+} CustomerDocument;
+
+typedef struct LineDocument
+{
+	int32		line_no;
+	int32		delivery_no;
+	int32		quantity;
+	char	   *sku;
+	char	   *name;
+	char	   *external_ref;
+	char	   *location;
+	Numeric		unit_price;
+	Jsonb	   *attributes;
+	DocArray	adjustments;
+} LineDocument;
+
+typedef struct DeliveryDocument
+{
+	int32		delivery_no;
+	char	   *method;
+	char	   *service;
+	char	   *pickup_location;
+	Jsonb	   *ship_to;
+	TimestampTz requested_at;
+} DeliveryDocument;
+
+typedef struct OrderDocument
+{
+	char	   *channel;
+	char	   *external_ref;
+	char	   *currency;
+	char	   *method;
+	char	   *service;
+	char	   *pickup_location;
+	char	   *notes;
+	char	   *ordered_by;
+	CustomerDocument *customer;
+	Jsonb	   *ship_to;
+	Jsonb	   *bill_to;
+	Jsonb	   *risk;
+	Jsonb	   *attributes;
+	Numeric		total;
+	TimestampTz requested_at;
+	TimestampTz valid_until;
+	int64		reservation_id;
+	DocArray	deliveries;
+	DocArray	lines;
+	DocArray	adjustments;
+	DocArray	payments;
+	int8		allow_backorder;
+	int8		draft;
+} OrderDocument;
+
+/* ---- What becomes of it ---- */
+
+typedef struct PlacedLine
+{
+	LineDocument *document;
+	CatalogItem *item;
+	int			demand;			/* index into demands, -1 for items without stock */
+	int32		line_no;
+	Numeric		unit_price;
+	Numeric		amount;
+	int32		allocated;
+	int32		backordered;
+} PlacedLine;
+
+/* Units of one item wanted by lines that may be served from the same places. */
+typedef struct Demand
+{
+	CatalogItem *item;
+	Location   *pinned;			/* NULL: anywhere */
+	int32		quantity;
+} Demand;
+
+typedef struct Placement
+{
+	Jsonb	   *source;
+	int64		hash;
+	OrderDocument *document;
+	AddressDocument *address;	/* NULL where there is none */
+	RiskDocument *risk;
+	Channel    *channel;
+	Location   *pickup;
+	const char *currency;
+	int			digits;
+	bool		backorder;
+
+	PlacedLine *lines;
+	int			line_count;
+	Demand	   *demands;
+	int			demand_count;
+
+	Numeric		item_total;
+	Numeric		discount_total;
+	Numeric		shipping_total;
+	Numeric		fee_total;
+	Numeric		tax_total;
+	Numeric		total;
+
+	Location  **candidates;		/* locations of the routing problem */
+	int			candidate_count;
+	RoutePart  *parts;			/* the plan, by demand and candidate */
+	int			part_count;
+	int32	   *missing;		/* per demand: units that nobody can promise */
+	CapacityView *capacity;		/* of the locations that have any; NULL: none has a limit */
+	int			full_count;		/* locations that have units but no day for them */
+	RoutingPlan *routing;		/* NULL where no policy decided */
+	HoldList   *holds;			/* holds that the order may use up, NULL: none */
+	QuotaList  *quotas;			/* of the channel, NULL: none */
+
+	int64		order_id;		/* 0 in a preview */
+	const char *status;
+	const char *payment_status;
+	const char *fulfillment_status;
+	Fulfillment *fulfillments;
+	int			fulfillment_count;
+	TimestampTz promised_at;	/* when all has arrived; DT_NOBEGIN: not known */
+	Allocation *allocations;
+	int			allocation_count;
+	int64	   *payment_ids;
+	List	   *order_holds;	/* of PlacedHold: what the channel holds the order for */
+
+	/*
+	 * An order with several deliveries is planned group by group, each with
+	 * its own address and what the groups before it take gone; then it is
+	 * written as one.
+	 */
+	int32		delivery_no;
+	bool		partial;		/* deliveries without lines are no fault: an addition */
+	struct Placement **groups;
+	int			group_count;
+	struct Placement *failed;	/* the group that cannot be planned */
+	StockRow   *taken;			/* by the groups before this one */
+	int			taken_count;
+	int		   *line_numbers;	/* of a group: where its lines stand in the order */
+} Placement;
+
+/* order_document.c */
+extern int oms_line_number_compare(const void *left, const void *right);
+extern Numeric oms_adjustment_signed_amount(const AdjustmentDocument *adjustment);
+extern bool oms_placement_is_draft(const Placement *placement);
+extern void oms_placement_read(Placement *placement, FaultList *faults);
+extern Placement *oms_placement_of(Jsonb *document, FaultList *faults);
+
+/* order_plan.c */
+extern int64 *oms_placement_weights(Placement *placement);
+extern bool oms_placement_has_backorder(const Placement *placement);
+extern bool oms_placement_find_sources(Placement *placement);
+extern void oms_placement_refuse(Placement *placement);
+extern void oms_placement_record_routing(Placement *placement, int decision_no);
+
+/* order_promise.c */
+extern bool oms_placement_plan(Placement *placement);
+extern void oms_placement_promise(Placement *placement);
+extern void oms_placement_reserve(Placement *placement);
+
+/* order_write.c */
+extern Datum oms_jsonb_or_null(Jsonb *document, char *null);
+extern Jsonb *oms_placement_customer(const CustomerDocument *customer);
+extern bool oms_placement_insert_order(Placement *placement);
+extern void oms_placement_insert_lines(Placement *placement);
+extern void oms_placement_insert_adjustments(Placement *placement);
+extern void oms_placement_insert_promises(Placement *placement);
+extern void oms_placement_add_payments(Placement *placement);
+extern Jsonb *oms_placement_answer(Placement *placement);
+extern void oms_placement_write_delivery(Placement *placement);
+extern void oms_placement_write_parts(Placement *placement);
+
+/* order_draft.c */
+extern void oms_draft_describe(Placement *placement);
+extern void oms_draft_set_validity(Placement *placement);
+extern Jsonb *oms_draft_write(Placement *placement);
+
+/* order_place.c */
+extern int oms_placement_take_step(Placement *placement);
+extern Jsonb *oms_placement_complete(Placement *placement, int placed_event);
+
+#endif							/* OMS_ORDER_PLACEMENT_H */

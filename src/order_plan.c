@@ -1,0 +1,519 @@
+/*
+ * order_plan.c
+ *	  Where the units of an order come from: candidates and counters are read,
+ *	  lines with a place are served first, the rest by policy or from the
+ *	  nearest location that has everything.
+ *
+ * Nothing is locked or written here, so a preview plans by the same code.
+ */
+#include "oms.h"
+
+#include "call.h"
+#include "order_placement.h"
+#include "relation.h"
+
+/* ---- Routing ---- */
+
+/* Finds the place of a location among the candidates, adding it when new. */
+static int
+candidate_index(Placement *placement, HTAB *index, Location *location, int *count)
+{
+	bool		found;
+	struct
+	{
+		int64		id;
+		int			position;
+	}		   *entry = hash_search(index, &location->location_id, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		entry->position = (*count)++;
+		placement->candidates[entry->position] = location;
+	}
+	return entry->position;
+}
+
+static bool
+is_candidate(const Placement *placement, const Location *location)
+{
+	if (location == NULL || !oms_location_serves(location, placement->channel))
+		return false;
+	if (oms_dates_configured() && !oms_dates_opens(location, oms_call->now))
+		return false;
+	return placement->pickup ? location == placement->pickup : location->ships;
+}
+
+/* Reads what is left of the days of all locations that have units. */
+static void
+read_capacity(Placement *placement, StockView *view)
+{
+	int64	   *location_ids;
+	int			count = 0;
+
+	placement->capacity = NULL;
+	placement->full_count = 0;
+	if (!oms_dates_configured())
+		return;
+	location_ids = palloc(sizeof(int64) * Max(1, view->count));
+	for (int i = 0; i < view->count; i++)
+		location_ids[i] = view->rows[i].location_id;
+	qsort(location_ids, view->count, sizeof(int64), oms_compare_int64);
+	for (int i = 0; i < view->count; i++)
+		if (count == 0 || location_ids[count - 1] != location_ids[i])
+			location_ids[count++] = location_ids[i];
+	placement->capacity = oms_capacity_view(location_ids, count, oms_call->now);
+}
+
+/* Whether a location has a day for anything at all. */
+static bool
+has_day(Placement *placement, const Location *location)
+{
+	DateRequest request = {.ordered_at = oms_call->now,.pickup = placement->pickup != NULL,.capacity = placement->capacity,
+	.units = 1};
+	ParcelDates dates;
+
+	if (placement->capacity == NULL ||
+		oms_dates_by_service(&request, location, NULL, NULL, &dates) == PROMISE_OK)
+		return true;
+	placement->full_count++;
+	return false;
+}
+
+/* Collects the candidate locations of a view of the counters. */
+static int
+collect_candidates(Placement *placement, StockView *view, int *position_of_row)
+{
+	HASHCTL		control = {.keysize = sizeof(int64),.entrysize = 16,.hcxt = CurrentMemoryContext};
+	HTAB	   *index = hash_create("candidates", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	int			count = 0;
+
+	placement->candidates = palloc(sizeof(Location *) * Max(1, view->count));
+	for (int i = 0; i < view->count; i++)
+	{
+		Location   *location = oms_location_by_id(view->rows[i].location_id);
+
+		position_of_row[i] = is_candidate(placement, location) && has_day(placement, location)
+			? candidate_index(placement, index, location, &count) : -1;
+	}
+	hash_destroy(index);
+	return count;
+}
+
+static RouteStock
+promisable(const StockRow *row)
+{
+	int64		free = (int64) row->on_hand - row->reserved - row->safety;
+	int64		headroom = (int64) row->on_hand + row->backorder_limit - row->reserved;
+	RouteStock	stock;
+
+	stock.free = (int32) Max(0, free);
+	stock.backorder = (int32) Max(0, Min(headroom - stock.free, row->backorder_limit));
+	return stock;
+}
+
+/* The routing problem as it is being solved; stock shrinks as units are given away. */
+typedef struct Sourcing
+{
+	StockView  *view;
+	RouteStock *stock;			/* [demand * candidate_count + candidate] */
+	int			parts_max;
+} Sourcing;
+
+static RouteStock *
+stock_of(Placement *placement, Sourcing *sourcing, int demand, int candidate)
+{
+	return &sourcing->stock[(size_t) demand * placement->candidate_count + candidate];
+}
+
+/* Fills the matrix of what each candidate can promise of each demand. */
+static void
+fill_matrix(Placement *placement, Sourcing *sourcing, const int *position_of_row)
+{
+	StockView  *view = sourcing->view;
+	Size		cells = (Size) placement->demand_count * Max(1, placement->candidate_count);
+
+	sourcing->stock = MemoryContextAllocExtended(CurrentMemoryContext, cells * sizeof(RouteStock),
+												 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (int demand = 0; demand < placement->demand_count; demand++)
+	{
+		CatalogItem *item = placement->demands[demand].item;
+		int			low = 0;
+		int			high = view->count;
+
+		/* First row of the item: the view is sorted by item. */
+		while (low < high)
+		{
+			int			middle = (low + high) / 2;
+
+			if (view->rows[middle].item_id < item->item_id)
+				low = middle + 1;
+			else
+				high = middle;
+		}
+		for (; low < view->count && view->rows[low].item_id == item->item_id; low++)
+		{
+			RouteStock	stock = promisable(&view->rows[low]);
+
+			if (position_of_row[low] < 0)
+				continue;
+			if (!placement->backorder || !item->backorder)
+				stock.backorder = 0;
+			*stock_of(placement, sourcing, demand, position_of_row[low]) = stock;
+		}
+	}
+}
+
+static void
+add_part(Placement *placement, int demand, int candidate, int32 quantity, bool backordered)
+{
+	if (quantity > 0)
+		placement->parts[placement->part_count++] = (RoutePart)
+	{
+		demand, candidate, quantity, backordered
+	};
+}
+
+/*
+ * Demands with a place of their own take from there first.  Another demand for
+ * the same item sees what they leave.
+ */
+static void
+serve_pinned(Placement *placement, Sourcing *sourcing)
+{
+	for (int i = 0; i < placement->demand_count; i++)
+	{
+		Demand	   *demand = &placement->demands[i];
+		int			candidate = 0;
+		RouteStock	taken;
+
+		if (demand->pinned == NULL)
+			continue;
+		while (candidate < placement->candidate_count && placement->candidates[candidate] != demand->pinned)
+			candidate++;
+		if (candidate == placement->candidate_count)
+			continue;
+		taken = *stock_of(placement, sourcing, i, candidate);
+		taken.free = Min(taken.free, placement->missing[i]);
+		taken.backorder = Min(taken.backorder, placement->missing[i] - taken.free);
+		add_part(placement, i, candidate, taken.free, false);
+		add_part(placement, i, candidate, taken.backorder, true);
+		placement->missing[i] -= taken.free + taken.backorder;
+		for (int j = i + 1; j < placement->demand_count; j++)
+			if (placement->demands[j].item == demand->item)
+			{
+				stock_of(placement, sourcing, j, candidate)->free -= taken.free;
+				stock_of(placement, sourcing, j, candidate)->backorder -= taken.backorder;
+			}
+		for (int j = 0; j < i; j++)
+			if (placement->demands[j].item == demand->item)
+			{
+				stock_of(placement, sourcing, j, candidate)->free -= taken.free;
+				stock_of(placement, sourcing, j, candidate)->backorder -= taken.backorder;
+			}
+	}
+}
+
+/*
+ * Weight of all units of each demand.  A line's attribute weight_grams, for
+ * goods that are weighed, replaces the weight of its item.
+ */
+int64 *
+oms_placement_weights(Placement *placement)
+{
+	int64	   *weights = palloc0(sizeof(int64) * Max(1, placement->demand_count));
+
+	for (int i = 0; i < placement->line_count; i++)
+	{
+		PlacedLine *line = &placement->lines[i];
+		Jsonb	   *attributes = line->document->attributes;
+		JsonbValue	found;
+
+		if (line->demand < 0)
+			continue;
+		if (attributes && getKeyJsonValueFromContainer(&attributes->root, "weight_grams", 12, &found) &&
+			found.type == jbvNumeric)
+			weights[line->demand] += Max(0, numeric_int4_opt_error(found.val.numeric, NULL));
+		else
+			weights[line->demand] += (int64) line->item->weight_grams * line->document->quantity;
+	}
+	return weights;
+}
+
+/* Routes by the channel's policy; false where the built-in rule must decide. */
+static bool
+serve_by_policy(Placement *placement, Sourcing *sourcing, const int *demand_of_line, int line_count)
+{
+	Size		cells = (Size) line_count * placement->candidate_count;
+	RoutingLine *lines = palloc(sizeof(RoutingLine) * line_count);
+	int32	   *units = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(int32) * 2 * cells, MCXT_ALLOC_HUGE);
+	int64	   *weights = oms_placement_weights(placement);
+	AddressDocument *address = placement->address;
+	RoutingRequest request = {
+		.channel = placement->channel,.service = placement->document->service,
+		.channel_code = placement->channel->code,.external_ref = placement->document->external_ref,
+		.customer = placement->document->customer ? placement->document->customer->ref : NULL,
+		.customer_class = placement->document->customer ? placement->document->customer->class : NULL,
+		.destination = {.latitude = NAN,.longitude = NAN},
+		.ordered_at = oms_call->now,.requested_at = placement->document->requested_at,.capacity = placement->capacity,
+		.line_count = line_count,.lines = lines,.location_count = placement->candidate_count,
+		.locations = placement->candidates,.free = units,.backorder = units + cells
+	};
+
+	if (address)
+		request.destination = (Destination) {address->country, address->postal_code, address->latitude,
+		address->longitude};
+	for (int i = 0; i < line_count; i++)
+	{
+		Demand	   *demand = &placement->demands[demand_of_line[i]];
+
+		lines[i] = (RoutingLine) {demand->item->item_id, weights[demand_of_line[i]],
+		demand->quantity, placement->backorder && demand->item->backorder, demand->item->sku};
+	}
+	for (Size i = 0; i < cells; i++)
+	{
+		units[i] = sourcing->stock[i].free;
+		units[cells + i] = sourcing->stock[i].backorder;
+	}
+	placement->routing = oms_routing_plan(&request);
+	if (placement->routing == NULL)
+		return false;
+	for (int i = 0; i < placement->routing->part_count; i++)
+	{
+		RoutingPart *part = &placement->routing->parts[i];
+
+		add_part(placement, demand_of_line[part->line], part->location, part->quantity, part->backordered);
+	}
+	for (int i = 0; i < line_count; i++)
+		placement->missing[demand_of_line[i]] = placement->routing->missing[i];
+	return true;
+}
+
+/* Routes the demands that may be served from anywhere. */
+static void
+serve_free(Placement *placement, Sourcing *sourcing)
+{
+	int			count = placement->demand_count;
+	int			candidates = placement->candidate_count;
+	int		   *demand_of_line = palloc(sizeof(int) * Max(1, count));
+	RouteLine  *lines = palloc(sizeof(RouteLine) * Max(1, count));
+	RouteLocation *locations = palloc(sizeof(RouteLocation) * Max(1, candidates));
+	RouteProblem problem = {.lines = lines,.locations = locations,.location_count = candidates};
+	RoutePlan	plan = {0};
+
+	for (int i = 0; i < count; i++)
+	{
+		Demand	   *demand = &placement->demands[i];
+
+		if (demand->pinned != NULL)
+			continue;
+		/* Rows of the matrix close up over the pinned demands. */
+		if (problem.line_count != i)
+			memmove(stock_of(placement, sourcing, problem.line_count, 0), stock_of(placement, sourcing, i, 0),
+					sizeof(RouteStock) * candidates);
+		demand_of_line[problem.line_count] = i;
+		lines[problem.line_count++] = (RouteLine) {demand->quantity, placement->backorder && demand->item->backorder, -1};
+	}
+	if (problem.line_count == 0)
+		return;
+	if (oms_routing_applies(placement->channel, candidates) &&
+		serve_by_policy(placement, sourcing, demand_of_line, problem.line_count))
+		return;
+	for (int i = 0; i < candidates; i++)
+	{
+		Location   *location = placement->candidates[i];
+
+		locations[i].id = location->location_id;
+		locations[i].rank = location->rank;
+		locations[i].distance = placement->address
+			? oms_location_distance(location, placement->address->latitude, placement->address->longitude)
+			: INFINITY;
+	}
+	problem.stock = sourcing->stock;
+	plan.parts = palloc(sizeof(RoutePart) * sourcing->parts_max);
+	plan.missing = palloc0(sizeof(int32) * problem.line_count);
+	plan.order = palloc(sizeof(int) * Max(1, candidates));
+	oms_route(&problem, &plan);
+	for (int i = 0; i < plan.part_count; i++)
+		add_part(placement, demand_of_line[plan.parts[i].line], plan.parts[i].location, plan.parts[i].quantity,
+				 plan.parts[i].backordered);
+	for (int i = 0; i < problem.line_count; i++)
+		placement->missing[demand_of_line[i]] = plan.missing[i];
+}
+
+static void
+refuse_shortage(Placement *placement)
+{
+	FaultList	faults;
+
+	oms_faults_init(&faults);
+	for (int i = 0; i < placement->demand_count; i++)
+	{
+		Demand	   *demand = &placement->demands[i];
+		int			line = 0;
+
+		if (placement->missing[i] == 0)
+			continue;
+		while (placement->lines[line].demand != i)
+			line++;
+		oms_fault(&faults, ERRCODE_OMS_INSUFFICIENT_STOCK, "oms.available shows what each location can promise.",
+				  oms_document_place("lines", line, "sku"), "\"%s\"%s%s%s: wanted %d, available %d",
+				  demand->item->sku, demand->pinned ? " at \"" : "", demand->pinned ? demand->pinned->code : "",
+				  demand->pinned ? "\"" : "", demand->quantity, demand->quantity - placement->missing[i]);
+	}
+	oms_faults_raise(&faults, "not enough stock");
+}
+
+/* Whether any location at all may ship for the channel, stock or not. */
+static void
+refuse_no_location(Placement *placement)
+{
+	Configuration *configuration = oms_configuration();
+	HASH_SEQ_STATUS scan;
+	LocationById *entry;
+	bool		found = false;
+
+	hash_seq_init(&scan, configuration->locations_by_id);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		found |= is_candidate(placement, entry->location);
+	if (!found)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_NO_LOCATION),
+				 errmsg("no location can serve the order"),
+				 errdetail("Channel \"%s\" has no active location that %s.", placement->channel->code,
+						   placement->pickup ? "is the pickup point" : "ships"),
+				 errhint("channel_locations links locations; active and ships switch them on.")));
+}
+
+/* Says why no plan was found. */
+static void
+refuse_plan(Placement *placement)
+{
+	if (placement->candidate_count == 0)
+		refuse_no_location(placement);
+	if (placement->candidate_count == 0 && placement->full_count > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_NO_LOCATION),
+				 errmsg("no location has a day left for the order"),
+				 errdetail("Every location that has units is full on all of its next %d days.", PROMISE_HORIZON_DAYS),
+				 errhint("location_capacity shows the days; oms.load_location_capacity changes them.")));
+	if (placement->routing && placement->routing->refusal)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_NO_LOCATION),
+				 errmsg("no plan meets the rules of the routing policy"),
+				 errdetail("%s", placement->routing->refusal),
+				 errhint("Rules listed in \"relax\" of the policy give way.")));
+	refuse_shortage(placement);
+}
+
+static int64
+wanted_of(const Placement *placement, int64 item_id)
+{
+	int64		wanted = 0;
+
+	for (int i = 0; i < placement->demand_count; i++)
+		if (placement->demands[i].item->item_id == item_id)
+			wanted += placement->demands[i].quantity;
+	return wanted;
+}
+
+/* Whether a demand for the row's item may take from it. */
+static bool
+is_usable(const StockRow *row, void *state)
+{
+	const Placement *placement = state;
+	Location   *location = oms_location_by_id(row->location_id);
+	bool		wanted = false;
+
+	for (int i = 0; i < placement->demand_count; i++)
+		wanted |= placement->demands[i].item->item_id == row->item_id &&
+			(placement->demands[i].pinned == NULL || placement->demands[i].pinned == location);
+	return wanted && is_candidate(placement, location);
+}
+
+/* Reads the counters and plans; false where not every unit can be promised. */
+static bool
+plan_sources(Placement *placement)
+{
+	int64	   *item_ids = palloc(sizeof(int64) * Max(1, placement->demand_count));
+	Sourcing	sourcing = {0};
+	int		   *position_of_row;
+	int64		missing = 0;
+
+	placement->part_count = 0;
+	placement->routing = NULL;
+	if (placement->demand_count == 0)
+		return true;
+	for (int i = 0; i < placement->demand_count; i++)
+		item_ids[i] = placement->demands[i].item->item_id;
+	sourcing.view = oms_quotas_view(placement->channel, placement->document->reservation_id, item_ids,
+									placement->demand_count, &placement->quotas);
+	if (placement->holds)
+		oms_holds_credit(placement->holds, sourcing.view);
+	oms_stock_view_take(sourcing.view, placement->taken, placement->taken_count);
+	for (int i = 0; placement->quotas && i < placement->demand_count; i++)
+		oms_quotas_trim(placement->quotas, sourcing.view, item_ids[i], wanted_of(placement, item_ids[i]), is_usable,
+						placement);
+	read_capacity(placement, sourcing.view);
+	position_of_row = palloc(sizeof(int) * Max(1, sourcing.view->count));
+	placement->candidate_count = collect_candidates(placement, sourcing.view, position_of_row);
+	fill_matrix(placement, &sourcing, position_of_row);
+
+	/* A part uses up a counter's units or completes a demand. */
+	sourcing.parts_max = 2 * (sourcing.view->count + placement->demand_count) + 2;
+	placement->parts = palloc(sizeof(RoutePart) * sourcing.parts_max);
+	placement->missing = palloc(sizeof(int32) * placement->demand_count);
+	for (int i = 0; i < placement->demand_count; i++)
+		placement->missing[i] = placement->demands[i].quantity;
+	serve_pinned(placement, &sourcing);
+	serve_free(placement, &sourcing);
+	for (int i = 0; i < placement->demand_count; i++)
+		missing += placement->missing[i];
+	return missing == 0;
+}
+
+bool
+oms_placement_has_backorder(const Placement *placement)
+{
+	for (int i = 0; i < placement->part_count; i++)
+		if (placement->parts[i].backordered)
+			return true;
+	return false;
+}
+
+/*
+ * Plans, with the units of the document's own reservation.  Where units on hand
+ * do not suffice, those of expired holds are looked up and counted as free.
+ */
+bool
+oms_placement_find_sources(Placement *placement)
+{
+	int64		own = placement->document->reservation_id;
+	int64	   *item_ids;
+	bool		possible;
+
+	placement->holds = own != 0 ? oms_holds_read(own, NULL, 0) : NULL;
+	possible = plan_sources(placement);
+	if ((possible && !oms_placement_has_backorder(placement)) || placement->demand_count == 0)
+		return possible;
+	item_ids = palloc(sizeof(int64) * placement->demand_count);
+	for (int i = 0; i < placement->demand_count; i++)
+		item_ids[i] = placement->demands[i].item->item_id;
+	placement->holds = oms_holds_read(own, item_ids, placement->demand_count);
+	return oms_holds_of_others(placement->holds) ? plan_sources(placement) : possible;
+}
+
+void
+oms_placement_record_routing(Placement *placement, int decision_no)
+{
+	if (placement->group_count == 0 && placement->routing)
+		oms_routing_record(placement->routing, placement->order_id, decision_no);
+	for (int i = 0; i < placement->group_count; i++)
+		if (placement->groups[i]->routing)
+			oms_routing_record(placement->groups[i]->routing, placement->order_id, decision_no + i);
+}
+
+void
+oms_placement_refuse(Placement *placement)
+{
+	refuse_plan(placement->failed ? placement->failed : placement);
+}

@@ -1,0 +1,531 @@
+/*
+ * order_promise.c
+ *	  From a plan to promises: fulfillments, allocations and their dates, then
+ *	  the counters, quotas and days that they take.
+ */
+#include "oms.h"
+
+#include "miscadmin.h"
+
+#include "call.h"
+#include "order_placement.h"
+#include "supply.h"
+
+/* Plans made anew because the counters had changed before they were locked. */
+#define PLAN_ATTEMPTS_MAX 20
+
+/* ---- From plan to promises ---- */
+
+/* The fulfillment of a location; backordered units wait in one of their own. */
+static int
+fulfillment_index(Placement *placement, Location *location, bool backordered)
+{
+	int64		location_id = location ? location->location_id : 0;
+	Fulfillment *row;
+
+	for (int i = 0; i < placement->fulfillment_count; i++)
+		if (placement->fulfillments[i].location_id == location_id &&
+			placement->fulfillments[i].backordered == backordered)
+			return i;
+	row = &placement->fulfillments[placement->fulfillment_count];
+	row->order_id = placement->order_id;
+	row->location_id = location_id;
+	row->delivery_no = Max(1, placement->delivery_no);
+	row->backordered = backordered;
+	return placement->fulfillment_count++;
+}
+
+/* fulfillment_id holds the index until ids are given out. */
+static void
+add_allocation(Placement *placement, PlacedLine *line, int fulfillment, int32 quantity)
+{
+	Allocation *row = &placement->allocations[placement->allocation_count++];
+
+	memset(row, 0, sizeof(*row));
+	row->order_id = placement->order_id;
+	row->fulfillment_id = fulfillment;
+	row->item_id = line->item->item_id;
+	row->location_id = placement->fulfillments[fulfillment].location_id;
+	row->line_no = line->line_no;
+	row->promised = quantity;
+	if (placement->fulfillments[fulfillment].backordered)
+		line->backordered += quantity;
+	else
+		line->allocated += quantity;
+}
+
+/* Deals the parts of the plan out to the lines, in line order. */
+static void
+deal_parts(Placement *placement)
+{
+	int		   *first = palloc(sizeof(int) * Max(1, placement->demand_count));
+	int		   *next = palloc(sizeof(int) * Max(1, placement->line_count));
+
+	for (int i = 0; i < placement->demand_count; i++)
+		first[i] = -1;
+	for (int i = placement->line_count - 1; i >= 0; i--)
+		if (placement->lines[i].demand >= 0)
+		{
+			next[i] = first[placement->lines[i].demand];
+			first[placement->lines[i].demand] = i;
+		}
+	for (int i = 0; i < placement->part_count; i++)
+	{
+		RoutePart  *part = &placement->parts[i];
+		int			fulfillment = fulfillment_index(placement, placement->candidates[part->location],
+													part->backordered);
+		int32		left = part->quantity;
+
+		while (left > 0)
+		{
+			PlacedLine *line = &placement->lines[first[part->line]];
+			int32		open = line->document->quantity - line->allocated - line->backordered;
+			int32		take = Min(open, left);
+
+			if (take > 0)
+				add_allocation(placement, line, fulfillment, take);
+			left -= take;
+			if (take == open)
+				first[part->line] = next[first[part->line]];
+		}
+	}
+}
+
+static int
+compare_allocations(const void *left, const void *right)
+{
+	const Allocation *a = left;
+	const Allocation *b = right;
+
+	if (a->fulfillment_id != b->fulfillment_id)
+		return a->fulfillment_id < b->fulfillment_id ? -1 : 1;
+	return a->line_no < b->line_no ? -1 : a->line_no > b->line_no;
+}
+
+/* ---- Dates ---- */
+
+/* The weight of what a location sends now, or later. */
+static int64
+parcel_weight(const Placement *placement, const int64 *demand_weights, int64 location_id, bool backordered)
+{
+	int64		weight = 0;
+
+	for (int i = 0; i < placement->part_count; i++)
+	{
+		RoutePart  *part = &placement->parts[i];
+		int64		whole = demand_weights[part->line];
+		int32		quantity = placement->demands[part->line].quantity;
+
+		if (part->backordered == backordered && placement->candidates[part->location]->location_id == location_id)
+			weight += part->quantity == quantity ? whole : (whole + quantity - 1) / quantity * part->quantity;
+	}
+	return weight;
+}
+
+static int64
+units_of(const Placement *placement, int64 location_id)
+{
+	int64		units = 0;
+
+	for (int i = 0; i < placement->part_count; i++)
+	{
+		RoutePart  *part = &placement->parts[i];
+
+		if (!part->backordered && placement->candidates[part->location]->location_id == location_id)
+			units += part->quantity;
+	}
+	return units;
+}
+
+/*
+ * When the supplies of its location complete a backordered fulfillment.  What was
+ * promised there before comes first, so they must cover that as well.
+ */
+static TimestampTz
+supplied_at(const Placement *placement, int fulfillment, const SupplyList *supplies, const StockView *view)
+{
+	int64		location_id = placement->fulfillments[fulfillment].location_id;
+	TimestampTz at = DT_NOBEGIN;
+
+	for (int i = 0; i < view->count; i++)
+	{
+		const StockRow *row = &view->rows[i];
+		int64		needed = (int64) row->reserved + row->safety - row->on_hand;
+		int64		wanted = 0;
+
+		for (int j = 0; j < placement->allocation_count && row->location_id == location_id; j++)
+		{
+			const Allocation *promise = &placement->allocations[j];
+
+			if (promise->item_id != row->item_id || promise->location_id != location_id)
+				continue;
+			needed += promise->promised;
+			if (promise->fulfillment_id == fulfillment)
+				wanted += promise->promised;
+		}
+		if (wanted > 0)
+			at = Max(at, oms_supplies_cover(supplies, row->item_id, location_id, needed));
+	}
+	return at;
+}
+
+/* Dates the backordered fulfillments by the supplies that they wait for. */
+static void
+date_backorders(Placement *placement, DateRequest request, const int64 *weights)
+{
+	int64	   *item_ids = palloc(sizeof(int64) * Max(1, placement->demand_count));
+	SupplyList *supplies;
+	StockView  *view;
+
+	for (int i = 0; i < placement->demand_count; i++)
+		item_ids[i] = placement->demands[i].item->item_id;
+	supplies = oms_supplies_read(item_ids, placement->demand_count, DT_NOEND);
+	if (supplies->count == 0)
+		return;
+	view = oms_stock_view(item_ids, placement->demand_count);
+	if (placement->holds)
+		oms_holds_credit(placement->holds, view);
+
+	/* What arrives is made ready and sent like an order of that moment; its days are not full yet. */
+	request.capacity = NULL;
+	for (int i = 0; i < placement->fulfillment_count; i++)
+	{
+		Fulfillment *row = &placement->fulfillments[i];
+		TimestampTz at = row->backordered ? supplied_at(placement, i, supplies, view) : DT_NOBEGIN;
+		Location   *location = oms_location_by_id(row->location_id);
+
+		if (TIMESTAMP_NOT_FINITE(at))
+			continue;
+		request.ordered_at = at;
+		if (weights)
+			oms_dates_of_parcel(&request, location, parcel_weight(placement, weights, row->location_id, true),
+								oms_routing_service(placement->routing, row->location_id), &row->dates);
+		if (!row->dates.ships || row->dates.ship_by < at)
+		{
+			row->dates.ships = true;
+			row->dates.ship_by = at;
+		}
+	}
+}
+
+/*
+ * Dates every fulfillment.  Backordered units have the date of the supply that
+ * they wait for; without one nobody knows yet when they come.
+ */
+static void
+date_promises(Placement *placement)
+{
+	AddressDocument *address = placement->address;
+	DateRequest request = {
+		.ordered_at = oms_call->now,.service = placement->document->service,.pickup = placement->pickup != NULL,
+		.destination = {.latitude = NAN,.longitude = NAN}
+	};
+	int64	   *weights;
+
+	request.capacity = placement->capacity;
+	placement->promised_at = DT_NOBEGIN;
+	if (!oms_dates_configured())
+	{
+		if (oms_placement_has_backorder(placement))
+			date_backorders(placement, request, NULL);
+		return;
+	}
+	if (address)
+		request.destination = (Destination) {address->country, address->postal_code, address->latitude,
+		address->longitude};
+	weights = oms_placement_weights(placement);
+	for (int i = 0; i < placement->fulfillment_count; i++)
+	{
+		Fulfillment *row = &placement->fulfillments[i];
+
+		if (row->location_id == 0 || row->backordered)
+			continue;
+		request.units = units_of(placement, row->location_id);
+		oms_fulfillment_date(&request, parcel_weight(placement, weights, row->location_id, false),
+							 oms_routing_service(placement->routing, row->location_id), row);
+	}
+	if (oms_placement_has_backorder(placement))
+		date_backorders(placement, request, weights);
+	for (int i = 0; i < placement->fulfillment_count; i++)
+	{
+		Fulfillment *row = &placement->fulfillments[i];
+
+		if (row->location_id == 0)
+			continue;
+		if (!row->dates.arrives)
+		{
+			placement->promised_at = DT_NOBEGIN;
+			return;
+		}
+		placement->promised_at = Max(placement->promised_at, row->dates.promised_at);
+	}
+}
+
+/* Turns the plan into fulfillments and promises, and derives the status. */
+static void
+make_promises(Placement *placement)
+{
+	int			room = placement->part_count + placement->line_count;
+	bool		backordered = false;
+
+	placement->fulfillments = palloc0(sizeof(Fulfillment) * (placement->part_count + 1));
+	placement->allocations = palloc(sizeof(Allocation) * room);
+	placement->fulfillment_count = placement->allocation_count = 0;
+	for (int i = 0; i < placement->line_count; i++)
+		placement->lines[i].allocated = placement->lines[i].backordered = 0;
+	deal_parts(placement);
+	for (int i = 0; i < placement->line_count; i++)
+		if (placement->lines[i].demand < 0)
+			add_allocation(placement, &placement->lines[i], fulfillment_index(placement, NULL, false),
+						   placement->lines[i].document->quantity);
+	qsort(placement->allocations, placement->allocation_count, sizeof(Allocation), compare_allocations);
+	for (int i = 0; i < placement->line_count; i++)
+		backordered |= placement->lines[i].backordered > 0;
+	placement->fulfillment_status = backordered ? "backordered" : "allocated";
+	date_promises(placement);
+}
+
+/* The units that a plan takes, by counter. */
+static int
+rows_of_plan(const Placement *placement, StockRow *rows)
+{
+	for (int i = 0; i < placement->part_count; i++)
+	{
+		RoutePart  *part = &placement->parts[i];
+
+		rows[i].item_id = placement->demands[part->line].item->item_id;
+		rows[i].location_id = placement->candidates[part->location]->location_id;
+		rows[i].reserved_delta = part->quantity;
+		rows[i].firm = part->backordered ? 0 : part->quantity;
+	}
+	return placement->part_count;
+}
+
+/* The holds that groups use up, read once for all of them. */
+static HoldList *
+holds_of_groups(const Placement *placement)
+{
+	int64	   *items = palloc(sizeof(int64) * placement->line_count);
+	bool		others = false;
+	int			count = 0;
+
+	for (int i = 0; i < placement->group_count; i++)
+		others |= placement->groups[i]->holds != NULL && oms_holds_of_others(placement->groups[i]->holds);
+	for (int i = 0; i < placement->line_count && others; i++)
+		items[count++] = placement->lines[i].item->item_id;
+	return oms_holds_read(placement->document->reservation_id, items, count);
+}
+
+/* Plans all deliveries of an order, each seeing what those before it take; false where one is not possible. */
+bool
+oms_placement_plan(Placement *placement)
+{
+	StockRow   *taken;
+	int			count = 0;
+	int			room = 0;
+
+	if (placement->group_count == 0)
+		return oms_placement_find_sources(placement);
+	placement->part_count = 0;
+	placement->holds = NULL;
+	taken = palloc(1);
+	for (int i = 0; i < placement->group_count; i++)
+	{
+		Placement  *group = placement->groups[i];
+
+		CHECK_FOR_INTERRUPTS();
+		group->taken = taken;
+		group->taken_count = count;
+		if (!oms_placement_find_sources(group))
+		{
+			placement->failed = group;
+			return false;
+		}
+		room = count + group->part_count;
+		taken = repalloc(taken, sizeof(StockRow) * Max(1, room));
+		memset(taken + count, 0, sizeof(StockRow) * group->part_count);
+		count += rows_of_plan(group, taken + count);
+		placement->part_count += group->part_count;
+		if (group->holds)
+			placement->holds = group->holds;
+	}
+	if (placement->holds)
+		placement->holds = holds_of_groups(placement);
+	return true;
+}
+
+/* Makes one order of the promises of its groups. */
+static void
+join_groups(Placement *placement)
+{
+	int			fulfillments = 0;
+	int			allocations = 0;
+	bool		backordered = false;
+
+	for (int i = 0; i < placement->group_count; i++)
+	{
+		fulfillments += placement->groups[i]->fulfillment_count;
+		allocations += placement->groups[i]->allocation_count;
+	}
+	placement->fulfillments = palloc(sizeof(Fulfillment) * Max(1, fulfillments));
+	placement->allocations = palloc(sizeof(Allocation) * Max(1, allocations));
+	placement->fulfillment_count = placement->allocation_count = 0;
+	placement->promised_at = DT_NOEND;
+	for (int i = 0; i < placement->group_count; i++)
+	{
+		Placement  *group = placement->groups[i];
+
+		for (int j = 0; j < group->allocation_count; j++)
+		{
+			Allocation *row = &placement->allocations[placement->allocation_count++];
+
+			*row = group->allocations[j];
+			row->fulfillment_id += placement->fulfillment_count;
+		}
+		memcpy(placement->fulfillments + placement->fulfillment_count, group->fulfillments,
+			   sizeof(Fulfillment) * group->fulfillment_count);
+		placement->fulfillment_count += group->fulfillment_count;
+		for (int j = 0; j < group->line_count; j++)
+		{
+			placement->lines[group->line_numbers[j]].allocated = group->lines[j].allocated;
+			placement->lines[group->line_numbers[j]].backordered = group->lines[j].backordered;
+			backordered |= group->lines[j].backordered > 0;
+		}
+		if (TIMESTAMP_NOT_FINITE(group->promised_at) || placement->promised_at == DT_NOBEGIN)
+			placement->promised_at = DT_NOBEGIN;
+		else if (placement->promised_at == DT_NOEND || placement->promised_at < group->promised_at)
+			placement->promised_at = group->promised_at;
+	}
+	placement->fulfillment_status = backordered ? "backordered" : "allocated";
+}
+
+void
+oms_placement_promise(Placement *placement)
+{
+	if (placement->group_count == 0)
+	{
+		make_promises(placement);
+		return;
+	}
+	for (int i = 0; i < placement->group_count; i++)
+	{
+		placement->groups[i]->order_id = placement->order_id;
+		make_promises(placement->groups[i]);
+	}
+	join_groups(placement);
+}
+
+/* The counters of the plan and of the holds it uses up, merged and in lock order. */
+static StockRow *
+counters_of_plan(Placement *placement, int *count)
+{
+	int			hold_count = placement->holds ? placement->holds->count : 0;
+	StockRow   *rows = palloc0(sizeof(StockRow) * Max(1, placement->part_count + hold_count));
+
+	if (placement->group_count == 0)
+		(void) rows_of_plan(placement, rows);
+	for (int i = 0, used = 0; i < placement->group_count; i++)
+		used += rows_of_plan(placement->groups[i], rows + used);
+	if (hold_count > 0)
+		oms_holds_add_rows(placement->holds, rows + placement->part_count);
+	*count = oms_stock_merge(rows, placement->part_count + hold_count);
+	return rows;
+}
+
+/* Sums the units of each item: rows are sorted by item. */
+static bool
+take_quotas(Placement *placement, const StockRow *rows, int count)
+{
+	QuotaTake  *takes = palloc(sizeof(QuotaTake) * Max(1, count));
+	int			kept = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (kept == 0 || takes[kept - 1].item_id != rows[i].item_id)
+			takes[kept++] = (QuotaTake) {rows[i].item_id, 0, 0};
+		takes[kept - 1].firm += rows[i].firm;
+		takes[kept - 1].total += rows[i].reserved_delta;
+	}
+	return oms_quotas_take(placement->channel, placement->holds, takes, kept, true);
+}
+
+/* Takes of the capacity of each day that something ships on; false where one is full. */
+static bool
+take_days(const Placement *placement)
+{
+	CapacityRow *rows = palloc(sizeof(CapacityRow) * Max(1, placement->fulfillment_count));
+	int			count = 0;
+
+	for (int i = 0; i < placement->fulfillment_count; i++)
+	{
+		Fulfillment *row = &placement->fulfillments[i];
+
+		if (row->capacity_taken > 0)
+			rows[count++] = (CapacityRow) {row->location_id, row->dates.ship_day, row->capacity_taken};
+	}
+	return oms_capacity_take(rows, count);
+}
+
+/* Locks the plan's counters and takes the units; false where they, or days to ship them, are gone. */
+static bool
+take_units(Placement *placement)
+{
+	int			count;
+	StockRow   *rows;
+
+	if (placement->holds)
+		oms_holds_lock(placement->holds);
+	rows = counters_of_plan(placement, &count);
+	if (placement->group_count == 0)
+		oms_quotas_keep(placement->quotas, rows, count);
+	for (int i = 0; i < placement->group_count; i++)
+		oms_quotas_keep(placement->groups[i]->quotas, rows, count);
+	oms_stock_lock(rows, count);
+	if (!take_quotas(placement, rows, count))
+		return false;
+	for (int i = 0; i < count; i++)
+	{
+		StockRow   *row = &rows[i];
+
+		if (!row->found ||
+			(row->firm > 0 && (int64) row->on_hand - row->reserved + row->held - row->safety - row->left < row->firm) ||
+			(int64) row->on_hand + row->backorder_limit - row->reserved + row->held < row->reserved_delta)
+			return false;
+		row->reserved_delta -= row->held;
+	}
+	oms_stock_apply(rows, count);
+	if (placement->holds)
+		oms_holds_end(placement->holds, "convert", placement->order_id);
+	return take_days(placement);
+}
+
+/*
+ * Takes the units of the plan.  When counters have changed since they were
+ * read, their locks go back and the plan is made anew from what is there now.
+ */
+void
+oms_placement_reserve(Placement *placement)
+{
+	for (int attempt_no = 0; attempt_no < PLAN_ATTEMPTS_MAX; attempt_no++)
+	{
+		OmsAttempt	attempt;
+
+		CHECK_FOR_INTERRUPTS();
+		if (placement->part_count == 0 && placement->holds == NULL)
+			return;
+		oms_attempt_begin(&attempt);
+		if (take_units(placement))
+		{
+			oms_attempt_keep(&attempt);
+			return;
+		}
+		oms_attempt_undo(&attempt);
+		if (!oms_placement_plan(placement))
+			oms_placement_refuse(placement);
+		oms_placement_promise(placement);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OMS_CONCURRENT),
+			 errmsg("the stock of this order keeps changing"),
+			 errhint("Repeat the transaction.")));
+}
