@@ -86,6 +86,12 @@ static OmsPlan step_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)
 };
 
+static OmsPlan raise_version_plan = {
+	.sql = "UPDATE {orders} SET version = version + 1 WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
 /* The sums from which the statuses follow. */
 static OmsPlan sums_plan = {
 	.sql = "SELECT coalesce(sum(ordered - cancelled), 0), coalesce(sum(allocated), 0), coalesce(sum(backordered), 0),"
@@ -972,6 +978,17 @@ cancelled_document(OrderLines *lines)
 	return oms_write_finish(&writer);
 }
 
+/* The order goes on with less: that is another version of it. */
+static void
+note_cancelled_lines(Order *order, OrderLines *lines, const char *reason)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order->order_id)};
+
+	(void) oms_execute(&raise_version_plan, values, NULL);
+	oms_event(&(Event) {.order_id = order->order_id,.object_id = order->order_id,.object_type = "order",
+						.type = "order.lines_cancelled",.reason = reason,.data = cancelled_document(lines)});
+}
+
 /*
  * Cancels units of a locked order: those that the document lists, or all that
  * are open.  action is the step that ends an order of which nothing is left.
@@ -1001,12 +1018,13 @@ oms_order_cancel(Order *order, Jsonb *document, const char *action, const char *
 				 errhint("What has shipped comes back as a return.")));
 	for (int i = 0; i < lines->count; i++)
 		nothing_left &= lines->rows[i].ordered == lines->rows[i].cancelled + lines->rows[i].delta.cancelled;
+	if (!draft)
+		oms_order_keep_version(order);
 	oms_order_give_up(order, lines, allocations, reason);
 	if (nothing_left)
 		oms_order_step(order, action, reason, cancelled_document(lines));
 	else
-		oms_event(&(Event) {.order_id = order->order_id,.object_id = order->order_id,.object_type = "order",
-							.type = "order.lines_cancelled",.reason = reason,.data = cancelled_document(lines)});
+		note_cancelled_lines(order, lines, reason);
 	if (draft)
 		drop_draft(order->order_id);
 	oms_order_refresh(order->order_id);

@@ -68,6 +68,7 @@ extern void oms_order_cancel(Order *order, Jsonb *lines, const char *action, con
 extern void oms_order_give_up(Order *order, OrderLines *lines, AllocationList *allocations, const char *reason);
 extern void oms_order_cancel_units(OrderLine *line, int32 quantity, AllocationList *allocations);
 extern int32 oms_order_open_units(const OrderLine *line);
+extern void oms_order_keep_version(const Order *order);
 extern void oms_order_refresh(int64 order_id);
 extern void oms_order_refresh_all(int64 order_id);
 extern Jsonb *oms_order_document(int64 order_id);

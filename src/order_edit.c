@@ -123,13 +123,6 @@ static const DocField change_fields[] = {
 
 static const DocShape change_shape = DOC_SHAPE_OF(Changes, change_fields, "changes of an order");
 
-static OmsPlan version_plan = {
-	.sql = "INSERT INTO {order_versions} (order_id, replaced_at, event_id, tenant_id, version, actor, document)"
-	" SELECT $2, $3, coalesce(max(e.event_id), 0), $1, $4, $5, $6 FROM {events} e WHERE e.order_id = $2 AND e.tenant_id = $1",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID, INT4OID, TEXTOID, JSONBOID)
-};
-
 /* A field that stands in the changes replaces the old one, null removes it. */
 static OmsPlan header_plan = {
 	.sql = "UPDATE {orders} SET version = version + 1,"
@@ -436,20 +429,6 @@ read_edit(FunctionCallInfo fcinfo)
 }
 
 static void
-keep_version(Edit *edit)
-{
-	Datum		values[6];
-
-	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = Int64GetDatum(edit->order->order_id);
-	values[2] = TimestampTzGetDatum(oms_call->now);
-	values[3] = Int32GetDatum(edit->order->version);
-	values[4] = CStringGetTextDatum(oms_call->actor);
-	values[5] = JsonbPGetDatum(oms_order_document(edit->order->order_id));
-	(void) oms_execute(&version_plan, values, NULL);
-}
-
-static void
 write_fields(Edit *edit)
 {
 	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(edit->order->order_id), JsonbPGetDatum(edit->source)};
@@ -581,7 +560,7 @@ make_edit(Edit *edit)
 	Int32GetDatum(oms_currency_digits(edit->order->currency))};
 	const char *reason = edit->changes->reason ? edit->changes->reason : "edit";
 
-	keep_version(edit);
+	oms_order_keep_version(edit->order);
 	oms_event(&(Event) {.order_id = order_id,.object_id = order_id,.object_type = "order",.type = "order.edited",
 						.action = "edit",.reason = edit->changes->reason,.data = edit->source});
 	write_fields(edit);

@@ -40,7 +40,7 @@ static OmsPlan as_of_plan = {
 	" ('order_id', 'channel', 'external_ref', 'placed_at', 'currency', 'customer', 'bill_to', 'notes', 'attributes', 'risk',"
 	" 'ordered_by', 'adjustments', 'deliveries')) || jsonb_build_object("
 	" 'version', o.version - (SELECT count(*) FROM {events} e WHERE e.order_id = $2 AND e.tenant_id = $1 AND e.at > $3"
-	" AND e.object_type = 'order' AND (e.type = 'order.edited' OR (e.from_state IS NOT NULL AND e.to_state IS NOT NULL))),"
+	" AND e.object_type = 'order' AND (e.type IN ('order.edited', 'order.lines_cancelled') OR (e.from_state IS NOT NULL AND e.to_state IS NOT NULL))),"
 	" 'status', " LAST_STATE("order", "$2", "o.status") ","
 	LAST_DERIVED("payment_status") "," LAST_DERIVED("fulfillment_status") "," LAST_DERIVED("totals") ","
 	" 'lines', (SELECT jsonb_agg(b.line || jsonb_build_object("
@@ -67,6 +67,28 @@ static OmsPlan as_of_plan = {
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID, JSONBOID)
 };
+
+static OmsPlan keep_plan = {
+	.sql = "INSERT INTO {order_versions} (order_id, replaced_at, event_id, tenant_id, version, actor, document)"
+	" SELECT $2, $3, coalesce(max(e.event_id), 0), $1, $4, $5, $6 FROM {events} e WHERE e.order_id = $2 AND e.tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID, INT4OID, TEXTOID, JSONBOID)
+};
+
+/* Keeps a locked order as it is, before what was ordered changes; who changes it raises the version. */
+void
+oms_order_keep_version(const Order *order)
+{
+	Datum		values[6];
+
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = Int64GetDatum(order->order_id);
+	values[2] = TimestampTzGetDatum(oms_call->now);
+	values[3] = Int32GetDatum(order->version);
+	values[4] = CStringGetTextDatum(oms_call->actor);
+	values[5] = JsonbPGetDatum(oms_order_document(order->order_id));
+	(void) oms_execute(&keep_plan, values, NULL);
+}
 
 static void
 read_past(TupleTableSlot *slot, void *state)

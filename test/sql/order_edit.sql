@@ -170,6 +170,14 @@ SELECT format('%s moments, %s differ', count(*), count(*) FILTER (WHERE comparab
 SELECT order_id, at, k.key, k.value AS was, comparable(oms.order_as_of(order_id, at)) -> k.key AS found FROM shots, jsonb_each(comparable(document)) k
 WHERE comparable(oms.order_as_of(order_id, at)) -> k.key IS DISTINCT FROM k.value ORDER BY order_id, at LIMIT 3;
 
+-- Lines that are cancelled make a version, too: who read the order before edits another one.
+SELECT (oms.place_order('{"channel":"web","external_ref":"v","lines":[{"sku":"A","quantity":3}]}') ->> 'order_id')::bigint AS v \gset
+SELECT oms.cancel_order(:v, '[{"line_no":1,"quantity":1}]', 'one is enough') ->> 'version';
+SELECT n, oms.get_order(:v, n) -> 'lines' -> 0 ->> 'cancelled' AS cancelled FROM generate_series(1, 2) n;
+SELECT oms.edit_order(:v, '{"notes":"late"}', if_version => 1);
+SELECT oms.cancel_order(:v) ->> 'version';
+SELECT n, oms.get_order(:v, n) -> 'lines' -> 0 ->> 'cancelled' AS cancelled, oms.get_order(:v, n) ->> 'status' AS status FROM generate_series(1, 3) n;
+
 -- audit() finds versions of nothing.
 BEGIN;
 UPDATE oms.orders SET version = 1 WHERE order_id = 1;
