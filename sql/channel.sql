@@ -24,10 +24,13 @@ BEGIN
         confirmation_timeout interval CHECK (confirmation_timeout > '0'),
         backorder_timeout    interval CHECK (backorder_timeout > '0'),
         draft_timeout        interval CHECK (draft_timeout > '0'),
+        reservation_ttl      interval NOT NULL DEFAULT '15 minutes' CHECK (reservation_ttl > '0'),
+        reservation_ttl_max  interval NOT NULL DEFAULT '30 days' CHECK (reservation_ttl_max <= '30 days'),
         external_ref       text,
         attributes         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
         PRIMARY KEY (channel_id, tenant_id),
-        UNIQUE (code, tenant_id)
+        UNIQUE (code, tenant_id),
+        CHECK (reservation_ttl <= reservation_ttl_max)
     );
     ALTER SEQUENCE oms.channels_channel_id_seq OWNED BY oms.channels.channel_id;
     COMMENT ON TABLE oms.channels IS 'sales channels and their rules';
@@ -38,6 +41,8 @@ BEGIN
     COMMENT ON COLUMN oms.channels.confirmation_timeout IS 'the same for orders that wait for confirm_order';
     COMMENT ON COLUMN oms.channels.backorder_timeout IS 'the same for backordered units, which alone are cancelled';
     COMMENT ON COLUMN oms.channels.draft_timeout IS 'how long a draft without valid_until is valid';
+    COMMENT ON COLUMN oms.channels.reservation_ttl IS 'how long a cart is held where reserve does not say';
+    COMMENT ON COLUMN oms.channels.reservation_ttl_max IS 'the longest that reserve and extend_reservation may say';
     COMMENT ON COLUMN oms.channels.confirmation IS 'required: nothing is released before confirm_order';
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.channels
         FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();

@@ -90,7 +90,7 @@ BEGIN
         name      text,
         PRIMARY KEY (tenant_id, code)
     );
-    COMMENT ON TABLE oms.location_groups IS 'groups that routing policies name';
+    COMMENT ON TABLE oms.location_groups IS 'groups that routing policies and carts name';
 
     CREATE TABLE oms.location_group_members (
         location_id    bigint NOT NULL,

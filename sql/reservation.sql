@@ -4,7 +4,7 @@ CREATE FUNCTION oms.reserve(lines jsonb, ttl interval DEFAULT NULL, channel text
                             partial boolean DEFAULT false, idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_reserve';
-COMMENT ON FUNCTION oms.reserve(jsonb, interval, text, text, boolean, text) IS 'holds units for a cart until the ttl has passed (default 15 minutes); with the same reference it replaces what the cart held before';
+COMMENT ON FUNCTION oms.reserve(jsonb, interval, text, text, boolean, text) IS 'holds units for a cart until the ttl has passed (default: reservation_ttl of the channel); with the same reference it replaces what the cart held before';
 
 CREATE FUNCTION oms.extend_reservation(reservation_id bigint, ttl interval DEFAULT NULL, idempotency_key text DEFAULT NULL)
     RETURNS timestamptz

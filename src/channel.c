@@ -14,6 +14,7 @@
 #include "event.h"
 #include "money.h"
 #include "relation.h"
+#include "reservation.h"
 #include "scope.h"
 
 typedef struct ChannelDocument
@@ -30,6 +31,8 @@ typedef struct ChannelDocument
 	char	   *confirmation_timeout;
 	char	   *backorder_timeout;
 	char	   *draft_timeout;
+	char	   *reservation_ttl;
+	char	   *reservation_ttl_max;
 	Jsonb	   *attributes;
 	int8		active;
 	int8		backorder;
@@ -54,6 +57,8 @@ static const DocField channel_fields[] = {
 	{"confirmation_timeout", DOC_TEXT, offsetof(ChannelDocument, confirmation_timeout)},
 	{"backorder_timeout", DOC_TEXT, offsetof(ChannelDocument, backorder_timeout)},
 	{"draft_timeout", DOC_TEXT, offsetof(ChannelDocument, draft_timeout)},
+	{"reservation_ttl", DOC_TEXT, offsetof(ChannelDocument, reservation_ttl)},
+	{"reservation_ttl_max", DOC_TEXT, offsetof(ChannelDocument, reservation_ttl_max)},
 	{"attributes", DOC_OBJECT, offsetof(ChannelDocument, attributes)},
 };
 
@@ -62,7 +67,8 @@ static const DocShape channel_shape = DOC_SHAPE_OF(ChannelDocument, channel_fiel
 #define CHANNEL_ROWS \
 	" FROM jsonb_to_recordset($2) u(code text, name text, currency text, time_zone text, capture text, refund_order text," \
 	" confirmation text, active boolean, backorder boolean, external_ref text, attributes jsonb," \
-	" payment_timeout interval, confirmation_timeout interval, backorder_timeout interval, draft_timeout interval)"
+	" payment_timeout interval, confirmation_timeout interval, backorder_timeout interval, draft_timeout interval," \
+	" reservation_ttl interval, reservation_ttl_max interval)"
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {channels} (tenant_id, code)"
@@ -80,15 +86,17 @@ static OmsPlan update_plan = {
 	" payment_timeout = coalesce(u.payment_timeout, c.payment_timeout),"
 	" confirmation_timeout = coalesce(u.confirmation_timeout, c.confirmation_timeout),"
 	" backorder_timeout = coalesce(u.backorder_timeout, c.backorder_timeout),"
-	" draft_timeout = coalesce(u.draft_timeout, c.draft_timeout)"
+	" draft_timeout = coalesce(u.draft_timeout, c.draft_timeout),"
+	" reservation_ttl = coalesce(u.reservation_ttl, c.reservation_ttl),"
+	" reservation_ttl_max = coalesce(u.reservation_ttl_max, c.reservation_ttl_max)"
 	CHANNEL_ROWS " WHERE c.tenant_id = $1 AND c.code = u.code",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, JSONBOID)
 };
 
-/* Whether text is an interval longer than nothing, before the server reads it. */
+/* Whether text is an interval longer than nothing, before the server reads it; months count 30 days. */
 static bool
-is_timeout(const char *text)
+is_timeout(const char *text, int64 *microseconds)
 {
 	char		work[MAXDATELEN + MAXDATEFIELDS];
 	char	   *fields[MAXDATEFIELDS];
@@ -103,15 +111,39 @@ is_timeout(const char *text)
 		DecodeInterval(fields, types, field_count, INTERVAL_FULL_RANGE, &type, &parts) != 0 ||
 		type != DTK_DELTA || itmin2interval(&parts, &span) != 0)
 		return false;
-	return span.month >= 0 && span.day >= 0 && span.time >= 0 && (span.month > 0 || span.day > 0 || span.time > 0);
+	*microseconds = ((int64) span.month * DAYS_PER_MONTH + span.day) * USECS_PER_DAY + span.time;
+	return span.month >= 0 && span.day >= 0 && span.time >= 0 && *microseconds > 0;
 }
 
 static void
 check_timeout(const char *text, int row, const char *field, FaultList *faults)
 {
-	if (text != NULL && !is_timeout(text))
+	int64		span;
+
+	if (text != NULL && !is_timeout(text, &span))
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Write it as in \"30 minutes\" or \"2 days\".",
 				  oms_document_place("channels", row, field), "\"%s\" is not a time span", text);
+}
+
+/* How long carts are held: the default within the longest, that within the limit of all channels. */
+static void
+check_reservation(const ChannelDocument *row, int position, FaultList *faults)
+{
+	Channel    *channel = oms_channel_find(row->code);
+	int64		ttl = channel ? channel->reservation_ttl : OMS_RESERVATION_TTL;
+	int64		most = channel ? channel->reservation_ttl_max : OMS_RESERVATION_TTL_MAX;
+
+	check_timeout(row->reservation_ttl, position, "reservation_ttl", faults);
+	check_timeout(row->reservation_ttl_max, position, "reservation_ttl_max", faults);
+	if ((row->reservation_ttl && !is_timeout(row->reservation_ttl, &ttl)) ||
+		(row->reservation_ttl_max && !is_timeout(row->reservation_ttl_max, &most)))
+		return;
+	if (most > OMS_RESERVATION_TTL_MAX)
+		oms_fault(faults, ERRCODE_OMS_LIMIT, "Carts are held for 30 days at most.",
+				  oms_document_place("channels", position, "reservation_ttl_max"), "\"%s\" is too long", row->reservation_ttl_max);
+	else if (ttl > most)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "The default may be as long as the longest, not longer.",
+				  oms_document_place("channels", position, "reservation_ttl"), "is longer than reservation_ttl_max");
 }
 
 /*
@@ -140,6 +172,7 @@ OMS_FUNCTION(oms_upsert_channels, CALL_KEYED)
 		check_timeout(row->confirmation_timeout, i, "confirmation_timeout", &faults);
 		check_timeout(row->backorder_timeout, i, "backorder_timeout", &faults);
 		check_timeout(row->draft_timeout, i, "draft_timeout", &faults);
+		check_reservation(row, i, &faults);
 	}
 	oms_faults_raise(&faults, "channels are not valid");
 

@@ -16,6 +16,8 @@ typedef struct Channel
 	bool		restricted;		/* has rows in channel_locations */
 	bool		looks_for_holds;	/* has rows in channel_holds */
 	bool		has_timeouts;	/* its orders wait only so long */
+	int64		reservation_ttl;	/* microseconds that a cart is held where the call does not say */
+	int64		reservation_ttl_max;
 	const char *code;
 	const char *currency;
 	const char *capture;

@@ -30,7 +30,8 @@ static OmsPlan channels_plan = {
 	" EXISTS (SELECT FROM {channel_locations} l WHERE l.channel_id = c.channel_id AND l.tenant_id = $1),"
 	" c.code, c.currency, c.capture,"
 	" EXISTS (SELECT FROM {channel_holds} h WHERE h.channel_id = c.channel_id AND h.tenant_id = $1),"
-	" coalesce(c.payment_timeout, c.confirmation_timeout, c.backorder_timeout) IS NOT NULL"
+	" coalesce(c.payment_timeout, c.confirmation_timeout, c.backorder_timeout) IS NOT NULL,"
+	" (extract(epoch FROM c.reservation_ttl) * 1000000)::bigint, (extract(epoch FROM c.reservation_ttl_max) * 1000000)::bigint"
 	" FROM {channels} c WHERE c.tenant_id = $1",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
@@ -93,6 +94,8 @@ collect_channel(TupleTableSlot *slot, void *state)
 	channel->capture = oms_slot_text(slot, 8);
 	channel->looks_for_holds = oms_slot_bool(slot, 9);
 	channel->has_timeouts = oms_slot_bool(slot, 10);
+	channel->reservation_ttl = oms_slot_int64(slot, 11);
+	channel->reservation_ttl_max = oms_slot_int64(slot, 12);
 	cache.configuration.channels = lappend(cache.configuration.channels, channel);
 }
 

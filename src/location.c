@@ -355,6 +355,20 @@ OMS_FUNCTION(oms_upsert_locations, CALL_KEYED)
 	PG_RETURN_INT64(rows.count);
 }
 
+static OmsPlan group_plan = {
+	.sql = "SELECT FROM {location_groups} WHERE tenant_id = $1 AND code = $2",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, TEXTOID)
+};
+
+bool
+oms_location_group_exists(const char *group)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), CStringGetTextDatum(group)};
+
+	return oms_execute(&group_plan, values, NULL) > 0;
+}
+
 bool
 oms_location_in_group(const Location *location, const char *group)
 {

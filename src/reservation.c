@@ -1,82 +1,25 @@
 /*
  * reservation.c
- *	  Units held for carts.
- *
- * A reservation has one row in reservation_lines for every counter that it
- * holds units of, and these units are part of stock.reserved.  The rows go away
- * when the reservation ends; the ledger of movements keeps what they were.
- *
- * A hold ends by the clock.  Nobody has to notice: whoever finds too few units
- * counts those of expired holds as free, and ends these holds in the same step
- * in which it takes the units.
- *
- * Rows of oms.reservations are locked by reservation_id, after the order and
- * before the counters.  Holds of one call, its own and expired ones alike, are
- * locked by one statement, so that order is kept whoever takes part.
+ *	  Units held for carts: reserve, extend, release, expire.  How holds are
+ *	  kept and end is told in reservation_hold.c.
  */
 #include "oms.h"
 
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/fmgrprotos.h"
-#include "utils/timestamp.h"
 
 #include "call.h"
-#include "channel.h"
 #include "document.h"
 #include "event.h"
-#include "item.h"
-#include "location.h"
 #include "machine.h"
 #include "quota.h"
 #include "relation.h"
-#include "reservation.h"
 #include "scope.h"
 
 /* Plans made anew because the counters had changed before they were locked. */
 #define RESERVE_ATTEMPTS_MAX 20
 
-#define DEFAULT_TTL (15 * USECS_PER_MINUTE)
-#define TTL_MAX (30 * USECS_PER_DAY)
-
 /* How long a reservation that has ended is still known. */
 #define ENDED_KEPT (30 * USECS_PER_DAY)
-
-#define HOLD_COLUMNS "l.reservation_id, l.item_id, l.location_id, l.quantity"
-
-static OmsPlan of_reservations_plan = {
-	.sql = "SELECT " HOLD_COLUMNS " FROM {reservation_lines} l"
-	" WHERE l.reservation_id = ANY ($2) AND l.tenant_id = $1",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
-};
-
-static OmsPlan expired_plan = {
-	.sql = "SELECT " HOLD_COLUMNS " FROM {reservation_lines} l JOIN {reservations} r"
-	" ON r.reservation_id = l.reservation_id AND r.tenant_id = $1"
-	" WHERE l.item_id = ANY ($2) AND l.tenant_id = $1 AND r.status = 'held' AND r.expires_at <= $3"
-	" AND r.reservation_id <> $4",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, TIMESTAMPTZOID, INT8OID)
-};
-
-static OmsPlan of_counter_plan = {
-	.sql = "SELECT " HOLD_COLUMNS " FROM {reservation_lines} l JOIN {reservations} r"
-	" ON r.reservation_id = l.reservation_id AND r.tenant_id = $1"
-	" WHERE l.item_id = $2 AND l.location_id = $3 AND l.tenant_id = $1"
-	" ORDER BY r.expires_at > $4, l.reservation_id DESC",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID)
-};
-
-/* Locks in the order of the ids; a reservation that ended meanwhile is left out. */
-static OmsPlan lock_plan = {
-	.sql = "SELECT r.reservation_id FROM {reservations} r WHERE r.tenant_id = $1 AND r.reservation_id = ANY ($2)"
-	" AND r.status = 'held' AND (r.reservation_id = $3 OR r.expires_at <= $4)"
-	" ORDER BY r.reservation_id FOR NO KEY UPDATE",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8OID, TIMESTAMPTZOID)
-};
 
 static OmsPlan get_plan = {
 	.sql = "SELECT reservation_id, channel_id, status, expires_at FROM {reservations} WHERE reservation_id = $2 AND tenant_id = $1"
@@ -135,327 +78,6 @@ static OmsPlan extend_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID)
 };
 
-static OmsPlan end_plan = {
-	.sql = "UPDATE {reservations} r SET status = u.status FROM unnest($2::bigint[], $3::text[]) u(reservation_id, status)"
-	" WHERE r.reservation_id = u.reservation_id AND r.tenant_id = $1",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, TEXTARRAYOID)
-};
-
-static OmsPlan delete_lines_plan = {
-	.sql = "DELETE FROM {reservation_lines} WHERE reservation_id = ANY ($2) AND tenant_id = $1",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
-};
-
-static OmsPlan cut_plan = {
-	.sql = "UPDATE {reservation_lines} l SET quantity = l.quantity - u.quantity"
-	" FROM unnest($4::bigint[], $5::int[]) u(reservation_id, quantity)"
-	" WHERE l.reservation_id = u.reservation_id AND l.item_id = $2 AND l.location_id = $3 AND l.tenant_id = $1",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT8ARRAYOID, INT4ARRAYOID)
-};
-
-/* ---- Holds as a list ---- */
-
-static void
-collect(TupleTableSlot *slot, void *state)
-{
-	HoldList   *list = state;
-
-	if (list->count == list->capacity)
-	{
-		list->capacity = Max(16, list->capacity * 2);
-		list->rows = list->rows
-			? repalloc_huge(list->rows, sizeof(Hold) * list->capacity)
-			: palloc(sizeof(Hold) * list->capacity);
-	}
-	list->rows[list->count++] = (Hold)
-	{
-		oms_slot_int64(slot, 1), oms_slot_int64(slot, 2), oms_slot_int64(slot, 3), oms_slot_int32(slot, 4)
-	};
-}
-
-static void
-read_lines(HoldList *list, const int64 *ids, int count)
-{
-	Datum		values[2] = {Int32GetDatum(oms_call->tenant), oms_array_int64(ids, count)};
-
-	list->count = 0;
-	if (count > 0)
-		(void) oms_execute_each(&of_reservations_plan, values, NULL, collect, list);
-}
-
-/*
- * Reads, without a lock, the holds of the caller's own reservation and the
- * expired ones on the items.  Read before the counters: a hold that ends in
- * between makes them look better than they are, which the locked check finds;
- * the other way round would report a shortage that is none.
- */
-HoldList *
-oms_holds_read(int64 own, const int64 *item_ids, int item_count)
-{
-	HoldList   *list = palloc0(sizeof(HoldList));
-	Datum		values[4];
-
-	list->own = own;
-	if (own != 0)
-		read_lines(list, &own, 1);
-	if (item_count == 0)
-		return list;
-	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = oms_array_int64(item_ids, item_count);
-	values[2] = TimestampTzGetDatum(oms_call->now);
-	values[3] = Int64GetDatum(own);
-	(void) oms_execute_each(&expired_plan, values, NULL, collect, list);
-	return list;
-}
-
-bool
-oms_holds_of_others(const HoldList *list)
-{
-	for (int i = 0; i < list->count; i++)
-		if (list->rows[i].reservation_id != list->own)
-			return true;
-	return false;
-}
-
-static StockRow *
-row_of_view(StockView *view, int64 item_id, int64 location_id)
-{
-	int			low = 0;
-	int			high = view->count;
-
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-		StockRow   *row = &view->rows[middle];
-
-		if (row->item_id < item_id || (row->item_id == item_id && row->location_id < location_id))
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low < view->count && view->rows[low].item_id == item_id && view->rows[low].location_id == location_id)
-		return &view->rows[low];
-	return NULL;
-}
-
-/* Counts the held units as free. */
-void
-oms_holds_credit(const HoldList *list, StockView *view)
-{
-	for (int i = 0; i < list->count; i++)
-	{
-		StockRow   *row = row_of_view(view, list->rows[i].item_id, list->rows[i].location_id);
-
-		if (row)
-			row->reserved -= list->rows[i].quantity;
-	}
-}
-
-static void
-collect_id(TupleTableSlot *slot, void *state)
-{
-	HoldList   *ids = state;
-
-	if (ids->count == ids->capacity)
-	{
-		ids->capacity = Max(16, ids->capacity * 2);
-		ids->rows = ids->rows
-			? repalloc_huge(ids->rows, sizeof(Hold) * ids->capacity)
-			: palloc(sizeof(Hold) * ids->capacity);
-	}
-	ids->rows[ids->count++] = (Hold) {.reservation_id = oms_slot_int64(slot, 1)};
-}
-
-/* The ids of a list, each once where equal ones stand together. */
-static int64 *
-ids_of(const HoldList *list, int *count)
-{
-	int64	   *ids = palloc(sizeof(int64) * (list->count + 1));
-
-	*count = 0;
-	for (int i = 0; i < list->count; i++)
-		if (i == 0 || list->rows[i].reservation_id != list->rows[i - 1].reservation_id)
-			ids[(*count)++] = list->rows[i].reservation_id;
-	return ids;
-}
-
-/* Locks reservations that are still held and, others' only, expired; returns their ids. */
-static int64 *
-lock_reservations(const int64 *ids, int *count, int64 own, TimestampTz expired_at)
-{
-	HoldList	locked = {0};
-	Datum		values[4] = {Int32GetDatum(oms_call->tenant), oms_array_int64(ids, *count), Int64GetDatum(own),
-	TimestampTzGetDatum(expired_at)};
-
-	(void) oms_execute_each(&lock_plan, values, NULL, collect_id, &locked);
-	return ids_of(&locked, count);
-}
-
-/* Locks the reservations of a list; afterwards it has all their holds and no others. */
-void
-oms_holds_lock(HoldList *list)
-{
-	int			count;
-	int64	   *ids = ids_of(list, &count);
-
-	if (list->own != 0)
-		ids[count++] = list->own;
-	list->ids = lock_reservations(ids, &count, list->own, oms_call->now);
-	list->id_count = count;
-	read_lines(list, list->ids, count);
-}
-
-/* Puts one counter row per hold, with the units in held. */
-void
-oms_holds_add_rows(const HoldList *list, StockRow *rows)
-{
-	for (int i = 0; i < list->count; i++)
-		rows[i] = (StockRow)
-	{
-		.item_id = list->rows[i].item_id,.location_id = list->rows[i].location_id,.held = list->rows[i].quantity
-	};
-}
-
-/* Writes the ledger of holds that end by one action. */
-static void
-record_end(const HoldList *list, bool own, const char *action, int64 order_id)
-{
-	StockRow   *rows = palloc0(sizeof(StockRow) * Max(1, list->count));
-	int			count = 0;
-
-	for (int i = 0; i < list->count; i++)
-	{
-		const Hold *hold = &list->rows[i];
-
-		if ((hold->reservation_id == list->own) == own)
-			rows[count++] = (StockRow)
-		{
-			.item_id = hold->item_id,.location_id = hold->location_id,.order_id = order_id,
-				.reserved_delta = -hold->quantity
-		};
-	}
-	if (count > 0)
-		oms_stock_record(rows, count, psprintf("hold.%s", action), NULL, NULL);
-}
-
-static void
-touch_quotas(const HoldList *list)
-{
-	int64	   *items;
-
-	if (!oms_quotas_exist())
-		return;
-	items = palloc(sizeof(int64) * Max(1, list->count));
-	for (int i = 0; i < list->count; i++)
-		items[i] = list->rows[i].item_id;
-	qsort(items, list->count, sizeof(int64), oms_compare_int64);
-	oms_quotas_touch(items, list->count);
-}
-
-/*
- * Ends locked reservations: the caller's own by the given action, others
- * because they have expired.  The counters are the caller's business.
- */
-void
-oms_holds_end(const HoldList *list, const char *own_action, int64 order_id)
-{
-	char	  **states = palloc(sizeof(char *) * Max(1, list->id_count));
-	Datum		values[3];
-
-	if (list->id_count == 0)
-		return;
-	for (int i = 0; i < list->id_count; i++)
-	{
-		bool		own = list->ids[i] == list->own;
-		StepObject	object = {.type = MACHINE_RESERVATION,.id = list->ids[i],.order_id = own ? order_id : 0};
-
-		states[i] = (char *) oms_machine_step(MACHINE_RESERVATION, oms_machine_initial(MACHINE_RESERVATION),
-											  own ? own_action : "expire", &object)->to_state;
-	}
-	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = oms_array_int64(list->ids, list->id_count);
-	values[2] = oms_array_text(states, list->id_count);
-	(void) oms_execute(&end_plan, values, NULL);
-	(void) oms_execute(&delete_lines_plan, values, NULL);
-	record_end(list, true, own_action, order_id);
-	record_end(list, false, "expire", 0);
-	touch_quotas(list);
-}
-
-/* ---- Counts ---- */
-
-static void
-read_counter(HoldList *list, int64 item_id, int64 location_id)
-{
-	Datum		values[4] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(item_id), Int64GetDatum(location_id),
-	TimestampTzGetDatum(oms_call->now)};
-
-	(void) oms_execute_each(&of_counter_plan, values, NULL, collect, list);
-}
-
-/* Locks every reservation that holds units of the counters. */
-HoldList *
-oms_holds_lock_counters(const StockRow *rows, int count)
-{
-	HoldList   *list = palloc0(sizeof(HoldList));
-
-	for (int i = 0; i < count; i++)
-		read_counter(list, rows[i].item_id, rows[i].location_id);
-	list->ids = ids_of(list, &list->id_count);
-	list->ids = lock_reservations(list->ids, &list->id_count, 0, DT_NOEND);
-	return list;
-}
-
-static bool
-is_locked(const HoldList *locked, int64 id)
-{
-	return locked->id_count > 0 && bsearch(&id, locked->ids, locked->id_count, sizeof(int64), oms_compare_int64) != NULL;
-}
-
-/*
- * Takes up to excess units from the holds of a locked counter, expired ones
- * first, then the newest, and notes them in row->held.  False where a hold has
- * come that is not locked.
- */
-bool
-oms_holds_cut(const HoldList *locked, StockRow *row, int32 excess)
-{
-	HoldList	list = {0};
-	int64	   *ids;
-	int32	   *units;
-	int			count = 0;
-	Datum		values[5];
-
-	read_counter(&list, row->item_id, row->location_id);
-	ids = palloc(sizeof(int64) * Max(1, list.count));
-	units = palloc(sizeof(int32) * Max(1, list.count));
-	row->held = 0;
-	for (int i = 0; i < list.count; i++)
-	{
-		if (!is_locked(locked, list.rows[i].reservation_id))
-			return false;
-		if (row->held == excess)
-			continue;
-		ids[count] = list.rows[i].reservation_id;
-		units[count] = Min(excess - row->held, list.rows[i].quantity);
-		row->held += units[count];
-		oms_event(&(Event) {.object_id = ids[count],.object_type = MACHINE_RESERVATION,.type = "reservation.reduced",
-							.reason = "stock count"});
-		count++;
-	}
-	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = Int64GetDatum(row->item_id);
-	values[2] = Int64GetDatum(row->location_id);
-	values[3] = oms_array_int64(ids, count);
-	values[4] = oms_array_int32(units, count);
-	if (count > 0)
-		(void) oms_execute(&cut_plan, values, NULL);
-	return true;
-}
-
 /* ---- One reservation ---- */
 
 typedef struct Reservation
@@ -511,21 +133,29 @@ lock_reservation(int64 reservation_id)
 	return reservation;
 }
 
+/* When a hold of the channel ends: after the ttl of the call, else of the channel. */
 static TimestampTz
-expiry(FunctionCallInfo fcinfo, int argument)
+expiry(FunctionCallInfo fcinfo, int argument, const Channel *channel)
 {
 	TimestampTz at;
 
 	if (PG_ARGISNULL(argument))
-		return oms_call->now + DEFAULT_TTL;
+		return oms_call->now + channel->reservation_ttl;
 	at = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(oms_call->now),
 												 PG_GETARG_DATUM(argument)));
-	if (at <= oms_call->now || at > oms_call->now + TTL_MAX)
+	if (at <= oms_call->now)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_LIMIT),
-				 errmsg("reservation would last too long or not at all"),
-				 errdetail("ttl: must be more than nothing and at most 30 days"),
-				 errhint("A cart is usually held for minutes.")));
+				 errmsg("a reservation must last for some time"),
+				 errdetail("ttl: must be more than nothing"),
+				 errhint("oms.release_reservation ends one at once.")));
+	if (at > oms_call->now + channel->reservation_ttl_max)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_LIMIT),
+				 errmsg("reservation would last too long"),
+				 errdetail("ttl: channel \"%s\" holds carts for " INT64_FORMAT " seconds at most", channel->code,
+						   channel->reservation_ttl_max / USECS_PER_SEC),
+				 errhint("Extend it while the cart is in use, or raise reservation_ttl_max of the channel.")));
 	return at;
 }
 
@@ -587,8 +217,8 @@ oms_holds_expire(int64 item_id, int64 location_id)
 OMS_FUNCTION(oms_extend_reservation, CALL_KEYED)
 {
 	int64		id = oms_argument_id(fcinfo, 0, "reservation_id");
-	TimestampTz expires_at = expiry(fcinfo, 1);
 	Reservation reservation = lock_reservation(id);
+	TimestampTz expires_at = expiry(fcinfo, 1, oms_channel_by_id(reservation.channel_id));
 	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(id), TimestampTzGetDatum(expires_at)};
 
 	if (oms_machine_final(MACHINE_RESERVATION, reservation.status) || reservation.expires_at <= oms_call->now)
@@ -635,7 +265,7 @@ OMS_FUNCTION(oms_expire_reservations, CALL_KEYED)
 				 errmsg("max_count must be positive"),
 				 errdetail("max_count: is %d", DatumGetInt32(values[2])),
 				 errhint("Leave it out for 1000.")));
-	(void) oms_execute_each(&due_plan, values, NULL, collect_id, &list);
+	(void) oms_execute_each(&due_plan, values, NULL, oms_holds_collect_id, &list);
 	oms_holds_lock(&list);
 	give_back(&list, "expire");
 	values[1] = TimestampTzGetDatum(oms_call->now - ENDED_KEPT);
@@ -649,13 +279,17 @@ typedef struct LineDocument
 {
 	char	   *sku;
 	char	   *location;
+	char	   *group;
 	int32		quantity;
+	int32		least;
 } LineDocument;
 
 static const DocField line_fields[] = {
 	{"sku", DOC_CODE, offsetof(LineDocument, sku), .required = true},
 	{"quantity", DOC_INT, offsetof(LineDocument, quantity), .required = true,.least = 1,.most = OMS_QUANTITY_MAX},
 	{"location", DOC_CODE, offsetof(LineDocument, location)},
+	{"group", DOC_CODE, offsetof(LineDocument, group)},
+	{"least", DOC_INT, offsetof(LineDocument, least), .least = 1,.most = OMS_QUANTITY_MAX},
 };
 
 static const DocShape line_shape = DOC_SHAPE_OF(LineDocument, line_fields, "a line");
@@ -664,7 +298,7 @@ typedef struct WantedLine
 {
 	LineDocument *document;
 	CatalogItem *item;
-	Location   *pinned;			/* NULL: anywhere */
+	Location   *pinned;			/* NULL: anywhere, or in the group that the document names */
 	int32		missing;
 } WantedLine;
 
@@ -693,6 +327,22 @@ typedef struct Request
 	Taken	   *taken;
 } Request;
 
+/* Least is what a partial line is worth having for. */
+static void
+check_least(const Request *request, int index, FaultList *faults)
+{
+	const LineDocument *document = request->lines[index].document;
+
+	if (document->least == DOC_ABSENT)
+		return;
+	if (!request->partial)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Without partial every line is held whole.",
+				  oms_document_place("lines", index, "least"), "needs the argument partial");
+	else if (document->least > document->quantity)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give no more than the quantity.",
+				  oms_document_place("lines", index, "least"), "is %d of %d units", document->least, document->quantity);
+}
+
 static void
 resolve_line(Request *request, int index, ItemSet *items, FaultList *faults)
 {
@@ -706,6 +356,13 @@ resolve_line(Request *request, int index, ItemSet *items, FaultList *faults)
 	else if (!line->item->active)
 		oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_items switches an item on again.",
 				  oms_document_place("lines", index, "sku"), "SKU \"%s\" is no longer sold", line->document->sku);
+	check_least(request, index, faults);
+	if (line->document->group && code)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Leave one of them out.", oms_document_place("lines", index, "group"),
+				  "a line names a location or a group");
+	else if (line->document->group && !oms_location_group_exists(line->document->group))
+		oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_locations with groups makes it.",
+				  oms_document_place("lines", index, "group"), "group \"%s\" is not known", line->document->group);
 	if (code == NULL)
 		return;
 	line->pinned = oms_location_find(code);
@@ -734,8 +391,8 @@ read_request(FunctionCallInfo fcinfo, Request *request)
 	if (faults.count == 0 && array.count == 0)
 		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give at least one line.", "lines", "is empty");
 	oms_faults_raise(&faults, "reservation is not valid");
-	request->expires_at = expiry(fcinfo, 1);
 	request->channel = oms_channel_get(PG_ARGISNULL(2) ? "default" : oms_argument_text(fcinfo, 2));
+	request->expires_at = expiry(fcinfo, 1, request->channel);
 	request->reference = PG_ARGISNULL(3) ? NULL : oms_argument_required(fcinfo, 3, "reference");
 	request->partial = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
 	request->line_count = array.count;
@@ -791,33 +448,61 @@ is_better(const StockRow *a, const StockRow *b, int32 wanted)
 	return free_units(a) > free_units(b);
 }
 
+/* Whether the line may be served from the location. */
+static bool
+is_allowed(const Request *request, const WantedLine *line, const Location *location)
+{
+	return location && (line->pinned == NULL || line->pinned == location) &&
+		(line->document->group == NULL || oms_location_in_group(location, line->document->group)) &&
+		oms_location_serves(location, request->channel);
+}
+
+static StockRow *
+best_row(const Request *request, const WantedLine *line)
+{
+	StockRow   *best = NULL;
+
+	for (int i = 0; i < request->view->count; i++)
+	{
+		StockRow   *row = &request->view->rows[i];
+
+		if (row->item_id != line->item->item_id || free_units(row) <= 0 ||
+			!is_allowed(request, line, oms_location_by_id(row->location_id)))
+			continue;
+		if (best == NULL || is_better(row, best, line->missing))
+			best = row;
+	}
+	return best;
+}
+
+/* Gives back what a line got that is less than it wants at least. */
+static void
+untake(Request *request, int index, int first)
+{
+	for (int i = first; i < request->taken_count; i++)
+		request->taken[i].row->reserved -= request->taken[i].quantity;
+	request->taken_count = first;
+	request->lines[index].missing = request->lines[index].document->quantity;
+}
+
 static void
 serve_line(Request *request, int index)
 {
 	WantedLine *line = &request->lines[index];
+	int			first = request->taken_count;
+	StockRow   *row;
 
-	while (line->missing > 0)
-	{
-		StockRow   *best = NULL;
+	while (line->missing > 0 && (row = best_row(request, line)) != NULL)
+		take(request, index, row);
+	if (line->document->least != DOC_ABSENT && line->document->quantity - line->missing < line->document->least)
+		untake(request, index, first);
+}
 
-		for (int i = 0; i < request->view->count; i++)
-		{
-			StockRow   *row = &request->view->rows[i];
-			Location   *location;
-
-			if (row->item_id != line->item->item_id || free_units(row) <= 0)
-				continue;
-			location = oms_location_by_id(row->location_id);
-			if (location == NULL || (line->pinned && line->pinned != location) ||
-				!oms_location_serves(location, request->channel))
-				continue;
-			if (best == NULL || is_better(row, best, line->missing))
-				best = row;
-		}
-		if (best == NULL)
-			return;
-		take(request, index, best);
-	}
+/* Lines with fewer places go first: 2 a location, 1 a group, 0 anywhere. */
+static int
+strictness(const WantedLine *line)
+{
+	return line->pinned ? 2 : line->document->group ? 1 : 0;
 }
 
 static int64
@@ -840,9 +525,8 @@ is_usable(const StockRow *row, void *state)
 	bool		wanted = false;
 
 	for (int i = 0; i < request->line_count; i++)
-		wanted |= request->lines[i].item->item_id == row->item_id &&
-			(request->lines[i].pinned == NULL || request->lines[i].pinned == location);
-	return wanted && location && oms_location_serves(location, request->channel);
+		wanted |= request->lines[i].item->item_id == row->item_id && is_allowed(request, &request->lines[i], location);
+	return wanted;
 }
 
 /* Plans from unlocked counters; false where units are missing. */
@@ -867,9 +551,9 @@ plan(Request *request, bool with_expired)
 	for (int i = 0; i < request->line_count; i++)
 		request->lines[i].missing = request->lines[i].item->kind == ITEM_STOCKED
 			? request->lines[i].document->quantity : 0;
-	for (int pinned = 1; pinned >= 0; pinned--)
+	for (int pass = 2; pass >= 0; pass--)
 		for (int i = 0; i < request->line_count; i++)
-			if ((request->lines[i].pinned != NULL) == (pinned == 1))
+			if (strictness(&request->lines[i]) == pass)
 				serve_line(request, i);
 	for (int i = 0; i < request->line_count; i++)
 		missing += request->lines[i].missing;

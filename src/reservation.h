@@ -9,6 +9,10 @@
 
 #include "stock.h"
 
+/* How long a cart is held where neither call nor channel says, and at most. */
+#define OMS_RESERVATION_TTL		(15 * USECS_PER_MINUTE)
+#define OMS_RESERVATION_TTL_MAX	(30 * USECS_PER_DAY)
+
 /* Units of one counter that a reservation holds. */
 typedef struct Hold
 {
@@ -29,6 +33,7 @@ typedef struct HoldList
 	Hold	   *rows;
 } HoldList;
 
+extern void oms_holds_collect_id(TupleTableSlot *slot, void *state);
 extern HoldList *oms_holds_read(int64 own, const int64 *item_ids, int item_count);
 extern bool oms_holds_of_others(const HoldList *list);
 extern void oms_holds_credit(const HoldList *list, StockView *view);

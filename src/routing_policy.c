@@ -328,21 +328,14 @@ check_conversion(const PolicyDocument *document, FaultList *faults)
 					  network->services[i].currency, document->currency);
 }
 
-static OmsPlan group_plan = {
-	.sql = "SELECT FROM {location_groups} WHERE tenant_id = $1 AND code = $2",
-	.kind = PLAN_FREE,
-	OMS_ARGTYPES(INT4OID, TEXTOID)
-};
-
 static void
 check_groups(const DocArray *groups, const DocArray *others, const char *field, FaultList *faults)
 {
 	for (int i = 0; i < groups->count; i++)
 	{
 		char	   *group = ((GroupDocument *) groups->items)[i].group;
-		Datum		values[2] = {Int32GetDatum(oms_call->tenant), CStringGetTextDatum(group)};
 
-		if (oms_execute(&group_plan, values, NULL) == 0)
+		if (!oms_location_group_exists(group))
 			oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_locations with groups makes it.",
 					  psprintf("definition.%s[%d].group", field, i), "group \"%s\" is not known", group);
 		for (int j = 0; others && j < others->count; j++)

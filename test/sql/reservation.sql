@@ -124,3 +124,30 @@ SELECT oms.expire_reservations(), oms.expire_reservations();
 SELECT count(*) FROM oms.reservations WHERE tenant_id = 81;
 SELECT oms.release_reservation(:cart_1);
 SELECT * FROM oms.audit();
+
+-- A line may name a group of locations: a place first, then groups, then anywhere; what is not known or said twice is refused.
+SELECT oms.upsert_locations('[{"code": "east", "rank": 1, "groups": [{"group": "stores"}]}, {"code": "west", "rank": 2, "groups": [{"group": "stores"}]}, {"code": "depot", "rank": 3}]');
+SELECT oms.upsert_items('[{"sku": "POT"}]');
+SELECT oms.receive_stock('east', 'POT', 2), oms.receive_stock('west', 'POT', 3), oms.receive_stock('depot', 'POT', 4);
+SELECT l ->> 'granted' AS granted, l -> 'from' AS places FROM jsonb_array_elements(oms.reserve('[{"sku": "POT", "quantity": 4},
+  {"sku": "POT", "quantity": 3, "group": "stores"}, {"sku": "POT", "quantity": 2, "location": "east"}]', reference => 'groups') -> 'lines') l;
+SELECT oms.reserve('[{"sku": "POT", "quantity": 1, "group": "stores"}]');
+SELECT oms.reserve('[{"sku": "POT", "quantity": 4, "group": "stores"}]', reference => 'groups') -> 'lines';
+SELECT oms.reserve('[{"sku": "POT", "quantity": 1, "group": "kiosks"}, {"sku": "POT", "quantity": 1, "group": "stores", "location": "east"}]');
+
+-- With least, a partial line gets nothing rather than less, and others get the units.
+SELECT oms.reserve('[{"sku": "POT", "quantity": 9, "least": 6, "location": "depot"}, {"sku": "POT", "quantity": 4, "least": 4}]', reference => 'least', partial => true) -> 'lines';
+SELECT oms.reserve('[{"sku": "POT", "quantity": 9, "least": 6}]', reference => 'least 2', partial => true) - 'reservation_id';
+SELECT oms.reserve('[{"sku": "POT", "quantity": 9, "least": 10}]', partial => true);
+SELECT oms.reserve('[{"sku": "POT", "quantity": 9, "least": 9}]');
+
+-- The channel says how long carts are held, and how long at most; at the limit and above it.
+SELECT oms.upsert_channels('[{"code": "shop", "reservation_ttl": "5 minutes", "reservation_ttl_max": "1 hour"}]');
+SELECT oms.reserve('[{"sku": "CARD", "quantity": 1}]', channel => 'shop', reference => 'short') -> 'expires_at';
+SELECT oms.reserve('[{"sku": "CARD", "quantity": 1}]', '1 hour', 'shop', 'short') -> 'expires_at';
+SELECT oms.reserve('[{"sku": "CARD", "quantity": 1}]', '1 hour 1 microsecond', 'shop', 'short');
+SELECT oms.extend_reservation(max(reservation_id)) FROM oms.reservations WHERE tenant_id = 81 AND reference = 'short';
+SELECT oms.extend_reservation(max(reservation_id), '61 minutes') FROM oms.reservations WHERE tenant_id = 81 AND reference = 'short';
+SELECT oms.upsert_channels('[{"code": "a", "reservation_ttl_max": "30 days"}, {"code": "b", "reservation_ttl": "1 day", "reservation_ttl_max": "1 day"}]');
+SELECT oms.upsert_channels('[{"code": "c", "reservation_ttl_max": "30 days 1 second"}, {"code": "shop", "reservation_ttl": "2 hours"}, {"code": "d", "reservation_ttl": "0"}]');
+SELECT * FROM oms.audit();
