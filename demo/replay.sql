@@ -108,10 +108,11 @@ BEGIN
         FROM jsonb_array_elements(doc -> 'lines') l;
 END $$;
 
--- Takes a line of a cancellation back: units that have not left are cancelled, the others come back to the shelf.
+-- Takes a line of a cancellation back: units that have not left are cancelled, the others come back as a return, are put on
+-- the shelf again and their price is refunded.
 CREATE PROCEDURE demo.take_back(line demo.stream) LANGUAGE plpgsql AS $$
 DECLARE
-    need int := -line.quantity; found record; take int; open_units int;
+    need int := -line.quantity; found record; take int; open_units int; back jsonb;
 BEGIN
     IF NOT demo.is_goods(line.sku) THEN
         INSERT INTO demo.outcome VALUES (line.row, 'money given back', line.quantity);
@@ -128,7 +129,9 @@ BEGIN
             PERFORM oms.cancel_order(found.order_id, jsonb_build_array(jsonb_build_object('line_no', found.line_no, 'quantity', take)), line.invoice);
             INSERT INTO demo.outcome VALUES (line.row, 'cancelled', -take);
         ELSE
-            PERFORM oms.adjust_stock('luton', line.sku, take, 'return', line.invoice);
+            back := oms.request_return(found.order_id, jsonb_build_array(jsonb_build_object('line_no', found.line_no, 'quantity', take)), line.invoice);
+            PERFORM oms.receive_return((back ->> 'return_id')::bigint);
+            PERFORM oms.close_return((back ->> 'return_id')::bigint);
             INSERT INTO demo.outcome VALUES (line.row, 'returned', -take);
         END IF;
         UPDATE demo.sold SET undone = undone + take WHERE ctid = found.place;
@@ -136,7 +139,7 @@ BEGIN
     END LOOP;
     IF need > 0 THEN    -- sold before the stream begins, or to somebody without a number
         PERFORM oms.adjust_stock('luton', line.sku, need, 'return', line.invoice);
-        INSERT INTO demo.outcome VALUES (line.row, 'returned', -need);
+        INSERT INTO demo.outcome VALUES (line.row, 'returned, sold elsewhere', -need);
     END IF;
 END $$;
 
@@ -223,6 +226,7 @@ SELECT (SELECT count(*) FROM oms.orders WHERE channel_id = c.channel_id) AS orde
              / (SELECT sum(quantity) FROM demo.outcome WHERE bucket IN ('ordered', 'cut for shortage')), 1) AS fill_rate_percent,
        (SELECT -sum(quantity) FROM demo.outcome WHERE bucket = 'cancelled') AS cancelled,
        (SELECT -sum(quantity) FROM demo.outcome WHERE bucket = 'returned') AS returned,
+       (SELECT sum(amount) FROM oms.refunds r JOIN oms.orders o USING (order_id, tenant_id) WHERE o.channel_id = c.channel_id) AS refunded_gbp,
        (SELECT count(*) FROM oms.events) AS events,
        (SELECT round(placed / seconds) FROM demo.speed) AS orders_per_second_with_everything
 FROM oms.channels c WHERE c.code = 'mail-order';
@@ -245,6 +249,14 @@ BEGIN
     IF (SELECT sum(l.ordered) FROM oms.order_lines l JOIN oms.orders o USING (order_id, tenant_id) JOIN oms.channels c USING (channel_id)
         WHERE c.code = 'mail-order') <> (SELECT sum(quantity) FROM demo.outcome WHERE bucket LIKE 'ordered%') THEN
         RAISE EXCEPTION 'order lines do not add up to what was ordered';
+    END IF;
+    IF (SELECT sum(l.returned) FROM oms.order_lines l JOIN oms.orders o USING (order_id, tenant_id) JOIN oms.channels c USING (channel_id)
+        WHERE c.code = 'mail-order') <> (SELECT coalesce(-sum(quantity), 0) FROM demo.outcome WHERE bucket = 'returned') THEN
+        RAISE EXCEPTION 'returns do not add up to what came back';
+    END IF;
+    IF EXISTS (SELECT FROM demo.outcome o JOIN demo.stream s USING (row) WHERE o.bucket = 'returned' AND s.price > 0)
+        AND (SELECT sum(amount) FROM oms.refunds) <> (SELECT sum(round(l.refund, 2)) FROM oms.return_lines l) THEN
+        RAISE EXCEPTION 'refunds do not add up to what the returned units are worth';
     END IF;
     IF EXISTS (SELECT FROM oms.audit()) THEN
         RAISE EXCEPTION 'audit() found something';
