@@ -314,7 +314,7 @@
 	" 'included_tax', r.included_tax, 'charges', r.charges, 'fee', r.fee, 'granted', r.refunded," \
 	" 'lines', (SELECT jsonb_agg(jsonb_build_object('line_no', x.line_no, 'quantity', x.credited, 'refund', x.refund)" \
 	" ORDER BY x.line_no) FROM {return_lines} x WHERE x.return_id = r.return_id AND x.tenant_id = $1)) AS data) w" \
-	" LEFT JOIN LATERAL (SELECT e.data - 'currency' - 'derived' AS data FROM {events} e WHERE e.order_id = r.order_id AND e.tenant_id = $1" \
+	" LEFT JOIN LATERAL (SELECT e.data - 'currency' - 'derived' - 'ledger' - 'returning' AS data FROM {events} e WHERE e.order_id = r.order_id AND e.tenant_id = $1" \
 	" AND e.object_id = r.return_id AND e.type = 'return.valued' ORDER BY e.event_id DESC LIMIT 1) v ON true" \
 	" WHERE r.tenant_id = $1 AND NOT coalesce(v.data ? 'truncated', false) AND CASE WHEN v.data IS NOT NULL THEN v.data <> w.data" \
 	" ELSE greatest(abs(r.items), abs(r.discount), abs(r.tax), abs(r.charges), abs(r.fee), abs(r.refunded)) > 0" \

@@ -21,6 +21,11 @@
 	" '" name "', l." name " - coalesce((SELECT sum((c -> " position ")::int) FROM later, jsonb_array_elements(later.ledger) c" \
 	" WHERE (c -> 0)::int = l.line_no), 0)"
 
+/* Those of returns in the order of note_units in return.c. */
+#define RETURNED_AT_THAT_TIME(name, position) \
+	" '" name "', l." name " - coalesce((SELECT sum((c -> " position ")::int) FROM later_returns r, jsonb_array_elements(r.returning) c" \
+	" WHERE (c -> 0)::int = l.line_no), 0)"
+
 #define LAST_STATE(type, id, otherwise) \
 	"coalesce((SELECT e.to_state FROM {events} e WHERE e.order_id = $2 AND e.tenant_id = $1 AND e.at <= $3" \
 	" AND e.object_type = '" type "' AND e.object_id = " id " AND e.to_state IS NOT NULL ORDER BY e.event_id DESC LIMIT 1), " otherwise ")"
@@ -35,7 +40,9 @@ static OmsPlan as_of_plan = {
 	.sql = "WITH base AS (SELECT coalesce((SELECT v.document FROM {order_versions} v WHERE v.order_id = $2 AND v.tenant_id = $1"
 	" AND v.replaced_at > $3 ORDER BY v.version LIMIT 1), $4) AS document),"
 	" later AS (SELECT e.data -> 'ledger' AS ledger FROM {events} e"
-	" WHERE e.order_id = $2 AND e.tenant_id = $1 AND e.at > $3 AND e.data ? 'ledger')"
+	" WHERE e.order_id = $2 AND e.tenant_id = $1 AND e.at > $3 AND e.data ? 'ledger'),"
+	" later_returns AS (SELECT e.data -> 'returning' AS returning FROM {events} e"
+	" WHERE e.order_id = $2 AND e.tenant_id = $1 AND e.at > $3 AND e.data ? 'returning')"
 	" SELECT jsonb_strip_nulls((SELECT jsonb_object_agg(f.key, f.value) FROM base, jsonb_each(base.document) f WHERE f.key IN"
 	" ('order_id', 'channel', 'external_ref', 'placed_at', 'currency', 'customer', 'bill_to', 'notes', 'attributes', 'risk',"
 	" 'ordered_by', 'adjustments', 'deliveries')) || jsonb_build_object("
@@ -46,8 +53,9 @@ static OmsPlan as_of_plan = {
 	" 'lines', (SELECT jsonb_agg(b.line || jsonb_build_object("
 	AT_THAT_TIME("ordered", "1") "," AT_THAT_TIME("allocated", "2") "," AT_THAT_TIME("backordered", "3") ","
 	AT_THAT_TIME("released", "4") "," AT_THAT_TIME("shipped", "5") "," AT_THAT_TIME("delivered", "6") ","
-	AT_THAT_TIME("cancelled", "7")
-	") - ARRAY['return_requested', 'returned', 'replaced', 'written_off'] ORDER BY b.n)"
+	AT_THAT_TIME("cancelled", "7") ","
+	RETURNED_AT_THAT_TIME("return_requested", "1") "," RETURNED_AT_THAT_TIME("returned", "2")
+	") ORDER BY b.n)"
 	" FROM base, jsonb_array_elements(base.document -> 'lines') WITH ORDINALITY b(line, n)"
 	" JOIN {order_lines} l ON l.order_id = $2 AND l.tenant_id = $1 AND l.line_no = (b.line -> 'line_no')::int),"
 	" 'fulfillments', (SELECT jsonb_agg(jsonb_build_object('fulfillment_id', f.fulfillment_id, 'location', x.code, 'status', "
@@ -61,7 +69,10 @@ static OmsPlan as_of_plan = {
 	" FROM {payments} p WHERE p.order_id = $2 AND p.tenant_id = $1 AND p.added_at <= $3),"
 	" 'refunds', (SELECT jsonb_agg(jsonb_build_object('refund_id', r.refund_id, 'amount', r.amount, 'reason', r.reason, 'status', "
 	LAST_STATE("refund", "r.refund_id", "r.status") ") ORDER BY r.refund_id)"
-	" FROM {refunds} r WHERE r.order_id = $2 AND r.tenant_id = $1 AND r.granted_at <= $3)))"
+	" FROM {refunds} r WHERE r.order_id = $2 AND r.tenant_id = $1 AND r.granted_at <= $3),"
+	" 'returns', (SELECT jsonb_agg(jsonb_build_object('return_id', r.return_id, 'reason', r.reason, 'requested_at', r.requested_at,"
+	" 'status', " LAST_STATE("return", "r.return_id", "r.status") ") ORDER BY r.return_id)"
+	" FROM {returns} r WHERE r.order_id = $2 AND r.tenant_id = $1 AND r.requested_at <= $3)))"
 	" FROM {orders} o WHERE o.order_id = $2 AND o.tenant_id = $1 AND EXISTS (SELECT FROM {events} e WHERE e.order_id = $2"
 	" AND e.tenant_id = $1 AND e.at <= $3)",
 	.kind = PLAN_INDEXED,

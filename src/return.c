@@ -24,6 +24,9 @@
 #include "return.h"
 #include "scope.h"
 
+/* Lines whose changes one event carries, far within the size of a payload. */
+#define RETURN_LINES_PER_NOTE 1000
+
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {returns} (return_id, order_id, location_id, requested_at, tenant_id, status, reason, external_ref,"
 	" attributes, refund_on, shipping_refund, restocking_fee)"
@@ -267,6 +270,29 @@ oms_return_step(Return *row, const char *action, const char *reason, Jsonb *data
 	row->status = pstrdup(transition->to_state);
 }
 
+/* The changes of the lines, for order_as_of: line_no, requested, returned. */
+static void
+note_units(int64 order_id, const int32 *numbers, const int32 *requested, const int32 *returned, int count)
+{
+	for (int first = 0; first < count; first += RETURN_LINES_PER_NOTE)
+	{
+		DocWriter	writer;
+
+		oms_write_begin(&writer);
+		oms_write_begin_array(&writer, "returning");
+		for (int i = first; i < Min(count, first + RETURN_LINES_PER_NOTE); i++)
+		{
+			oms_write_begin_array(&writer, NULL);
+			oms_write_int64(&writer, NULL, numbers[i]);
+			oms_write_int64(&writer, NULL, requested[i]);
+			oms_write_int64(&writer, NULL, returned[i]);
+			oms_write_end_array(&writer);
+		}
+		oms_write_end_array(&writer);
+		oms_event_note(order_id, oms_write_finish(&writer));
+	}
+}
+
 /* Counts units of an order's lines: those asked for, those that are back. */
 void
 oms_return_count(int64 order_id, const int32 *numbers, const int32 *requested, const int32 *returned, int count)
@@ -275,6 +301,7 @@ oms_return_count(int64 order_id, const int32 *numbers, const int32 *requested, c
 	oms_array_int32(requested, count), oms_array_int32(returned, count)};
 
 	(void) oms_execute(&count_plan, values, NULL);
+	note_units(order_id, numbers, requested, returned, count);
 }
 
 /* Gives units that did not come back to their lines. */

@@ -109,20 +109,22 @@ SELECT attempt('SELECT oms.order_as_of(1, NULL)');
 CREATE TABLE shots (order_id bigint, at timestamptz, document jsonb);
 CREATE FUNCTION comparable(document jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object('head', document - '{lines,fulfillments,payments,refunds,holds,deliveries,packages,returns}'::text[],
-        'lines', (SELECT jsonb_agg(l - '{return_requested,returned,replaced,written_off}'::text[] ORDER BY n) FROM jsonb_array_elements(document -> 'lines') WITH ORDINALITY x(l, n)),
+        'lines', (SELECT jsonb_agg(l ORDER BY n) FROM jsonb_array_elements(document -> 'lines') WITH ORDINALITY x(l, n)),
         'addresses', (SELECT jsonb_agg(d -> 'ship_to') FROM jsonb_array_elements(document -> 'deliveries') d),
         'fulfillments', (SELECT jsonb_agg(jsonb_build_array(f -> 'fulfillment_id', f -> 'location', f -> 'status')) FROM jsonb_array_elements(document -> 'fulfillments') f),
         'payments', (SELECT jsonb_agg(jsonb_build_array(p -> 'payment_id', p -> 'status', p -> 'events')) FROM jsonb_array_elements(document -> 'payments') p),
-        'refunds', (SELECT jsonb_agg(jsonb_build_array(r -> 'refund_id', r -> 'status', r -> 'amount')) FROM jsonb_array_elements(document -> 'refunds') r)));
+        'refunds', (SELECT jsonb_agg(jsonb_build_array(r -> 'refund_id', r -> 'status', r -> 'amount')) FROM jsonb_array_elements(document -> 'refunds') r),
+        'returns', (SELECT jsonb_agg(jsonb_build_array(r -> 'return_id', r -> 'status', r -> 'reason')) FROM jsonb_array_elements(document -> 'returns') r)));
 $$;
 CREATE FUNCTION one_step(id bigint, n int) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    f bigint; p bigint; l int;
+    f bigint; p bigint; l int; r bigint;
 BEGIN
     SELECT fulfillment_id INTO f FROM oms.fulfillments WHERE order_id = id AND location_id IS NOT NULL AND status IN ('planned', 'released', 'shipped') ORDER BY random() LIMIT 1;
     SELECT payment_id INTO p FROM oms.payments WHERE order_id = id ORDER BY random() LIMIT 1;
     SELECT line_no INTO l FROM oms.order_lines WHERE order_id = id ORDER BY random() LIMIT 1;
-    CASE (random() * 11)::int
+    SELECT return_id INTO r FROM oms.returns WHERE order_id = id AND status NOT IN ('closed', 'rejected', 'cancelled') ORDER BY random() LIMIT 1;
+    CASE (random() * 15)::int
         WHEN 0 THEN PERFORM oms.edit_order(id, jsonb_build_object('lines', jsonb_build_array(jsonb_build_object('line_no', l, 'quantity', (random() * 4)::int))));
         WHEN 1 THEN PERFORM oms.edit_order(id, jsonb_build_object('add', jsonb_build_array(jsonb_build_object('sku', chr(65 + (random() * 2)::int), 'quantity', 1 + (random() * 2)::int)), 'notes', 'edit ' || n));
         WHEN 2 THEN PERFORM oms.edit_order(id, jsonb_build_object('ship_to', jsonb_build_object('name', 'at ' || n, 'latitude', 40 + random() * 12, 'longitude', random() * 10)));
@@ -132,6 +134,11 @@ BEGIN
         WHEN 6 THEN PERFORM oms.grant_refund(id, 1, 'test');
         WHEN 7 THEN PERFORM oms.record_payment_event(p, 'refund', 1, 'r' || n);
         WHEN 8 THEN PERFORM oms.edit_order(id, jsonb_build_object('adjustments', jsonb_build_array(jsonb_build_object('type', 'discount', 'amount', (random() * 3)::int))));
+        WHEN 9 THEN PERFORM oms.request_return(id, jsonb_build_array(jsonb_build_object('line_no', l, 'quantity', 1)), 'random');
+        WHEN 10 THEN
+            IF random() < 0.6 THEN PERFORM oms.receive_return(r);
+            ELSIF random() < 0.5 THEN PERFORM oms.cancel_return(r);
+            ELSE PERFORM oms.close_return(r); END IF;
         ELSE
             IF (SELECT status FROM oms.fulfillments WHERE fulfillment_id = f) = 'planned' THEN PERFORM oms.release_fulfillment(f);
             ELSIF (SELECT status FROM oms.fulfillments WHERE fulfillment_id = f) = 'released' THEN PERFORM oms.ship_fulfillment(f);
@@ -165,7 +172,7 @@ BEGIN
     PERFORM set_config('oms.clock', '', false);
     ASSERT done > 100 AND refused > 10, format('%s done, %s refused', done, refused);
 END $$;
-SELECT count(*) FROM oms.audit();
+SELECT * FROM oms.audit();
 SELECT format('%s moments, %s differ', count(*), count(*) FILTER (WHERE comparable(oms.order_as_of(order_id, at)) IS DISTINCT FROM comparable(document))) FROM shots;
 SELECT order_id, at, k.key, k.value AS was, comparable(oms.order_as_of(order_id, at)) -> k.key AS found FROM shots, jsonb_each(comparable(document)) k
 WHERE comparable(oms.order_as_of(order_id, at)) -> k.key IS DISTINCT FROM k.value ORDER BY order_id, at LIMIT 3;
