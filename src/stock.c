@@ -37,6 +37,9 @@
 #include "supply.h"
 #include "stock_state.h"
 
+/* Looks at a counter anew because its units had gone before it was locked. */
+#define FREE_ATTEMPTS_MAX 20
+
 static OmsPlan record_plan = {
 	.sql = "INSERT INTO {stock_movements} (item_id, location_id, order_id, at, counted_at, tenant_id, on_hand_delta,"
 	" reserved_delta, type, reason, reference, actor)"
@@ -130,30 +133,65 @@ oms_stock_free(const StockRow *row)
 	return Max(0, Min(row->on_hand, row->on_hand + row->backorder_limit - row->reserved));
 }
 
+/* Whether a look without locks finds too few units for the change. */
+static bool
+looks_short(const StockRow *row, int32 change)
+{
+	StockView  *view = oms_stock_view(&row->item_id, 1);
+
+	for (int i = 0; i < view->count; i++)
+		if (view->rows[i].location_id == row->location_id && oms_stock_free(&view->rows[i]) < -change)
+			return true;
+	return false;
+}
+
+/* Whether a locked counter has too few units, but would have more without its expired holds. */
+static bool
+misses_expired(const StockRow *row, int32 change)
+{
+	return oms_stock_free(row) < -change && oms_holds_have_expired(row->item_id, row->location_id);
+}
+
 /*
  * Locks the whole of a counter of which units are to be taken (negative), and
  * ends the expired holds that would stand in the way.  These are locked before
  * counters, so it is a look without locks that says whether they are needed.
+ * Where that turns out wrong, the counter is given back and looked at again.
  */
 void
 oms_stock_lock_free(StockRow *row, int32 change)
 {
-	StockView  *view;
+	int			attempts_left = change < 0 && oms_holds_have_expired(row->item_id, row->location_id) ? FREE_ATTEMPTS_MAX : 0;
 
 	row->on_hand_delta = change;
-	if (change < 0)
+	if (attempts_left == 0)
 	{
-		view = oms_stock_view(&row->item_id, 1);
-		for (int i = 0; i < view->count; i++)
-			if (view->rows[i].location_id == row->location_id && oms_stock_free(&view->rows[i]) < -change)
-				oms_holds_expire(row->item_id, row->location_id);
+		oms_stock_lock_one(row);
+		if (change >= 0 || !misses_expired(row, change))
+			return;
 	}
-	oms_stock_lock_one(row);
-	if (change < 0 && oms_stock_free(row) < -change && oms_holds_have_expired(row->item_id, row->location_id))
-		ereport(ERROR,
-				(errcode(ERRCODE_OMS_CONCURRENT),
-				 errmsg("units were taken while those of an expired hold were left"),
-				 errhint("Repeat the transaction.")));
+	for (; attempts_left > 0; attempts_left--)
+	{
+		StockRow	attempted = *row;
+		OmsAttempt	attempt;
+
+		CHECK_FOR_INTERRUPTS();
+		oms_attempt_begin(&attempt);
+		if (looks_short(&attempted, change))
+			oms_holds_expire(attempted.item_id, attempted.location_id);
+		oms_stock_lock_one(&attempted);
+		if (!misses_expired(&attempted, change))
+		{
+			oms_attempt_keep(&attempt);
+			*row = attempted;
+			return;
+		}
+		oms_attempt_undo(&attempt);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OMS_CONCURRENT),
+			 errmsg("units were taken while those of an expired hold were left"),
+			 errhint("Repeat the transaction.")));
 }
 
 /* Locks, checks, writes and records changes that no plan depends on. */
