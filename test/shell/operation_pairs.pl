@@ -30,6 +30,7 @@ my $shift = 1_000_000;
 # {side} is 1 in session one and 2 in session two, {id:name} an id of the run's tenant.
 my %call = (
 	place_order => q{oms.place_order('{"external_ref":"new{side}","lines":[{"sku":"A","quantity":4},{"sku":"B","quantity":1}]}')},
+	place_spread => q{oms.place_order('{"external_ref":"wide{side}","lines":[{"sku":"A","quantity":3}]}')},
 	place_reserved => q{oms.place_order('{"external_ref":"cart{side}","reservation_id":{id:cart},"lines":[{"sku":"A","quantity":3}]}')},
 	cancel_order => q{oms.cancel_order({id:old})},
 	cancel_owed => q{oms.cancel_order({id:back}, '[{"line_no":1,"quantity":2}]')},
@@ -44,7 +45,7 @@ my %call = (
 	load_stock => q{oms.load_stock('[{"location":"north","sku":"A","quantity":5},{"location":"north","sku":"B","quantity":3}]')},
 	set_stock_limits => q{oms.set_stock_limits('north', 'A', safety => 2)},
 	set_backorder_limit => q{oms.set_stock_limits('north', 'B', backorder_limit => 9)},
-	reserve => q{oms.reserve('[{"sku":"A","quantity":4}]', '1 hour', reference => 'new{side}')},
+	reserve => q{oms.reserve('[{"sku":"A","quantity":3}]', '1 hour', reference => 'new{side}')},
 	reserve_again => q{oms.reserve('[{"sku":"A","quantity":3}]', '1 hour', reference => 'cart')},
 	extend_reservation => q{oms.extend_reservation({id:cart}, '2 hours')},
 	release_reservation => q{oms.release_reservation({id:cart})},
