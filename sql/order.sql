@@ -134,7 +134,7 @@ BEGIN
         -- and with a check on each column that was a seventh of the time of placing an order.
         CONSTRAINT order_lines_units CHECK (allocated + backordered + cancelled <= ordered),
         CONSTRAINT order_lines_stages CHECK (delivered <= shipped AND shipped <= released AND released <= allocated),
-        CONSTRAINT order_lines_returned CHECK (return_requested + returned + written_off <= shipped),
+        CONSTRAINT order_lines_returned CHECK (return_requested + returned + written_off + replaced <= shipped),
         CONSTRAINT order_lines_not_negative CHECK (least(delivered, backordered, cancelled, return_requested, returned,
                                                          written_off, replaced, line_no - 1, ordered - 1) >= 0)
     ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);

@@ -90,6 +90,7 @@ BEGIN
         refund_on       text NOT NULL,
         shipping_refund text NOT NULL,
         restocking_fee  numeric NOT NULL,
+        stage           text NOT NULL DEFAULT 'returned' CHECK (stage IN ('returned', 'written_off', 'replaced')),
         items           numeric NOT NULL DEFAULT 0,
         discount        numeric NOT NULL DEFAULT 0,
         tax             numeric NOT NULL DEFAULT 0,
@@ -108,6 +109,7 @@ BEGIN
     CREATE INDEX returns_order ON oms.returns (order_id);
     COMMENT ON TABLE oms.returns IS 'units of one order that come back together';
     COMMENT ON COLUMN oms.returns.location_id IS 'where they come to; null where no goods are among them';
+    COMMENT ON COLUMN oms.returns.stage IS 'which stage of the order''s lines its units reach; written_off and replaced: nothing comes back';
     COMMENT ON COLUMN oms.returns.items IS 'what its units are worth: items - discount + tax + charges (shipping and fees), less fee (restocking); included_tax is part of items';
     COMMENT ON COLUMN oms.returns.refunded IS 'granted for it, whatever somebody revoked afterwards; less than it is worth where the order left no more';
     COMMENT ON COLUMN oms.returns.received_at IS 'of the first units';
@@ -153,5 +155,5 @@ BEGIN
     ALTER SEQUENCE oms.return_receipts_receipt_id_seq OWNED BY oms.return_receipts.receipt_id;
     CREATE INDEX return_receipts_return ON oms.return_receipts (return_id);
     COMMENT ON TABLE oms.return_receipts IS 'what arrived and what became of it, append-only';
-    COMMENT ON COLUMN oms.return_receipts.disposition IS 'restock: on hand again at location_id; scrap: gone; else the state of oms.stock_states in which they are there';
+    COMMENT ON COLUMN oms.return_receipts.disposition IS 'restock: on hand again at location_id; scrap: gone; kept: never came back; else the state of oms.stock_states in which they are there';
 END $init$;

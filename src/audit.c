@@ -152,12 +152,13 @@
 /* The published tables of conditions, once more and in other words than order.c and payment.c. */
 #define STATUS_PARTS \
 	" UNION ALL SELECT 'order.fulfillment_status', o.order_id::text, s.status, o.fulfillment_status" \
-	" FROM {orders} o JOIN (SELECT order_id, CASE WHEN w = 0 THEN 'unallocated' WHEN r >= w THEN 'returned'" \
-	" WHEN d >= w THEN 'delivered' WHEN d > 0 THEN 'partially_delivered' WHEN sh >= w THEN 'shipped'" \
+	" FROM {orders} o JOIN (SELECT order_id, CASE WHEN w = 0 THEN 'unallocated' WHEN r > 0 AND r + g >= w THEN 'returned'" \
+	" WHEN d + n >= w THEN 'delivered' WHEN d > 0 THEN 'partially_delivered' WHEN sh >= w THEN 'shipped'" \
 	" WHEN sh > 0 THEN 'partially_shipped' WHEN rel > 0 THEN 'released' WHEN b > 0 THEN 'backordered'" \
 	" WHEN al >= w THEN 'allocated' ELSE 'unallocated' END AS status FROM (SELECT order_id," \
 	" sum(ordered - cancelled) AS w, sum(returned) AS r, sum(delivered) AS d, sum(shipped) AS sh," \
-	" sum(released) AS rel, sum(backordered) AS b, sum(allocated) AS al" \
+	" sum(released) AS rel, sum(backordered) AS b, sum(allocated) AS al," \
+	" sum(written_off + replaced) AS g, sum(least(written_off + replaced, shipped - delivered)) AS n" \
 	" FROM {order_lines} WHERE tenant_id = $1 GROUP BY order_id) q) s USING (order_id)" \
 	" WHERE o.tenant_id = $1 AND o.fulfillment_status <> s.status" \
 	" UNION ALL SELECT 'order.payment_status', o.order_id::text, p.status, o.payment_status" \
@@ -276,10 +277,12 @@
 	" FROM {return_lines} x JOIN {returns} r ON r.return_id = x.return_id AND r.tenant_id = $1 WHERE x.tenant_id = $1" \
 	" AND r.status NOT IN ('closed', 'rejected', 'cancelled') GROUP BY x.order_id, x.line_no) r USING (order_id, line_no)" \
 	" WHERE l.tenant_id = $1 AND l.return_requested <> coalesce(r.units, 0)" \
-	" UNION ALL SELECT 'line.returned', l.order_id || ' line ' || l.line_no, coalesce(r.units, 0)::text, l.returned::text" \
-	" FROM {order_lines} l LEFT JOIN (SELECT order_id, line_no, sum(quantity) AS units FROM {return_receipts}" \
-	" WHERE tenant_id = $1 GROUP BY order_id, line_no) r USING (order_id, line_no)" \
-	" WHERE l.tenant_id = $1 AND l.returned <> coalesce(r.units, 0)" \
+	" UNION ALL SELECT 'line.' || s.stage, l.order_id || ' line ' || l.line_no, coalesce(r.units, 0)::text, s.units::text" \
+	" FROM {order_lines} l CROSS JOIN LATERAL (VALUES ('returned', l.returned), ('written_off', l.written_off)," \
+	" ('replaced', l.replaced)) s(stage, units) LEFT JOIN (SELECT t.order_id, t.line_no, x.stage, sum(t.quantity) AS units" \
+	" FROM {return_receipts} t JOIN {returns} x ON x.return_id = t.return_id AND x.tenant_id = $1 WHERE t.tenant_id = $1" \
+	" GROUP BY t.order_id, t.line_no, x.stage) r ON r.order_id = l.order_id AND r.line_no = l.line_no AND r.stage = s.stage" \
+	" WHERE l.tenant_id = $1 AND s.units <> coalesce(r.units, 0)" \
 	" UNION ALL SELECT 'return.received', x.return_id || ' line ' || x.line_no, coalesce(r.units, 0)::text, x.received::text" \
 	" FROM {return_lines} x LEFT JOIN (SELECT return_id, line_no, sum(quantity) AS units FROM {return_receipts}" \
 	" WHERE tenant_id = $1 GROUP BY return_id, line_no) r USING (return_id, line_no)" \
@@ -293,7 +296,7 @@
 	" || ' of order ' || coalesce(r.order_id, m.order_id) || ': ' || coalesce(r.disposition, m.disposition)," \
 	" coalesce(r.units, 0)::text, coalesce(m.units, 0)::text" \
 	" FROM (SELECT item_id, location_id, order_id, disposition, sum(quantity) AS units FROM {return_receipts}" \
-	" WHERE tenant_id = $1 AND disposition <> 'scrap' GROUP BY item_id, location_id, order_id, disposition) r" \
+	" WHERE tenant_id = $1 AND disposition NOT IN ('scrap', 'kept') GROUP BY item_id, location_id, order_id, disposition) r" \
 	" FULL JOIN (SELECT item_id, location_id, order_id, coalesce(state, 'restock') AS disposition," \
 	" sum(CASE WHEN state IS NULL THEN on_hand_delta ELSE state_delta END) AS units FROM {stock_movements}" \
 	" WHERE tenant_id = $1 AND type = 'return' AND order_id IS NOT NULL" \

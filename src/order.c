@@ -95,7 +95,8 @@ static OmsPlan raise_version_plan = {
 /* The sums from which the statuses follow. */
 static OmsPlan sums_plan = {
 	.sql = "SELECT coalesce(sum(ordered - cancelled), 0), coalesce(sum(allocated), 0), coalesce(sum(backordered), 0),"
-	" coalesce(sum(released), 0), coalesce(sum(shipped), 0), coalesce(sum(delivered), 0), coalesce(sum(returned), 0)"
+	" coalesce(sum(released), 0), coalesce(sum(shipped), 0), coalesce(sum(delivered), 0), coalesce(sum(returned), 0),"
+	" coalesce(sum(written_off + replaced), 0), coalesce(sum(least(written_off + replaced, shipped - delivered)), 0)"
 	" FROM {order_lines} WHERE order_id = $2 AND tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
@@ -472,6 +473,8 @@ typedef struct OrderSums
 	int64		shipped;
 	int64		delivered;
 	int64		returned;
+	int64		gone;			/* written off or replaced */
+	int64		lost;			/* of these, those that were never delivered */
 } OrderSums;
 
 static void
@@ -486,6 +489,20 @@ read_sums(TupleTableSlot *slot, void *state)
 	sums->shipped = oms_slot_int64(slot, 5);
 	sums->delivered = oms_slot_int64(slot, 6);
 	sums->returned = oms_slot_int64(slot, 7);
+	sums->gone = oms_slot_int64(slot, 8);
+	sums->lost = oms_slot_int64(slot, 9);
+}
+
+static bool
+is_returned(const OrderSums *sums)
+{
+	return sums->returned > 0 && sums->returned + sums->gone >= sums->wanted;
+}
+
+static bool
+is_delivered(const OrderSums *sums)
+{
+	return sums->delivered + sums->lost >= sums->wanted;
 }
 
 /* The first line that holds decides; the reference publishes this table. */
@@ -494,9 +511,9 @@ fulfillment_status(const OrderSums *sums)
 {
 	if (sums->wanted == 0)
 		return "unallocated";
-	if (sums->returned >= sums->wanted)
+	if (is_returned(sums))
 		return "returned";
-	if (sums->delivered >= sums->wanted)
+	if (is_delivered(sums))
 		return "delivered";
 	if (sums->delivered > 0)
 		return "partially_delivered";
@@ -554,9 +571,9 @@ follow_quantities(Order *order, const OrderSums *sums)
 		return;
 	if (sums->wanted == 0 && oms_machine_allows(MACHINE_ORDER, order->status, "cancel"))
 		oms_order_step(order, "cancel", "nothing is left of it", NULL);
-	else if (sums->wanted > 0 && sums->delivered >= sums->wanted &&
+	else if (sums->wanted > 0 && (is_delivered(sums) || is_returned(sums)) &&
 			 oms_machine_allows(MACHINE_ORDER, order->status, "complete"))
-		oms_order_step(order, "complete", "everything is delivered", NULL);
+		oms_order_step(order, "complete", is_delivered(sums) ? "everything is delivered" : "everything came back", NULL);
 }
 
 /* Notes for order_as_of what of the derived has changed. */

@@ -54,7 +54,8 @@ static OmsPlan as_of_plan = {
 	AT_THAT_TIME("ordered", "1") "," AT_THAT_TIME("allocated", "2") "," AT_THAT_TIME("backordered", "3") ","
 	AT_THAT_TIME("released", "4") "," AT_THAT_TIME("shipped", "5") "," AT_THAT_TIME("delivered", "6") ","
 	AT_THAT_TIME("cancelled", "7") ","
-	RETURNED_AT_THAT_TIME("return_requested", "1") "," RETURNED_AT_THAT_TIME("returned", "2")
+	RETURNED_AT_THAT_TIME("return_requested", "1") "," RETURNED_AT_THAT_TIME("returned", "2") ","
+	RETURNED_AT_THAT_TIME("written_off", "3") "," RETURNED_AT_THAT_TIME("replaced", "4")
 	") ORDER BY b.n)"
 	" FROM base, jsonb_array_elements(base.document -> 'lines') WITH ORDINALITY b(line, n)"
 	" JOIN {order_lines} l ON l.order_id = $2 AND l.tenant_id = $1 AND l.line_no = (b.line -> 'line_no')::int),"

@@ -170,7 +170,7 @@ static OmsPlan deviation_plan = {
 static OmsPlan lines_plan = {
 	.sql = "SELECT l.order_id, l.line_no, coalesce(t.allocated, 0), l.ordered - coalesce(t.allocated, 0) - l.cancelled,"
 	" coalesce(t.released, 0), coalesce(t.shipped, 0), coalesce(t.delivered, 0), coalesce(t.doubtful, false) OR l.item_id = ANY ($5),"
-	" l.return_requested + l.returned + l.written_off,"
+	" l.return_requested + l.returned + l.written_off + l.replaced,"
 	" l.unit_price > 0 AND abs(l.amount - l.ordered * l.unit_price) >= greatest(l.unit_price / 2, 0.01)" LINE_TRUTH
 	" AND (l.allocated, l.backordered, l.released, l.shipped, l.delivered) IS DISTINCT FROM"
 	" (coalesce(t.allocated, 0), l.ordered - coalesce(t.allocated, 0) - l.cancelled, coalesce(t.released, 0),"

@@ -29,11 +29,11 @@
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {returns} (return_id, order_id, location_id, requested_at, tenant_id, status, reason, external_ref,"
-	" attributes, refund_on, shipping_refund, restocking_fee)"
-	" VALUES ($2, $3, nullif($4, 0), $5, $1, $6, $7, $8, $9, $10, $11, $12)",
+	" attributes, refund_on, shipping_refund, restocking_fee, stage)"
+	" VALUES ($2, $3, nullif($4, 0), $5, $1, $6, $7, $8, $9, $10, $11, $12, $13)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID,
-				 TEXTOID, NUMERICOID)
+				 TEXTOID, NUMERICOID, TEXTOID)
 };
 
 static OmsPlan insert_lines_plan = {
@@ -46,7 +46,7 @@ static OmsPlan insert_lines_plan = {
 };
 
 static OmsPlan read_plan = {
-	.sql = "SELECT return_id, order_id, location_id, status FROM {returns} WHERE return_id = $2 AND tenant_id = $1",
+	.sql = "SELECT return_id, order_id, location_id, status, stage FROM {returns} WHERE return_id = $2 AND tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
@@ -78,11 +78,13 @@ static OmsPlan shipment_plan = {
 
 static OmsPlan count_plan = {
 	.sql = "UPDATE {order_lines} l SET return_requested = l.return_requested + u.requested,"
-	" returned = l.returned + u.returned"
-	" FROM unnest($3::int[], $4::int[], $5::int[]) u(line_no, requested, returned)"
+	" returned = l.returned + CASE $6 WHEN 'returned' THEN u.reached ELSE 0 END,"
+	" written_off = l.written_off + CASE $6 WHEN 'written_off' THEN u.reached ELSE 0 END,"
+	" replaced = l.replaced + CASE $6 WHEN 'replaced' THEN u.reached ELSE 0 END"
+	" FROM unnest($3::int[], $4::int[], $5::int[]) u(line_no, requested, reached)"
 	" WHERE l.order_id = $2 AND l.line_no = u.line_no AND l.tenant_id = $1",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTOID)
 };
 
 /* Of the rules that fit, the first that says something about a matter. */
@@ -96,7 +98,7 @@ static OmsPlan count_plan = {
  */
 static OmsPlan wanted_plan = {
 	.sql = "SELECT l.line_no, l.item_id, i.kind = 'stocked', l.shipped,"
-	" l.shipped - l.return_requested - l.returned - l.written_off,"
+	" l.shipped - l.return_requested - l.returned - l.written_off - l.replaced,"
 	" coalesce(w.units, 0), coalesce(e.approval = 'required', false), i.sku,"
 	" (SELECT x.location_id FROM {locations} x WHERE x.location_id = coalesce(e.location_id, s.location_id)"
 	" AND x.tenant_id = $1 AND x.active), e.location_id IS NOT NULL,"
@@ -124,7 +126,7 @@ static OmsPlan wanted_plan = {
 
 static OmsPlan document_plan = {
 	.sql = "SELECT jsonb_strip_nulls(jsonb_build_object('return_id', r.return_id, 'order_id', r.order_id,"
-	" 'status', r.status, 'location', p.code, 'reason', r.reason, 'external_ref', r.external_ref,"
+	" 'status', r.status, 'stage', nullif(r.stage, 'returned'), 'location', p.code, 'reason', r.reason, 'external_ref', r.external_ref,"
 	" 'requested_at', r.requested_at, 'approved_at', r.approved_at, 'shipped_at', r.shipped_at,"
 	" 'received_at', r.received_at, 'ended_at', r.ended_at, 'carrier', r.carrier,"
 	" 'tracking_number', r.tracking_number, 'attributes', r.attributes,"
@@ -158,6 +160,7 @@ read_return(TupleTableSlot *slot, void *state)
 	row->order_id = oms_slot_int64(slot, 2);
 	row->location_id = oms_slot_int64(slot, 3);
 	row->status = oms_slot_text(slot, 4);
+	row->stage = oms_slot_text(slot, 5);
 }
 
 static void
@@ -270,10 +273,12 @@ oms_return_step(Return *row, const char *action, const char *reason, Jsonb *data
 	row->status = pstrdup(transition->to_state);
 }
 
-/* The changes of the lines, for order_as_of: line_no, requested, returned. */
+/* The changes of the lines, for order_as_of: line_no, requested, then each stage that ends a return. */
 static void
-note_units(int64 order_id, const int32 *numbers, const int32 *requested, const int32 *returned, int count)
+note_units(int64 order_id, const int32 *numbers, const int32 *requested, const int32 *reached, int count, const char *stage)
 {
+	const char *stages[] = {STAGE_RETURNED, STAGE_WRITTEN_OFF, STAGE_REPLACED};
+
 	for (int first = 0; first < count; first += RETURN_LINES_PER_NOTE)
 	{
 		DocWriter	writer;
@@ -285,7 +290,8 @@ note_units(int64 order_id, const int32 *numbers, const int32 *requested, const i
 			oms_write_begin_array(&writer, NULL);
 			oms_write_int64(&writer, NULL, numbers[i]);
 			oms_write_int64(&writer, NULL, requested[i]);
-			oms_write_int64(&writer, NULL, returned[i]);
+			for (int j = 0; j < lengthof(stages); j++)
+				oms_write_int64(&writer, NULL, strcmp(stage, stages[j]) == 0 ? reached[i] : 0);
 			oms_write_end_array(&writer);
 		}
 		oms_write_end_array(&writer);
@@ -293,15 +299,16 @@ note_units(int64 order_id, const int32 *numbers, const int32 *requested, const i
 	}
 }
 
-/* Counts units of an order's lines: those asked for, those that are back. */
+/* Counts units of an order's lines: those asked for, those that reached the stage of their return. */
 void
-oms_return_count(int64 order_id, const int32 *numbers, const int32 *requested, const int32 *returned, int count)
+oms_return_count(int64 order_id, const int32 *numbers, const int32 *requested, const int32 *reached, int count,
+				 const char *stage)
 {
-	Datum		values[5] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id), oms_array_int32(numbers, count),
-	oms_array_int32(requested, count), oms_array_int32(returned, count)};
+	Datum		values[6] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id), oms_array_int32(numbers, count),
+	oms_array_int32(requested, count), oms_array_int32(reached, count), CStringGetTextDatum(stage)};
 
 	(void) oms_execute(&count_plan, values, NULL);
-	note_units(order_id, numbers, requested, returned, count);
+	note_units(order_id, numbers, requested, reached, count, stage);
 }
 
 /* Gives units that did not come back to their lines. */
@@ -321,7 +328,7 @@ free_units(const Return *row)
 		requested[count++] = row->lines[i].received - row->lines[i].requested;
 	}
 	if (count > 0)
-		oms_return_count(row->order_id, numbers, requested, returned, count);
+		oms_return_count(row->order_id, numbers, requested, returned, count, row->stage);
 }
 
 /* ---- Requesting ---- */
@@ -572,8 +579,8 @@ request_document(const Request *request, int64 location_id, const char *why)
 static void
 insert_return(const Return *row, const char *reason, const ReturnOptions *options)
 {
-	Datum		values[12];
-	char		nulls[13] = "            ";
+	Datum		values[13];
+	char		nulls[14] = "             ";
 
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(row->return_id);
@@ -588,6 +595,7 @@ insert_return(const Return *row, const char *reason, const ReturnOptions *option
 	values[9] = CStringGetTextDatum(options->refund_on);
 	values[10] = CStringGetTextDatum(options->shipping_refund);
 	values[11] = NumericGetDatum(options->restocking_fee);
+	values[12] = CStringGetTextDatum(row->stage);
 	(void) oms_execute(&insert_plan, values, nulls);
 }
 
@@ -625,7 +633,7 @@ insert_lines(const Request *request, const Return *row, Numeric percent)
 	values[6] = oms_array_datum(reasons, nulls, request->count, TEXTOID);
 	values[7] = oms_array_datum(percents, no_nulls, request->count, NUMERICOID);
 	(void) oms_execute(&insert_lines_plan, values, NULL);
-	oms_return_count(row->order_id, numbers, units, none, request->count);
+	oms_return_count(row->order_id, numbers, units, none, request->count, row->stage);
 }
 
 /* Every line of an order, for who names none. */
@@ -665,6 +673,15 @@ check_holds(const Request *request)
 	oms_hold_check(request->order->order_id, "return.request", 0, numbers, request->count);
 }
 
+/* Where nothing comes back, approval is all there is to wait for. */
+static void
+after_approval(Order *order, const Return *row)
+{
+	oms_return_settle(order, row->return_id);
+	if (strcmp(row->stage, STAGE_RETURNED) != 0)
+		oms_return_keep(order, row->return_id);
+}
+
 /*
  * Requests the return of units of a locked order, all that can come back where
  * wishes is NULL, and approves it unless a rule requires more; returns its id.
@@ -691,7 +708,9 @@ oms_return_request(Order *order, ReturnWish *wishes, int count, const char *reas
 		approval |= request.rows[i].approval;
 		row.lines[row.line_count++].line_no = request.rows[i].line_no;
 	}
-	row.location_id = decide_location(&request, options->location, &why);
+	row.stage = pstrdup(options->stage ? options->stage : options->goods_back == 0 ? STAGE_WRITTEN_OFF : STAGE_RETURNED);
+	if (strcmp(row.stage, STAGE_RETURNED) == 0)
+		row.location_id = decide_location(&request, options->location, &why);
 	row.return_id = oms_next_id(SEQUENCE_RETURN);
 	row.status = pstrdup(oms_machine_initial(MACHINE_RETURN));
 	decided = decide_refund(&request, options);
@@ -703,7 +722,7 @@ oms_return_request(Order *order, ReturnWish *wishes, int count, const char *reas
 	if (!approval)
 	{
 		oms_return_step(&row, "approve", "no rule requires approval", NULL);
-		oms_return_settle(order, row.return_id);
+		after_approval(order, &row);
 	}
 	return row.return_id;
 }
@@ -724,6 +743,7 @@ static const DocField option_fields[] = {
 	{"restocking_fee", DOC_MONEY, offsetof(ReturnOptions, restocking_fee)},
 	{"restocking_percent", DOC_MONEY, offsetof(ReturnOptions, restocking_percent)},
 	{"attributes", DOC_OBJECT, offsetof(ReturnOptions, attributes)},
+	{"goods_back", DOC_BOOL, offsetof(ReturnOptions, goods_back)},
 };
 
 static const DocShape option_shape = DOC_SHAPE_OF(ReturnOptions, option_fields, "options of a return");
@@ -754,6 +774,10 @@ check_options(const ReturnOptions *options, FaultList *faults)
 {
 	Numeric		hundred = int64_to_numeric(100);
 
+	if (options->goods_back == 0 && options->location != NULL)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Leave one of them out.", "options.location",
+				  "goes nowhere without goods_back");
+
 	if (options->restocking_percent != NULL &&
 		(oms_money_compare(options->restocking_percent, hundred) > 0 || !oms_money_is_rounded(options->restocking_percent, 2)))
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give a number from 0 to 100 with at most two decimals.",
@@ -766,7 +790,7 @@ check_options(const ReturnOptions *options, FaultList *faults)
 OMS_FUNCTION(oms_request_return, CALL_KEYED)
 {
 	int64		order_id = oms_argument_id(fcinfo, 0, "order_id");
-	ReturnOptions none = {0};
+	ReturnOptions none = {.goods_back = 1};
 	ReturnOptions *options = &none;
 	ReturnWish *wishes = NULL;
 	Order	   *order;
@@ -803,7 +827,10 @@ step_and_answer(FunctionCallInfo fcinfo, const char *action)
 	oms_return_step(row, action, oms_argument_text(fcinfo, 1), NULL);
 	if (oms_machine_final(MACHINE_RETURN, row->status))
 		free_units(row);
-	oms_return_settle(order, row->return_id);
+	if (strcmp(action, "approve") == 0)
+		after_approval(order, row);
+	else
+		oms_return_settle(order, row->return_id);
 	oms_order_refresh(order->order_id);
 	return JsonbPGetDatum(oms_return_document(row->return_id));
 }

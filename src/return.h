@@ -27,6 +27,7 @@ typedef struct Return
 	int64		order_id;
 	int64		location_id;	/* 0: no goods are among them */
 	char	   *status;
+	char	   *stage;			/* of the order's lines, that its units reach */
 	int			line_count;
 	ReturnLine *lines;			/* by line_no */
 } Return;
@@ -49,7 +50,14 @@ typedef struct ReturnOptions
 	Numeric		restocking_fee;
 	Numeric		restocking_percent;
 	Jsonb	   *attributes;
+	int8		goods_back;		/* 0: the units are lost, or stay with the customer */
+	const char *stage;			/* NULL: what goods_back says */
 } ReturnOptions;
+
+/* The stages that units of a return reach. */
+#define STAGE_RETURNED "returned"
+#define STAGE_WRITTEN_OFF "written_off"
+#define STAGE_REPLACED "replaced"
 
 extern int64 oms_return_request(Order *order, ReturnWish *wishes, int count, const char *reason,
 								const ReturnOptions *options);
@@ -60,7 +68,8 @@ extern Return *oms_return_lock(int64 return_id, Order **order);
 extern ReturnLine *oms_return_line(Return *row, int32 line_no);
 extern void oms_return_step(Return *row, const char *action, const char *reason, Jsonb *data);
 extern void oms_return_count(int64 order_id, const int32 *numbers, const int32 *requested, const int32 *returned,
-							 int count);
+							 int count, const char *stage);
+extern void oms_return_keep(Order *order, int64 return_id);
 extern void oms_return_settle(Order *order, int64 return_id);
 extern Jsonb *oms_return_document(int64 return_id);
 

@@ -123,7 +123,7 @@ drop_returned(Order *order, ReturnWish *wishes, int count)
 int64
 oms_return_cancel(Order *order, Jsonb *document, const char *reason, DocWriter *answer)
 {
-	ReturnOptions none = {0};
+	ReturnOptions none = {.goods_back = 1};
 	int			count;
 	int			wish_count;
 	Division   *parts = divide(order, document, &count);

@@ -19,6 +19,7 @@
 
 #define RESTOCK "restock"
 #define SCRAP "scrap"
+#define KEPT "kept"
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {return_receipts} (return_id, order_id, item_id, location_id, received_at, tenant_id, line_no,"
@@ -214,7 +215,7 @@ count_units(const Return *row)
 	values[2] = oms_array_int32(numbers, count);
 	values[3] = oms_array_int32(arrived, count);
 	(void) oms_execute(&lines_plan, values, NULL);
-	oms_return_count(row->order_id, numbers, requested, arrived, count);
+	oms_return_count(row->order_id, numbers, requested, arrived, count, row->stage);
 }
 
 static void
@@ -292,6 +293,31 @@ receipt_document(const Receipt *receipts, int count)
 	}
 	oms_write_end_array(&writer);
 	return oms_write_finish(&writer);
+}
+
+/*
+ * Ends an approved return of which nothing comes back: its units are written
+ * off or replaced as if they had all arrived, and no stock moves.
+ */
+void
+oms_return_keep(Order *order, int64 return_id)
+{
+	Order	   *locked;
+	Return	   *row = oms_return_lock(return_id, &locked);
+	int			count;
+	Receipt    *receipts = receive_everything(row, &count);
+
+	for (int i = 0; i < count; i++)
+	{
+		receipts[i].disposition = KEPT;
+		receipts[i].location_id = 0;
+	}
+	oms_return_step(row, "receive", "nothing comes back", receipt_document(receipts, count));
+	insert_receipts(row, receipts, count);
+	count_units(row);
+	oms_return_settle(order, return_id);
+	oms_return_step(row, "close", "nothing comes back", NULL);
+	oms_return_settle(order, return_id);
 }
 
 /*
