@@ -62,20 +62,5 @@ is($node->safe_psql('postgres', "SELECT sum(available) FROM oms.available('HOT')
 is($node->safe_psql('postgres', 'SELECT count(*) FROM oms.audit()'), '0', 'audit() finds nothing after selling out');
 is($node->safe_psql('postgres', q{SELECT string_agg(type || ' ' || (data ->> 'available'), ', ' ORDER BY event_id) FROM oms.events
 	WHERE data ->> 'sku' = 'HOT' AND type IN ('stock.low', 'stock.out')}), 'stock.low 100, stock.out 0', 'each line is crossed once');
-
-# Two lines in either order, placed and cancelled: no deadlock reaches a client.
-for my $level ('read committed', 'repeatable read', 'serializable')
-{
-	$node->safe_psql('postgres', "TRUNCATE outcome; ALTER DATABASE postgres SET default_transaction_isolation = '$level'");
-	run_clients(16, 40, <<'SQL');
-\set a random(1, 20)
-\set b random(1, 20)
-SELECT try('[{"sku":"S' || :a || '","quantity":1},{"sku":"S' || :b || '","quantity":1}]');
-SQL
-	my $others = $node->safe_psql('postgres', "SELECT coalesce(string_agg(DISTINCT state, ','), '') FROM outcome WHERE state NOT IN ('won', 'OM011')");
-	is($others, '', "$level: no error but OM011");
-	is($node->safe_psql('postgres', "SELECT count(*) FROM outcome WHERE state = 'OM011'"), '0', "$level: nothing to repeat") if $level eq 'read committed';
-	is($node->safe_psql('postgres', 'SELECT count(*) FROM oms.audit()'), '0', "$level: audit() finds nothing");
-}
 $node->stop;
 done_testing();
