@@ -50,7 +50,7 @@ BEGIN
         payment_id     bigint,
         at             timestamptz NOT NULL,
         tenant_id      int NOT NULL,
-        type           text NOT NULL CHECK (type IN ('issue', 'adjust', 'authorize', 'capture', 'void', 'refund')),
+        type           text NOT NULL CHECK (type IN ('issue', 'adjust', 'authorize', 'capture', 'void', 'refund', 'transfer')),
         balance_change numeric NOT NULL,
         held_change    numeric NOT NULL,
         reason         text,

@@ -32,6 +32,7 @@ DECLARE
         'grant_refund',
         'revoke_refund',
         'request_return',
+        'exchange_order',
         'approve_return',
         'ship_return',
         'reject_return',

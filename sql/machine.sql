@@ -155,6 +155,7 @@ BEGIN
         ('payment', 'authorized', 'void', 'voided'), ('payment', 'authorized', 'expire', 'expired'),
         ('payment', 'authorized', 'fail', 'failed'),
         ('payment', 'captured', 'capture', 'captured'), ('payment', 'captured', 'refund', 'captured'),
+        ('payment', 'captured', 'transfer', 'captured'),
         ('payment', 'captured', 'charge_back', 'captured'), ('payment', 'captured', 'void', 'captured'),
         ('payment', 'failed', 'authorize', 'authorized'), ('payment', 'failed', 'capture', 'captured'),
         ('payment', 'expired', 'authorize', 'authorized'),

@@ -28,10 +28,10 @@ CREATE FUNCTION oms.request_void(payment_id bigint, idempotency_key text DEFAULT
 COMMENT ON FUNCTION oms.request_void(bigint, text) IS 'asks the provider, by an event, to give up what is authorized and not captured; returns the command';
 
 CREATE FUNCTION oms.request_refund(order_id bigint, amount numeric DEFAULT NULL, payment_id bigint DEFAULT NULL,
-                                   idempotency_key text DEFAULT NULL) RETURNS jsonb
+                                   account text DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_request_refund';
-COMMENT ON FUNCTION oms.request_refund(bigint, numeric, bigint, text) IS 'asks the provider, by events, to pay back what is owed (or less), spread over the payments by the rule of the channel, or to one payment; returns the commands';
+COMMENT ON FUNCTION oms.request_refund(bigint, numeric, bigint, text, text) IS 'asks the provider, by events, to pay back what is owed (or less), spread over the payments by the rule of the channel, or to one payment; with an account it becomes credit there at once; returns the commands';
 
 CREATE PROCEDURE oms.init_payment() LANGUAGE plpgsql AS $init$
 BEGIN
@@ -65,7 +65,8 @@ BEGIN
         tenant_id   int NOT NULL,
         event_no    int NOT NULL,
         type        text NOT NULL CHECK (type IN ('authorize', 'capture', 'void', 'refund', 'fail', 'expire', 'charge_back',
-                                              'charge_back_reversed', 'capture_failed', 'void_failed', 'refund_failed')),
+                                              'charge_back_reversed', 'capture_failed', 'void_failed', 'refund_failed',
+                                              'transfer')),
         reference   text NOT NULL,
         amount      numeric NOT NULL CHECK (amount >= 0),
         PRIMARY KEY (payment_id, type, reference, tenant_id)
@@ -103,7 +104,7 @@ BEGIN
                 WHEN b.open > 0 OR (b.authorizations > 0 AND b.voids = 0) THEN 'authorized'
                 WHEN ended.type = 'fail' THEN 'failed' WHEN ended.type = 'expire' THEN 'expired'
                 WHEN ended.type = 'void' OR b.voids > 0 THEN 'voided' ELSE 'pending' END AS status,
-           c.capturing, c.voiding, c.refunding, p.account_id
+           c.capturing, c.voiding, c.refunding, p.account_id, b.transferred
     FROM oms.payments p
     LEFT JOIN LATERAL (SELECT x.at, x.event_no, x.type FROM oms.payment_events x
                        WHERE x.payment_id = p.payment_id AND x.tenant_id = p.tenant_id
@@ -113,7 +114,8 @@ BEGIN
         SELECT coalesce(sum(e.amount) FILTER (WHERE e.type = 'authorize'), 0) AS granted,
                coalesce(sum(e.amount) FILTER (WHERE e.type = 'capture'), 0) AS captured,
                greatest(coalesce(sum(CASE e.type WHEN 'charge_back_reversed' THEN -e.amount ELSE e.amount END)
-                                 FILTER (WHERE e.type IN ('refund', 'charge_back', 'charge_back_reversed')), 0), 0) AS refunded,
+                                 FILTER (WHERE e.type IN ('refund', 'charge_back', 'charge_back_reversed', 'transfer')), 0), 0) AS refunded,
+               coalesce(sum(e.amount) FILTER (WHERE e.type = 'transfer'), 0) AS transferred,
                greatest(coalesce(sum(CASE e.type WHEN 'authorize' THEN e.amount ELSE -e.amount END)
                                  FILTER (WHERE e.type IN ('authorize', 'capture', 'void') AND e.later), 0), 0) AS open,
                coalesce(sum(CASE e.type WHEN 'charge_back' THEN e.amount ELSE -e.amount END)
@@ -129,5 +131,6 @@ BEGIN
                coalesce(sum(k.amount - k.answered) FILTER (WHERE k.type = 'refund'), 0) AS refunding
         FROM oms.payment_commands k WHERE k.payment_id = p.payment_id AND k.tenant_id = p.tenant_id AND k.status = 'open') c;
     COMMENT ON VIEW oms.payment_balances IS 'what the events of each payment add up to, and what its open commands will change';
+    COMMENT ON COLUMN oms.payment_balances.transferred IS 'of what is refunded: into a credit account, so the provider moved nothing';
     COMMENT ON COLUMN oms.payment_balances.unmatched IS 'refunds reported before the capture that they pay back';
 END $init$;

@@ -89,6 +89,8 @@ BEGIN
         status          text NOT NULL,
         refund_on       text NOT NULL,
         shipping_refund text NOT NULL,
+        exchange_order_id bigint,
+        exchange_on     text CHECK (exchange_on IN ('approval', 'receipt')),
         restocking_fee  numeric NOT NULL,
         stage           text NOT NULL DEFAULT 'returned' CHECK (stage IN ('returned', 'written_off', 'replaced')),
         items           numeric NOT NULL DEFAULT 0,
@@ -107,9 +109,12 @@ BEGIN
     ) WITH (fillfactor = 80);
     ALTER SEQUENCE oms.returns_return_id_seq OWNED BY oms.returns.return_id;
     CREATE INDEX returns_order ON oms.returns (order_id);
+    CREATE INDEX returns_exchange ON oms.returns (exchange_order_id) WHERE exchange_order_id IS NOT NULL;
     COMMENT ON TABLE oms.returns IS 'units of one order that come back together';
     COMMENT ON COLUMN oms.returns.location_id IS 'where they come to; null where no goods are among them';
     COMMENT ON COLUMN oms.returns.stage IS 'which stage of the order''s lines its units reach; written_off and replaced: nothing comes back';
+    COMMENT ON COLUMN oms.returns.exchange_order_id IS 'the order that its units are exchanged for';
+    COMMENT ON COLUMN oms.returns.exchange_on IS 'when that order is placed; until then it is a draft';
     COMMENT ON COLUMN oms.returns.items IS 'what its units are worth: items - discount + tax + charges (shipping and fees), less fee (restocking); included_tax is part of items';
     COMMENT ON COLUMN oms.returns.refunded IS 'granted for it, whatever somebody revoked afterwards; less than it is worth where the order left no more';
     COMMENT ON COLUMN oms.returns.received_at IS 'of the first units';

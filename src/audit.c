@@ -202,12 +202,16 @@
 	" UNION ALL SELECT 'credit.held', c.account_id::text, coalesce(e.held, 0)::text, c.held::text FROM {credit_accounts} c" \
 	" LEFT JOIN (SELECT account_id, sum(held_change) AS held FROM {credit_entries} WHERE tenant_id = $1 GROUP BY account_id) e" \
 	" ON e.account_id = c.account_id WHERE c.tenant_id = $1 AND c.held <> coalesce(e.held, 0)" \
-	" UNION ALL SELECT 'credit.payment', b.payment_id::text, 'held ' || b.authorized::text || ', taken ' || (b.captured - b.refunded)::text," \
+	" UNION ALL SELECT 'credit.payment', b.payment_id::text, 'held ' || b.authorized::text || ', taken ' || (b.captured - b.refunded + b.transferred)::text," \
 	" 'held ' || coalesce(e.held, 0)::text || ', taken ' || coalesce(e.taken, 0)::text FROM {payment_balances} b LEFT JOIN (" \
 	"SELECT payment_id, account_id, sum(held_change) AS held, -sum(balance_change) AS taken FROM {credit_entries}" \
 	" WHERE tenant_id = $1 AND payment_id IS NOT NULL GROUP BY payment_id, account_id) e" \
 	" ON e.payment_id = b.payment_id AND e.account_id = b.account_id WHERE b.tenant_id = $1 AND b.account_id IS NOT NULL" \
-	" AND (b.authorized <> coalesce(e.held, 0) OR b.captured - b.refunded <> coalesce(e.taken, 0))" \
+	" AND (b.authorized <> coalesce(e.held, 0) OR b.captured - b.refunded + b.transferred <> coalesce(e.taken, 0))" \
+	" UNION ALL SELECT 'credit.transfer', coalesce(p.order_id, e.order_id)::text, coalesce(p.amount, 0)::text, coalesce(e.amount, 0)::text" \
+	" FROM (SELECT order_id, sum(amount) AS amount FROM {payment_events} WHERE tenant_id = $1 AND type = 'transfer' GROUP BY order_id) p" \
+	" FULL JOIN (SELECT order_id, sum(balance_change) AS amount FROM {credit_entries} WHERE tenant_id = $1 AND type = 'transfer'" \
+	" GROUP BY order_id) e ON e.order_id = p.order_id WHERE coalesce(p.amount, 0) <> coalesce(e.amount, 0)" \
 	" UNION ALL SELECT 'orphan.credit_entry', e.entry_id::text, 'an account and its payment', 'none' FROM {credit_entries} e" \
 	" WHERE e.tenant_id = $1 AND (NOT EXISTS (SELECT FROM {credit_accounts} c WHERE c.account_id = e.account_id AND c.tenant_id = $1)" \
 	" OR (e.payment_id IS NOT NULL AND NOT EXISTS (SELECT FROM {payments} p WHERE p.payment_id = e.payment_id" \
@@ -329,6 +333,9 @@
 	" AND r.status NOT IN ('closed', 'rejected', 'cancelled'))" \
 	" UNION ALL SELECT 'orphan.return', r.return_id::text, 'an order', 'none' FROM {returns} r" \
 	" WHERE r.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = r.order_id AND o.tenant_id = $1)" \
+	" UNION ALL SELECT 'orphan.exchange', r.return_id::text, 'the order that it is exchanged for', 'none' FROM {returns} r" \
+	" WHERE r.tenant_id = $1 AND r.exchange_order_id IS NOT NULL AND NOT EXISTS (SELECT FROM {orders} o" \
+	" WHERE o.order_id = r.exchange_order_id AND o.tenant_id = $1)" \
 	" UNION ALL SELECT 'return.lines', r.return_id::text, 'at least one', 'none' FROM {returns} r" \
 	" WHERE r.tenant_id = $1 AND NOT EXISTS (SELECT FROM {return_lines} x WHERE x.return_id = r.return_id AND x.tenant_id = $1)" \
 	" UNION ALL SELECT 'orphan.return_line', x.return_id || ' line ' || x.line_no, 'a return and an order line', 'none'" \

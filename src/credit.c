@@ -131,6 +131,22 @@ oms_credit_find(const char *code, char **currency, Numeric *available, const cha
 	return account.account_id;
 }
 
+/* The account of a code, opened where it is not there. */
+int64
+oms_credit_open(const char *code, const char *kind, const char *currency, const char *customer_ref)
+{
+	Account		account;
+	Datum		values[7] = {Int32GetDatum(oms_call->tenant), TimestampTzGetDatum(oms_call->now), CStringGetTextDatum(code),
+		CStringGetTextDatum(kind), CStringGetTextDatum(currency)};
+	char		nulls[8] = "      n";
+
+	values[5] = oms_text_or_null(customer_ref, &nulls[5]);
+	if (!find_account(code, &account))
+		(void) oms_execute(&open_plan, values, nulls);
+	get_account(code, &account);
+	return account.account_id;
+}
+
 /* Locks several accounts in their order, before the first of them moves. */
 void
 oms_credit_lock(int64 *account_ids, int count)

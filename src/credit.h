@@ -22,6 +22,7 @@ typedef struct CreditMove
 } CreditMove;
 
 extern int64 oms_credit_find(const char *code, char **currency, Numeric *available, const char **refusal);
+extern int64 oms_credit_open(const char *code, const char *kind, const char *currency, const char *customer_ref);
 extern void oms_credit_lock(int64 *account_ids, int count);
 extern int64 oms_credit_move(const CreditMove *move);
 extern void oms_credit_follow(int64 account_id, int64 order_id, int64 payment_id, const char *type, Numeric amount,

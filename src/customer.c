@@ -68,7 +68,7 @@ static OmsPlan exposure_plan = {
 	" coalesce(sum(x.amount) FILTER (WHERE x.type = 'authorize'), 0) AS authorized,"
 	" coalesce(sum(x.amount) FILTER (WHERE x.type IN ('void', 'expire')), 0) AS voided,"
 	" coalesce(sum(x.amount) FILTER (WHERE x.type = 'capture'), 0) AS captured,"
-	" coalesce(sum(x.amount) FILTER (WHERE x.type IN ('refund', 'charge_back')), 0) AS refunded FROM {payment_events} x"
+	" coalesce(sum(x.amount) FILTER (WHERE x.type IN ('refund', 'charge_back', 'transfer')), 0) AS refunded FROM {payment_events} x"
 	" WHERE x.order_id = o.order_id AND x.tenant_id = $1 GROUP BY x.payment_id) e) p"
 	" WHERE o.tenant_id = $1 AND o.customer_ref = $2 AND o.currency = $3 AND o.status NOT IN ('draft', 'cancelled')"
 	" AND o.payment_status IN ('unpaid', 'partially_paid')",

@@ -193,10 +193,13 @@ static OmsPlan document_plan = {
 	" 'reason', r.reason, 'return_id', r.return_id, 'granted_at', r.granted_at) ORDER BY r.refund_id) FROM {refunds} r"
 	" WHERE r.order_id = o.order_id AND r.tenant_id = $1),"
 	" 'returns', (SELECT jsonb_agg(jsonb_build_object('return_id', r.return_id, 'status', r.status, 'reason', r.reason,"
+	" 'exchange_order_id', r.exchange_order_id,"
 	" 'requested_at', r.requested_at, 'lines', (SELECT jsonb_agg(jsonb_build_object('line_no', t.line_no,"
 	" 'requested', t.requested, 'received', t.received) ORDER BY t.line_no) FROM {return_lines} t"
 	" WHERE t.return_id = r.return_id AND t.tenant_id = $1)) ORDER BY r.return_id) FROM {returns} r"
-	" WHERE r.order_id = o.order_id AND r.tenant_id = $1)))"
+	" WHERE r.order_id = o.order_id AND r.tenant_id = $1),"
+	" 'exchange_of', (SELECT jsonb_build_object('order_id', x.order_id, 'return_id', x.return_id) FROM {returns} x"
+	" WHERE x.exchange_order_id = o.order_id AND x.tenant_id = $1)))"
 	" FROM {orders} o JOIN {channels} c ON c.channel_id = o.channel_id AND c.tenant_id = $1"
 	" WHERE o.order_id = $2 AND o.tenant_id = $1",
 	.kind = PLAN_INDEXED,

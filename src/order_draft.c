@@ -7,8 +7,10 @@
 
 #include "call.h"
 #include "event.h"
+#include "exchange.h"
 #include "expiry.h"
 #include "machine.h"
+#include "order_place.h"
 #include "order_placement.h"
 #include "payment.h"
 #include "relation.h"
@@ -269,18 +271,17 @@ write_placed_draft(Placement *placement)
 	oms_placement_record_routing(placement, 1);
 }
 
-/*
- * oms.place_draft(order_id bigint, idempotency_key text) -> jsonb
- *
- * The whole of placing against today's stock, at the prices of the draft.
- */
-OMS_FUNCTION(oms_place_draft, CALL_KEYED)
+/* The whole of placing against today's stock, at the prices of the draft; see order_place.h. */
+Jsonb *
+oms_draft_place(int64 order_id, bool required)
 {
-	Draft		draft = lock_draft(oms_argument_id(fcinfo, 0, "order_id"), "place");
+	Draft		draft = lock_draft(order_id, "place");
 	FaultList	faults;
 	Placement  *placement;
 	int			placed_event;
 
+	if (draft.valid_until <= oms_call->now && !required)
+		return NULL;
 	if (draft.valid_until <= oms_call->now)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_TRANSITION),
@@ -290,19 +291,39 @@ OMS_FUNCTION(oms_place_draft, CALL_KEYED)
 	placement = oms_placement_of(draft.document, &faults);
 	if (faults.count == 0)
 	{
-		keep_quoted_prices(placement, draft.order->order_id);
+		keep_quoted_prices(placement, order_id);
 		oms_placement_read(placement, &faults);
 	}
+	if (faults.count > 0 && !required)
+		return NULL;
 	oms_faults_raise(&faults, "draft is not valid");
-	placement->order_id = draft.order->order_id;
+	placement->order_id = order_id;
 	placement->document->valid_until = DT_NOBEGIN;
 	if (!oms_placement_plan(placement))
+	{
+		if (!required)
+			return NULL;
 		oms_placement_refuse(placement);
+	}
 	oms_placement_promise(placement);
 	placed_event = oms_placement_take_step(placement);
 	oms_placement_reserve(placement);
 	write_placed_draft(placement);
-	PG_RETURN_JSONB_P(oms_placement_complete(placement, placed_event));
+	return oms_placement_complete(placement, placed_event);
+}
+
+/*
+ * oms.place_draft(order_id bigint, idempotency_key text) -> jsonb
+ */
+OMS_FUNCTION(oms_place_draft, CALL_KEYED)
+{
+	int64		order_id = oms_argument_id(fcinfo, 0, "order_id");
+	Exchange   *exchange = oms_exchange_of(order_id);	/* locks the older order first */
+	Jsonb	   *result = oms_draft_place(order_id, true);
+
+	if (exchange != NULL)
+		oms_exchange_follow(exchange->order, exchange->return_id);
+	PG_RETURN_JSONB_P(result);
 }
 
 /* Writes the header of a changed draft. */

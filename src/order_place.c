@@ -107,16 +107,17 @@ answer_of_existing(Placement *placement, bool has_faults)
 
 /* ---- The calls ---- */
 
+/* NULL is what a caller gives who has no document. */
 static Placement *
-begin_placement(FunctionCallInfo fcinfo, FaultList *faults)
+begin_placement(Jsonb *document, FaultList *faults)
 {
 	Placement  *placement;
 
 	oms_faults_init(faults);
-	if (PG_ARGISNULL(0))
+	if (document == NULL)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give an object with external_ref and lines.", "document", "is null");
 	oms_faults_raise(faults, "order is not valid");
-	placement = oms_placement_of(PG_GETARG_JSONB_P(0), faults);
+	placement = oms_placement_of(document, faults);
 	placement->hash = DatumGetInt64(DirectFunctionCall2(jsonb_hash_extended, JsonbPGetDatum(placement->source),
 														Int64GetDatum(0)));
 	return placement;
@@ -195,13 +196,12 @@ place_new_order(Placement *placement)
 	return write_order(placement) ? oms_placement_complete(placement, placed_event) : NULL;
 }
 
-/*
- * oms.place_order(doc jsonb, idempotency_key text) -> jsonb
- */
-OMS_FUNCTION(oms_place_order, CALL_KEYED)
+/* Places the order of a document, or writes it as a draft; the answer. */
+Jsonb *
+oms_order_place(Jsonb *document)
 {
 	FaultList	faults;
-	Placement  *placement = begin_placement(fcinfo, &faults);
+	Placement  *placement = begin_placement(document, &faults);
 	int			events = oms_call->events->count;
 	Jsonb	   *result;
 	bool		possible = false;
@@ -213,7 +213,7 @@ OMS_FUNCTION(oms_place_order, CALL_KEYED)
 
 	/* A document that was placed once is answered even if it could not be today. */
 	if (!possible && (result = answer_of_existing(placement, faults.count > 0)) != NULL)
-		PG_RETURN_JSONB_P(result);
+		return result;
 	oms_faults_raise(&faults, "order is not valid");
 	if (!possible)
 		oms_placement_refuse(placement);
@@ -230,7 +230,21 @@ OMS_FUNCTION(oms_place_order, CALL_KEYED)
 				(errcode(ERRCODE_OMS_CONCURRENT),
 				 errmsg("another transaction is placing the same order"),
 				 errhint("Repeat the transaction.")));
-	PG_RETURN_JSONB_P(result);
+	return result;
+}
+
+static Jsonb *
+argument_document(FunctionCallInfo fcinfo)
+{
+	return PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0);
+}
+
+/*
+ * oms.place_order(doc jsonb, idempotency_key text) -> jsonb
+ */
+OMS_FUNCTION(oms_place_order, CALL_KEYED)
+{
+	PG_RETURN_JSONB_P(oms_order_place(argument_document(fcinfo)));
 }
 
 /*
@@ -239,7 +253,7 @@ OMS_FUNCTION(oms_place_order, CALL_KEYED)
 OMS_FUNCTION(oms_preview_order, CALL_READ)
 {
 	FaultList	faults;
-	Placement  *placement = begin_placement(fcinfo, &faults);
+	Placement  *placement = begin_placement(argument_document(fcinfo), &faults);
 
 	if (faults.count == 0)
 		oms_placement_read(placement, &faults);

@@ -643,6 +643,15 @@ oms_payment_execute(int64 payment_id, const char *type, Numeric amount, const ch
 	record(payment_id, &payment, type, amount, reference, oms_call->now, false);
 }
 
+/* What a payment of a locked order has captured goes elsewhere, and not back to where it came from. */
+void
+oms_payment_move_out(int64 payment_id, Numeric amount, const char *reference)
+{
+	PaymentRow	payment = get_payment(payment_id);
+
+	record(payment_id, &payment, "transfer", amount, reference, oms_call->now, false);
+}
+
 /*
  * oms.record_payment_event(payment_id, type, amount, reference, at, idempotency_key) -> jsonb
  */

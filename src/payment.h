@@ -8,6 +8,7 @@
 #include "oms.h"
 
 #include "document.h"
+#include "order.h"
 
 /* A payment as orders and oms.add_payment describe it. */
 typedef struct PaymentDocument
@@ -40,6 +41,9 @@ typedef struct Balance
 } Balance;
 
 extern void oms_payment_execute(int64 payment_id, const char *type, Numeric amount, const char *reference);
+extern void oms_payment_move_out(int64 payment_id, Numeric amount, const char *reference);
+extern void oms_payment_transfer(Order *order, Numeric amount, int64 account_id, const char *reason);
+extern Numeric oms_payment_movable(Order *order);
 extern void oms_payment_give_back(int64 order_id);
 extern void oms_payment_capture(int64 order_id, const char *stage, bool tell);
 

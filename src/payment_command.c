@@ -366,15 +366,93 @@ read_rule(TupleTableSlot *slot, void *state)
 	*(char **) state = oms_slot_text(slot, 1);
 }
 
+/* Spreads what is paid back over the payments, by the rule of the channel. */
+static void
+spread_refund(const Order *order, SourceList *list, Numeric amount)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order->channel_id)};
+	char	   *rule = "newest";
+
+	(void) oms_execute_each(&rule_plan, values, NULL, read_rule, &rule);
+	if (strcmp(rule, "proportional") == 0)
+		(void) take_in_proportion(list, amount, oms_currency_digits(order->currency));
+	else
+		(void) take_in_turn(list, amount, true, strcmp(rule, "newest") == 0);
+}
+
+/* Moves what was taken of the payments into a credit account, each part an event of its payment. */
+static void
+move_out(Order *order, const SourceList *list, int64 account_id, const char *reason)
+{
+	Numeric		sum = oms_money_zero();
+	int64		entry_id;
+
+	for (int i = 0; i < list->count; i++)
+		sum = oms_money_add(sum, list->rows[i].taken);
+	entry_id = oms_credit_move(&(CreditMove) {.account_id = account_id,.type = "transfer",.balance = sum,
+											  .held = oms_money_zero(),.order_id = order->order_id,.reason = reason});
+	for (int i = 0; i < list->count; i++)
+		if (is_positive(list->rows[i].taken))
+			oms_payment_move_out(list->rows[i].payment_id, list->rows[i].taken, psprintf("credit entry " INT64_FORMAT, entry_id));
+	oms_refund_follow(order->order_id);
+}
+
+/* What of an order can go into a credit account now: owed to the customer, and captured. */
+Numeric
+oms_payment_movable(Order *order)
+{
+	SourceList	list = sources_of(order->order_id, 0);
+	Balance		balance;
+
+	oms_balance_read(order->order_id, &balance);
+	return least(oms_balance_excess(order->total, &balance), sum_of(&list, true));
+}
+
+/* Moves an amount that is movable. */
+void
+oms_payment_transfer(Order *order, Numeric amount, int64 account_id, const char *reason)
+{
+	SourceList	list = sources_of(order->order_id, 0);
+
+	spread_refund(order, &list, amount);
+	move_out(order, &list, account_id, reason);
+}
+
+/* The credit account that takes a refund. */
+static int64
+target_account(FunctionCallInfo fcinfo, const Order *order)
+{
+	char	   *code = oms_argument_text(fcinfo, 3);
+	char	   *currency = NULL;
+	const char *refusal = NULL;
+	Numeric		available;
+	int64		account_id;
+	FaultList	faults;
+
+	if (code == NULL)
+		return 0;
+	oms_faults_init(&faults);
+	account_id = oms_credit_find(code, &currency, &available, &refusal);
+	if (account_id == 0)
+		oms_fault(&faults, ERRCODE_OMS_UNKNOWN, "oms.issue_credit opens an account.", "account",
+				  "credit account \"%s\" is not known", code);
+	else if (strcmp(currency, order->currency) != 0)
+		oms_fault(&faults, ERRCODE_OMS_MONEY, "Refunds are in the currency of their order.", "account",
+				  "credit account \"%s\" has %s, the order %s", code, currency, order->currency);
+	else if (refusal != NULL)
+		oms_fault(&faults, ERRCODE_OMS_MONEY, "Use another account.", "account", "credit account \"%s\" %s", code, refusal);
+	oms_faults_raise(&faults, "account is not possible");
+	return account_id;
+}
+
 /*
- * oms.request_refund(order_id, amount, payment_id, idempotency_key) -> jsonb
+ * oms.request_refund(order_id, amount, payment_id, account, idempotency_key) -> jsonb
  */
 OMS_FUNCTION(oms_request_refund, CALL_KEYED)
 {
 	Order	   *order = oms_order_lock(oms_argument_id(fcinfo, 0, "order_id"));
 	SourceList	list = sources_of(order->order_id, optional_payment(fcinfo));
-	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order->channel_id)};
-	char	   *rule = "newest";
+	int64		account_id = target_account(fcinfo, order);
 	Jsonb	   *result;
 	Balance		balance;
 	Numeric		amount;
@@ -384,11 +462,12 @@ OMS_FUNCTION(oms_request_refund, CALL_KEYED)
 	oms_balance_read(order->order_id, &balance);
 	amount = wanted_amount(fcinfo, order, least(oms_balance_excess(order->total, &balance), sum_of(&list, true)),
 						   "owed to the customer");
-	(void) oms_execute_each(&rule_plan, values, NULL, read_rule, &rule);
-	if (strcmp(rule, "proportional") == 0)
-		(void) take_in_proportion(&list, amount, oms_currency_digits(order->currency));
-	else
-		(void) take_in_turn(&list, amount, true, strcmp(rule, "newest") == 0);
+	spread_refund(order, &list, amount);
+	if (account_id != 0)
+	{
+		move_out(order, &list, account_id, "refund");
+		PG_RETURN_JSONB_P(oms_balance_document(order->order_id));
+	}
 	result = write_commands(order, &list, "refund");
 	oms_refund_follow(order->order_id);
 	PG_RETURN_JSONB_P(result);

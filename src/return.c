@@ -15,6 +15,7 @@
 #include "call.h"
 #include "document.h"
 #include "event.h"
+#include "exchange.h"
 #include "hold.h"
 #include "location.h"
 #include "machine.h"
@@ -126,7 +127,8 @@ static OmsPlan wanted_plan = {
 
 static OmsPlan document_plan = {
 	.sql = "SELECT jsonb_strip_nulls(jsonb_build_object('return_id', r.return_id, 'order_id', r.order_id,"
-	" 'status', r.status, 'stage', nullif(r.stage, 'returned'), 'location', p.code, 'reason', r.reason, 'external_ref', r.external_ref,"
+	" 'status', r.status, 'stage', nullif(r.stage, 'returned'), 'exchange_order_id', r.exchange_order_id,"
+	" 'exchange_on', r.exchange_on, 'location', p.code, 'reason', r.reason, 'external_ref', r.external_ref,"
 	" 'requested_at', r.requested_at, 'approved_at', r.approved_at, 'shipped_at', r.shipped_at,"
 	" 'received_at', r.received_at, 'ended_at', r.ended_at, 'carrier', r.carrier,"
 	" 'tracking_number', r.tracking_number, 'attributes', r.attributes,"
@@ -514,14 +516,14 @@ decide_location(const Request *request, const char *code, const char **why)
 	return best;
 }
 
-static const char *const refund_times[] = {"approval", "receipt", "closing", "manual", NULL};
-static const char *const shipping_rules[] = {"none", "proportional", "complete", NULL};
+const char *const oms_return_refund_times[] = {"approval", "receipt", "closing", "manual", NULL};
+const char *const oms_return_shipping_rules[] = {"none", "proportional", "complete", NULL};
 
 static int
 refund_time(const char *text)
 {
-	for (int i = 0; refund_times[i] != NULL; i++)
-		if (strcmp(refund_times[i], text) == 0)
+	for (int i = 0; oms_return_refund_times[i] != NULL; i++)
+		if (strcmp(oms_return_refund_times[i], text) == 0)
 			return i;
 	return 0;
 }
@@ -735,21 +737,20 @@ static const DocField wish_fields[] = {
 
 static const DocShape wish_shape = DOC_SHAPE_OF(ReturnWish, wish_fields, "a line of a return");
 
+typedef struct OptionsDocument
+{
+	ReturnOptions options;
+} OptionsDocument;
+
 static const DocField option_fields[] = {
-	{"location", DOC_CODE, offsetof(ReturnOptions, location)},
-	{"external_ref", DOC_CODE, offsetof(ReturnOptions, external_ref)},
-	{"refund_on", DOC_TEXT, offsetof(ReturnOptions, refund_on), .choices = refund_times},
-	{"shipping_refund", DOC_TEXT, offsetof(ReturnOptions, shipping_refund), .choices = shipping_rules},
-	{"restocking_fee", DOC_MONEY, offsetof(ReturnOptions, restocking_fee)},
-	{"restocking_percent", DOC_MONEY, offsetof(ReturnOptions, restocking_percent)},
-	{"attributes", DOC_OBJECT, offsetof(ReturnOptions, attributes)},
-	{"goods_back", DOC_BOOL, offsetof(ReturnOptions, goods_back)},
+	RETURN_OPTION_FIELDS(OptionsDocument, options)
 };
 
-static const DocShape option_shape = DOC_SHAPE_OF(ReturnOptions, option_fields, "options of a return");
+static const DocShape option_shape = DOC_SHAPE_OF(OptionsDocument, option_fields, "options of a return");
 
-static ReturnWish *
-read_wishes(Jsonb *document, int *count, FaultList *faults)
+/* Lines that are to come back; each stands once. */
+ReturnWish *
+oms_return_wishes(Jsonb *document, int *count, FaultList *faults)
 {
 	DocArray	array = oms_document_read_array(document, &wish_shape, OMS_LINES_PER_ORDER_MAX, "lines", faults);
 	ReturnWish *wishes = (ReturnWish *) array.items;
@@ -769,8 +770,8 @@ read_wishes(Jsonb *document, int *count, FaultList *faults)
 }
 
 /* What no shape can say of the options. */
-static void
-check_options(const ReturnOptions *options, FaultList *faults)
+void
+oms_return_check_options(const ReturnOptions *options, const char *currency, FaultList *faults)
 {
 	Numeric		hundred = int64_to_numeric(100);
 
@@ -782,6 +783,9 @@ check_options(const ReturnOptions *options, FaultList *faults)
 		(oms_money_compare(options->restocking_percent, hundred) > 0 || !oms_money_is_rounded(options->restocking_percent, 2)))
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give a number from 0 to 100 with at most two decimals.",
 				  "options.restocking_percent", "%s is not a percentage", oms_money_text(options->restocking_percent));
+	if (options->restocking_fee && !oms_money_is_rounded(options->restocking_fee, oms_currency_digits(currency)))
+		oms_fault(faults, ERRCODE_OMS_MONEY, "Round amounts to the currency.", "options.restocking_fee",
+				  "%s has more decimals than %s", oms_money_text(options->restocking_fee), currency);
 }
 
 /*
@@ -800,16 +804,12 @@ OMS_FUNCTION(oms_request_return, CALL_KEYED)
 
 	oms_faults_init(&faults);
 	if (!PG_ARGISNULL(1))
-		wishes = read_wishes(PG_GETARG_JSONB_P(1), &count, &faults);
+		wishes = oms_return_wishes(PG_GETARG_JSONB_P(1), &count, &faults);
 	if (!PG_ARGISNULL(3))
 		options = oms_document_read(PG_GETARG_JSONB_P(3), &option_shape, &faults);
-	if (faults.count == 0)
-		check_options(options, &faults);
 	oms_faults_raise(&faults, "return is not valid");
 	order = oms_order_lock(order_id);
-	if (options->restocking_fee && !oms_money_is_rounded(options->restocking_fee, oms_currency_digits(order->currency)))
-		oms_fault(&faults, ERRCODE_OMS_MONEY, "Round amounts to the currency.", "options.restocking_fee",
-				  "%s has more decimals than %s", oms_money_text(options->restocking_fee), order->currency);
+	oms_return_check_options(options, order->currency, &faults);
 	oms_faults_raise(&faults, "return is not valid");
 	return_id = oms_return_request(order, wishes, count, oms_argument_text(fcinfo, 2), options);
 	oms_order_refresh(order_id);
@@ -832,6 +832,7 @@ step_and_answer(FunctionCallInfo fcinfo, const char *action)
 	else
 		oms_return_settle(order, row->return_id);
 	oms_order_refresh(order->order_id);
+	oms_exchange_follow(order, row->return_id);
 	return JsonbPGetDatum(oms_return_document(row->return_id));
 }
 

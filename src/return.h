@@ -54,11 +54,38 @@ typedef struct ReturnOptions
 	const char *stage;			/* NULL: what goods_back says */
 } ReturnOptions;
 
+/* The fields of a document that say these options, for a struct that has them as a member. */
+#define RETURN_OPTION_FIELDS(type, member) \
+	{"location", DOC_CODE, offsetof(type, member.location)}, \
+	{"external_ref", DOC_CODE, offsetof(type, member.external_ref)}, \
+	{"refund_on", DOC_TEXT, offsetof(type, member.refund_on), .choices = oms_return_refund_times}, \
+	{"shipping_refund", DOC_TEXT, offsetof(type, member.shipping_refund), .choices = oms_return_shipping_rules}, \
+	{"restocking_fee", DOC_MONEY, offsetof(type, member.restocking_fee)}, \
+	{"restocking_percent", DOC_MONEY, offsetof(type, member.restocking_percent)}, \
+	{"attributes", DOC_OBJECT, offsetof(type, member.attributes)}, \
+	{"goods_back", DOC_BOOL, offsetof(type, member.goods_back)}
+
+extern const char *const oms_return_refund_times[];
+extern const char *const oms_return_shipping_rules[];
+
+/* What the units of a return are worth. */
+typedef struct ReturnWorth
+{
+	Numeric		items;
+	Numeric		discount;
+	Numeric		tax;
+	Numeric		included_tax;
+	Numeric		total;			/* with charges, less the fee */
+} ReturnWorth;
+
 /* The stages that units of a return reach. */
 #define STAGE_RETURNED "returned"
 #define STAGE_WRITTEN_OFF "written_off"
 #define STAGE_REPLACED "replaced"
 
+extern ReturnWish *oms_return_wishes(Jsonb *document, int *count, FaultList *faults);
+extern void oms_return_check_options(const ReturnOptions *options, const char *currency, FaultList *faults);
+extern ReturnWorth oms_return_expect(Order *order, int64 return_id);
 extern int64 oms_return_request(Order *order, ReturnWish *wishes, int count, const char *reason,
 								const ReturnOptions *options);
 extern bool oms_return_possible(Order *order, int32 line_no);

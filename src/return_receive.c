@@ -9,6 +9,7 @@
 #include "call.h"
 #include "document.h"
 #include "event.h"
+#include "exchange.h"
 #include "location.h"
 #include "machine.h"
 #include "order.h"
@@ -340,5 +341,6 @@ OMS_FUNCTION(oms_receive_return, CALL_KEYED)
 	oms_return_settle(order, row->return_id);
 	put_away(row, receipts, count);
 	oms_order_refresh(order->order_id);
+	oms_exchange_follow(order, row->return_id);
 	PG_RETURN_JSONB_P(oms_return_document(row->return_id));
 }

@@ -581,3 +581,27 @@ oms_return_settle(Order *order, int64 return_id)
 	note_worth(&work);
 	oms_refund_follow(order->order_id);
 }
+
+/* What a return will be worth once all its units count; nothing is written. */
+ReturnWorth
+oms_return_expect(Order *order, int64 return_id)
+{
+	Settlement	work = {.order = order,.digits = oms_currency_digits(order->currency)};
+	const Claim *claim;
+
+	read_claims(&work, return_id);
+	for (int i = 0; i < work.claim_line_count; i++)
+		if (work.claim_lines[i].return_id == return_id)
+			work.claim_lines[i].credited = work.claim_lines[i].requested;
+	read_lines(&work);
+	value_claim(&work);
+	claim = work.claim;
+	return (ReturnWorth)
+	{
+		.items = oms_money_of_units(claim->worth.items, work.digits),
+			.discount = oms_money_of_units(claim->worth.discount, work.digits),
+			.tax = oms_money_of_units(claim->worth.tax, work.digits),
+			.included_tax = oms_money_of_units(claim->worth.included_tax, work.digits),
+			.total = oms_money_of_units(worth_of(claim) - claim->fee, work.digits)
+	};
+}
