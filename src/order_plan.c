@@ -344,8 +344,13 @@ static void
 refuse_shortage(Placement *placement)
 {
 	FaultList	faults;
+	int64		reservation_id = placement->document->reservation_id;
+	const char *loss = reservation_id != 0 ? oms_reservation_loss(reservation_id) : NULL;
 
 	oms_faults_init(&faults);
+	if (loss != NULL)
+		oms_fault(&faults, ERRCODE_OMS_INSUFFICIENT_STOCK, "oms.reserve holds what is left.", "reservation_id",
+				  "reservation " INT64_FORMAT " %s and keeps nothing back for this order", reservation_id, loss);
 	for (int i = 0; i < placement->demand_count; i++)
 	{
 		Demand	   *demand = &placement->demands[i];

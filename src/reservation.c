@@ -117,6 +117,29 @@ oms_reservation_exists(int64 reservation_id)
 	return exists;
 }
 
+static OmsPlan state_plan = {
+	.sql = "SELECT reservation_id, channel_id, status, expires_at FROM {reservations} WHERE reservation_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+/* Why a reservation holds nothing any more, as a clause; NULL while it holds. */
+const char *
+oms_reservation_loss(int64 reservation_id)
+{
+	Reservation reservation = {0};
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(reservation_id)};
+
+	(void) oms_execute_each(&state_plan, values, NULL, read_reservation, &reservation);
+	if (reservation.reservation_id == 0)
+		return NULL;
+	if (oms_machine_final(MACHINE_RESERVATION, reservation.status) && strcmp(reservation.status, "expired") != 0)
+		return psprintf("is %s", reservation.status);
+	if (reservation.expires_at <= oms_call->now)
+		return psprintf("expired at %s", timestamptz_to_str(reservation.expires_at));
+	return NULL;
+}
+
 static Reservation
 lock_reservation(int64 reservation_id)
 {

@@ -41,6 +41,7 @@ extern void oms_holds_lock(HoldList *list);
 extern void oms_holds_add_rows(const HoldList *list, StockRow *rows);
 extern void oms_holds_end(const HoldList *list, const char *own_action, int64 order_id);
 extern bool oms_reservation_exists(int64 reservation_id);
+extern const char *oms_reservation_loss(int64 reservation_id);
 
 extern bool oms_holds_have_expired(int64 item_id, int64 location_id);
 extern void oms_holds_expire(int64 item_id, int64 location_id);

@@ -151,3 +151,36 @@ SELECT oms.extend_reservation(max(reservation_id), '61 minutes') FROM oms.reserv
 SELECT oms.upsert_channels('[{"code": "a", "reservation_ttl_max": "30 days"}, {"code": "b", "reservation_ttl": "1 day", "reservation_ttl_max": "1 day"}]');
 SELECT oms.upsert_channels('[{"code": "c", "reservation_ttl_max": "30 days 1 second"}, {"code": "shop", "reservation_ttl": "2 hours"}, {"code": "d", "reservation_ttl": "0"}]');
 SELECT * FROM oms.audit();
+
+-- Confirming moves the hold to other rows where the order wants it there: each counter in one statement, nothing left behind.
+SELECT oms.upsert_items('[{"sku": "FORK"}, {"sku": "SPOON"}]');
+SELECT oms.receive_stock('east', 'FORK', 2), oms.receive_stock('depot', 'FORK', 2), oms.receive_stock('depot', 'SPOON', 1);
+SELECT oms.reserve('[{"sku": "FORK", "quantity": 2, "group": "stores"}]', '10 minutes', reference => 'moves') -> 'lines' -> 0 -> 'from';
+SELECT reservation_id AS moves FROM oms.reservations WHERE tenant_id = 81 AND reference = 'moves' \gset
+SELECT oms.place_order(pg_catalog.jsonb_build_object('external_ref', 'M', 'reservation_id', :moves,
+  'lines', '[{"sku": "FORK", "quantity": 2, "location": "depot"}]'::jsonb)) -> 'fulfillments' -> 0 -> 'location';
+SELECT location, reserved, available FROM oms.available('FORK') WHERE on_hand > 0 ORDER BY location;
+-- Repeated, each step answers as before.
+SELECT oms.place_order(pg_catalog.jsonb_build_object('external_ref', 'M', 'reservation_id', :moves,
+  'lines', '[{"sku": "FORK", "quantity": 2, "location": "depot"}]'::jsonb)) -> 'status';
+SELECT oms.release_reservation(:moves);
+-- Confirmed after expiry: it is lost where others have the units, and nothing is written.
+SELECT oms.reserve('[{"sku": "SPOON", "quantity": 1}]', '1 minute', reference => 'lost') -> 'complete';
+SELECT reservation_id AS lost FROM oms.reservations WHERE tenant_id = 81 AND reference = 'lost' \gset
+SET oms.clock = '2026-05-10 12:05:00+00';
+SELECT oms.place_order('{"external_ref": "N", "lines": [{"sku": "SPOON", "quantity": 1}]}') -> 'status';
+SET client_min_messages = notice;
+DO $$
+DECLARE
+    lost   bigint := (SELECT reservation_id FROM oms.reservations WHERE tenant_id = 81 AND reference = 'lost');
+    detail text;
+BEGIN
+    PERFORM oms.place_order(pg_catalog.jsonb_build_object('external_ref', 'O', 'reservation_id', lost, 'lines', '[{"sku": "SPOON", "quantity": 1}]'::jsonb));
+EXCEPTION WHEN SQLSTATE 'OM001' THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+    RAISE NOTICE '%', pg_catalog.replace(detail, lost::text, 'n');
+END $$;
+SET client_min_messages = error;
+SELECT count(*) FROM oms.orders WHERE tenant_id = 81 AND external_ref = 'O';
+SELECT oms.release_reservation(:lost);
+SELECT * FROM oms.audit();
