@@ -178,7 +178,7 @@ BEGIN
     PERFORM oms.place_order(pg_catalog.jsonb_build_object('external_ref', 'O', 'reservation_id', lost, 'lines', '[{"sku": "SPOON", "quantity": 1}]'::jsonb));
 EXCEPTION WHEN SQLSTATE 'OM001' THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
-    RAISE NOTICE '%', pg_catalog.replace(detail, lost::text, 'n');
+    RAISE NOTICE '%', pg_catalog.regexp_replace(detail, 'reservation \d+', 'reservation n');
 END $$;
 SET client_min_messages = error;
 SELECT count(*) FROM oms.orders WHERE tenant_id = 81 AND external_ref = 'O';
