@@ -439,10 +439,8 @@ free_units(const StockRow *row)
 }
 
 static void
-take(Request *request, int line, StockRow *row)
+take(Request *request, int line, StockRow *row, int32 quantity)
 {
-	int32		quantity = (int32) Min(request->lines[line].missing, free_units(row));
-
 	if (quantity <= 0)
 		return;
 	if (request->taken_count == request->taken_capacity)
@@ -498,27 +496,135 @@ best_row(const Request *request, const WantedLine *line)
 	return best;
 }
 
-/* Gives back what a line got that is less than it wants at least. */
-static void
-untake(Request *request, int index, int first)
+/* A counter of the line's item that its units could come from if another line gave them up. */
+typedef struct Step
 {
-	for (int i = first; i < request->taken_count; i++)
-		request->taken[i].row->reserved -= request->taken[i].quantity;
-	request->taken_count = first;
-	request->lines[index].missing = request->lines[index].document->quantity;
+	int			row;			/* of the view */
+	int			from;			/* the step before, -1: the line itself wants this row */
+	int			taken;			/* units at the row before that would move here */
+} Step;
+
+/* Adds the rows not seen yet that the line may be served from; true where the last one has units. */
+static bool
+add_steps(Request *request, int line, int from, int taken, Step *steps, int *count, bool *seen)
+{
+	for (int i = 0; i < request->view->count; i++)
+	{
+		StockRow   *row = &request->view->rows[i];
+
+		if (seen[i] || row->item_id != request->lines[line].item->item_id ||
+			!is_allowed(request, &request->lines[line], oms_location_by_id(row->location_id)))
+			continue;
+		seen[i] = true;
+		steps[(*count)++] = (Step) {i, from, taken};
+		if (free_units(row) > 0)
+			return true;
+	}
+	return false;
+}
+
+/* The same where the line may have units of that row already. */
+static void
+take_more(Request *request, int line, StockRow *row, int32 quantity)
+{
+	for (int i = 0; i < request->taken_count; i++)
+	{
+		Taken	   *taken = &request->taken[i];
+
+		if (taken->line != line || taken->row != row || taken->quantity == 0)
+			continue;
+		taken->quantity += quantity;
+		row->reserved += quantity;
+		request->lines[line].missing -= quantity;
+		return;
+	}
+	take(request, line, row, quantity);
+}
+
+/* Moves units along the steps that end at a row with free ones, and gives the line what that frees. */
+static void
+move_along(Request *request, int index, const Step *steps, int last)
+{
+	int64		quantity = Min(request->lines[index].missing, free_units(&request->view->rows[steps[last].row]));
+
+	for (int i = last; steps[i].from >= 0; i = steps[i].from)
+		quantity = Min(quantity, request->taken[steps[i].taken].quantity);
+	for (int i = last; i >= 0; i = steps[i].from)
+	{
+		StockRow   *row = &request->view->rows[steps[i].row];
+		int			line = index;
+
+		if (steps[i].from >= 0)
+		{
+			Taken	   *taken = &request->taken[steps[i].taken];
+
+			line = taken->line;
+			taken->quantity -= quantity;
+			taken->row->reserved -= quantity;
+			request->lines[line].missing += quantity;
+		}
+		take_more(request, line, row, quantity);
+	}
+}
+
+/*
+ * Groups may overlap, so a line may miss units that another line has taken and
+ * need not have.  Looks for the shortest chain of lines, each of which can move
+ * to a counter that the next one leaves, up to one with free units.
+ */
+static bool
+make_room(Request *request, int index)
+{
+	int			rows = request->view->count;
+	Step	   *steps = palloc(sizeof(Step) * Max(1, rows));
+	bool	   *seen = palloc0(Max(1, rows));
+	int			count = 0;
+	bool		found = add_steps(request, index, -1, -1, steps, &count, seen);
+
+	for (int i = 0; i < count && !found; i++)
+		for (int j = 0; j < request->taken_count && !found; j++)
+			if (request->taken[j].quantity > 0 && request->taken[j].row == &request->view->rows[steps[i].row])
+				found = add_steps(request, request->taken[j].line, i, j, steps, &count, seen);
+	if (found)
+		move_along(request, index, steps, count - 1);
+	pfree(steps);
+	pfree(seen);
+	return found;
+}
+
+/* Forgets the units taken for a line, or those moved away where no line is named. */
+static void
+forget_taken(Request *request, int line)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < request->taken_count; i++)
+	{
+		Taken	   *taken = &request->taken[i];
+
+		if (taken->line == line)
+			taken->row->reserved -= taken->quantity;
+		else if (taken->quantity > 0)
+			request->taken[kept++] = *taken;
+	}
+	request->taken_count = kept;
 }
 
 static void
 serve_line(Request *request, int index)
 {
 	WantedLine *line = &request->lines[index];
-	int			first = request->taken_count;
 	StockRow   *row;
 
 	while (line->missing > 0 && (row = best_row(request, line)) != NULL)
-		take(request, index, row);
+		take(request, index, row, (int32) Min(line->missing, free_units(row)));
+	while (line->missing > 0 && line->document->group != NULL && make_room(request, index))
+		CHECK_FOR_INTERRUPTS();
 	if (line->document->least != DOC_ABSENT && line->document->quantity - line->missing < line->document->least)
-		untake(request, index, first);
+	{
+		line->missing = line->document->quantity;
+		forget_taken(request, index);
+	}
 }
 
 /* Lines with fewer places go first: 2 a location, 1 a group, 0 anywhere. */
@@ -578,6 +684,7 @@ plan(Request *request, bool with_expired)
 		for (int i = 0; i < request->line_count; i++)
 			if (strictness(&request->lines[i]) == pass)
 				serve_line(request, i);
+	forget_taken(request, -1);
 	for (int i = 0; i < request->line_count; i++)
 		missing += request->lines[i].missing;
 	return missing == 0;

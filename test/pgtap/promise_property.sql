@@ -13,8 +13,8 @@ BEGIN;
 SELECT plan(6);
 
 SELECT oms.upsert_channels('[{"code":"default","backorder":true}]') IS NOT NULL AS ready \gset
-SELECT oms.upsert_locations('[{"code":"north","rank":1,"groups":[{"group":"stores"}]},{"code":"south","rank":2,"groups":[{"group":"stores"}]},
-    {"code":"depot","rank":3}]') IS NOT NULL AS ready \gset
+SELECT oms.upsert_locations('[{"code":"north","rank":1,"groups":[{"group":"stores"},{"group":"coast"}]},{"code":"south","rank":2,"groups":[{"group":"stores"}]},
+    {"code":"depot","rank":3,"groups":[{"group":"coast"}]}]') IS NOT NULL AS ready \gset
 SELECT oms.upsert_items('[{"sku":"A"},{"sku":"B","backorder":true},{"sku":"M","tracking":"lot"}]') IS NOT NULL AS ready \gset
 
 CREATE TEMPORARY TABLE units (location text, sku text, on_hand int NOT NULL DEFAULT 0, damaged int NOT NULL DEFAULT 0, own_limit int NOT NULL DEFAULT 0,
@@ -61,14 +61,15 @@ CREATE FUNCTION pg_temp.removable(place text, item text, clock timestamptz) RETU
 $f$;
 
 CREATE FUNCTION pg_temp.places_of(line jsonb) RETURNS text[] LANGUAGE sql AS $f$
-    SELECT CASE WHEN line ? 'location' THEN ARRAY[line ->> 'location'] WHEN line ? 'group' THEN ARRAY['north', 'south']
+    SELECT CASE WHEN line ? 'location' THEN ARRAY[line ->> 'location'] WHEN line ->> 'group' = 'stores' THEN ARRAY['north', 'south']
+                WHEN line ? 'group' THEN ARRAY['north', 'depot']
                 ELSE ARRAY['north', 'south', 'depot'] END
 $f$;
 
 CREATE FUNCTION pg_temp.random_line(groups boolean) RETURNS jsonb LANGUAGE sql VOLATILE AS $f$
     SELECT jsonb_build_object('sku', (ARRAY['A', 'B', 'M'])[1 + floor(random() * 3)::int], 'quantity', 1 + floor(random() * 8)::int)
         || CASE WHEN dice < 0.4 THEN jsonb_build_object('location', (ARRAY['north', 'south', 'depot'])[1 + floor(random() * 3)::int])
-                WHEN dice < 0.6 AND groups THEN '{"group":"stores"}' ELSE '{}' END
+                WHEN dice < 0.6 AND groups THEN '{"group":"stores"}' WHEN dice < 0.8 AND groups THEN '{"group":"coast"}' ELSE '{}' END
     FROM (SELECT random() AS dice OFFSET 0) d
 $f$;
 

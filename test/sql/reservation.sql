@@ -184,3 +184,16 @@ SET client_min_messages = error;
 SELECT count(*) FROM oms.orders WHERE tenant_id = 81 AND external_ref = 'O';
 SELECT oms.release_reservation(:lost);
 SELECT * FROM oms.audit();
+
+-- Groups may overlap: a line gives up what it need not have, along a chain of lines where it takes one, and no unit is missed.
+SELECT oms.upsert_locations('[{"code": "east", "groups": [{"group": "stores"}, {"group": "one"}]}, {"code": "west", "groups": [{"group": "stores"}, {"group": "two"}]},
+  {"code": "depot", "groups": [{"group": "two"}]}]');
+SELECT oms.upsert_items('[{"sku": "BOWL"}]');
+SELECT oms.receive_stock('east', 'BOWL', 3), oms.receive_stock('west', 'BOWL', 3), oms.receive_stock('depot', 'BOWL', 2);
+SELECT l ->> 'granted' AS granted, l -> 'from' AS places FROM jsonb_array_elements(oms.reserve('[{"sku": "BOWL", "quantity": 3, "group": "two"},
+  {"sku": "BOWL", "quantity": 3, "group": "stores"}, {"sku": "BOWL", "quantity": 2, "group": "one"}]', reference => 'overlap') -> 'lines') l;
+SELECT l ->> 'granted' AS granted, l -> 'from' AS places FROM jsonb_array_elements(oms.reserve('[{"sku": "BOWL", "quantity": 4, "group": "two"},
+  {"sku": "BOWL", "quantity": 4, "least": 4, "group": "stores"}, {"sku": "BOWL", "quantity": 4, "least": 1, "group": "one"}]', reference => 'overlap', partial => true) -> 'lines') l;
+SELECT oms.reserve('[{"sku": "BOWL", "quantity": 4, "group": "two"}, {"sku": "BOWL", "quantity": 5, "group": "stores"}]', reference => 'overlap');
+SELECT location, reserved, available FROM oms.available('BOWL') WHERE on_hand > 0 ORDER BY location;
+SELECT * FROM oms.audit();
