@@ -300,6 +300,7 @@ BEGIN
         call := 'SELECT oms.cancel_supply(' || supply.supply_id || ')';
     ELSIF dice < 0.98 THEN
         operation := 'set_stock_limits';
+        amount := amount * (number % 2);
         call := format('SELECT oms.set_stock_limits(%L, ''B'', backorder_limit => %s)', place, amount);
         expected := CASE WHEN pg_temp.needed(place, 'B', clock) > (SELECT on_hand FROM units WHERE location = place AND sku = 'B')
                               + amount + pg_temp.allowed_debt(place, 'B') - (SELECT own_limit FROM units WHERE location = place AND sku = 'B')
