@@ -129,6 +129,7 @@ BEGIN
         'carrier',
         'routing',
         'item',
+        'kit',
         'stock',
         'stock_load',
         'stock_state',

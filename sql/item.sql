@@ -17,7 +17,7 @@ BEGIN
         height_mm    int CHECK (height_mm >= 0),
         active       boolean NOT NULL DEFAULT true,
         backorder    boolean NOT NULL DEFAULT true,
-        kind         text NOT NULL DEFAULT 'stocked' CHECK (kind IN ('stocked', 'digital', 'service')),
+        kind         text NOT NULL DEFAULT 'stocked' CHECK (kind IN ('stocked', 'digital', 'service', 'kit')),
         sku          text NOT NULL CHECK (octet_length(sku) BETWEEN 1 AND 200),
         name         text,
         unit         text NOT NULL DEFAULT 'piece',
@@ -25,6 +25,8 @@ BEGIN
         external_ref text,
         tracking     text NOT NULL DEFAULT 'none' CHECK (tracking IN ('none', 'lot', 'serial')),
         minimum_life_days int NOT NULL DEFAULT 0 CHECK (minimum_life_days BETWEEN 0 AND 36500),
+        ship_together boolean NOT NULL DEFAULT false,
+        may_break    boolean NOT NULL DEFAULT false,
         attributes   jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
         PRIMARY KEY (item_id, tenant_id),
         UNIQUE (sku, tenant_id)
@@ -34,6 +36,8 @@ BEGIN
     CREATE INDEX items_tracked ON oms.items (tenant_id) WHERE tracking <> 'none';
     COMMENT ON COLUMN oms.items.tracking IS 'lot or serial: units have lots (oms.lots), which receipts name and shipments take, first to expire first';
     COMMENT ON COLUMN oms.items.minimum_life_days IS 'lots are no longer sold from this many days before they expire';
+    COMMENT ON COLUMN oms.items.ship_together IS 'of a kit: its components are promised at one location';
+    COMMENT ON COLUMN oms.items.may_break IS 'of a kit: its components may be cancelled and returned one by one';
     COMMENT ON COLUMN oms.items.price IS 'price of a unit where an order line gives none';
     COMMENT ON COLUMN oms.items.backorder IS 'with channels.backorder: may be promised beyond what is on hand, up to stock.backorder_limit';
 END $init$;

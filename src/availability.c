@@ -18,6 +18,7 @@
 #include "call.h"
 #include "document.h"
 #include "item.h"
+#include "kit.h"
 #include "location.h"
 #include "quota.h"
 #include "relation.h"
@@ -26,7 +27,7 @@
 
 /* The items of a whole channel. */
 static OmsPlan items_plan = {
-	.sql = "SELECT sku FROM {items} WHERE tenant_id = $1 AND active AND kind = 'stocked' ORDER BY sku",
+	.sql = "SELECT sku FROM {items} WHERE tenant_id = $1 AND active AND kind IN ('stocked', 'kit') ORDER BY sku",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
 };
@@ -108,6 +109,175 @@ is_asked(const StockRow *row, void *state)
 	return location && (asked->only == NULL || asked->only == location);
 }
 
+/* ---- Kits ---- */
+
+static int
+first_row_of(const StockView *view, int64 item_id)
+{
+	int			low = 0;
+	int			high = view->count;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (view->rows[middle].item_id < item_id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Units that the channel may promise of an item, over all its locations. */
+static int64
+sum_of_item(const StockView *view, const QuotaList *quotas, const CatalogItem *item, const Channel *channel,
+			const SupplyList *supplies)
+{
+	QuotaLimit	limit;
+	int64		now = 0;
+	int64		later = 0;
+
+	for (int i = first_row_of(view, item->item_id); i < view->count && view->rows[i].item_id == item->item_id; i++)
+	{
+		const StockRow *row = &view->rows[i];
+
+		if (serving_location(row, channel) == NULL)
+			continue;
+		now += free_units(row);
+		later += units_by(row, item, channel, supplies) - free_units(row);
+	}
+	if (oms_quotas_limit(quotas, view, item->item_id, &limit))
+		return Min(limit.firm + later, limit.cap);
+	return now + later;
+}
+
+/* Whole sets that units make. */
+static int64
+sets_of(int64 units, const KitComponent *component)
+{
+	return Max(0, units) / component->quantity;
+}
+
+/* Sets that one location has all components of. */
+static int64
+sets_at(const StockView *view, const KitComponent *rows, int count, const Channel *channel, const SupplyList *supplies,
+		int64 location_id)
+{
+	int64		sets = PG_INT64_MAX;
+
+	for (int i = 0; i < count; i++)
+	{
+		int64		units = 0;
+
+		if (rows[i].item.kind != ITEM_STOCKED)
+			continue;
+		for (int j = first_row_of(view, rows[i].item.item_id); j < view->count && view->rows[j].item_id == rows[i].item.item_id; j++)
+			if (view->rows[j].location_id == location_id)
+				units = units_by(&view->rows[j], &rows[i].item, channel, supplies);
+		sets = Min(sets, sets_of(units, &rows[i]));
+	}
+	return sets;
+}
+
+/* A component that limits where a set can be; NULL: none has stock. */
+static const KitComponent *
+first_stocked(const KitComponent *rows, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (rows[i].item.kind == ITEM_STOCKED)
+			return &rows[i];
+	return NULL;
+}
+
+/* Sets of a kit with stocked components that the channel may promise over all its locations. */
+static int64
+sets_of_kit(const StockView *view, const QuotaList *quotas, const KitComponent *rows, int count, const Channel *channel,
+			const SupplyList *supplies)
+{
+	const KitComponent *first = first_stocked(rows, count);
+	int64		sets = PG_INT64_MAX;
+	int64		together = 0;
+
+	for (int i = 0; i < count; i++)
+		if (rows[i].item.kind == ITEM_STOCKED)
+			sets = Min(sets, sets_of(sum_of_item(view, quotas, &rows[i].item, channel, supplies), &rows[i]));
+	if (!first->ship_together)
+		return sets;
+	for (int i = first_row_of(view, first->item.item_id); i < view->count && view->rows[i].item_id == first->item.item_id; i++)
+		if (serving_location(&view->rows[i], channel))
+			together += sets_at(view, rows, count, channel, supplies, view->rows[i].location_id);
+	return Min(sets, together);
+}
+
+/* The components of kits, and their counters. */
+typedef struct KitView
+{
+	KitList    *list;
+	StockView  *view;
+	QuotaList  *quotas;
+	SupplyList *supplies;
+} KitView;
+
+static int64 *
+stocked_components(const KitList *list, int *count)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(1, list->count));
+
+	*count = 0;
+	for (int i = 0; i < list->count; i++)
+		if (list->rows[i].item.kind == ITEM_STOCKED)
+			ids[(*count)++] = list->rows[i].item.item_id;
+	return ids;
+}
+
+static KitView
+view_of_kit(FunctionCallInfo fcinfo, const CatalogItem *item, const Channel *channel, int64 own, int needed_by)
+{
+	KitView		kit = {.list = oms_kits_read(&item->item_id, 1)};
+	int			count;
+	int64	   *ids = stocked_components(kit.list, &count);
+
+	kit.supplies = needed_by < 0 ? NULL : supplies_until(fcinfo, needed_by, ids, count);
+	kit.view = view_of_items(channel, own, ids, count, &kit.quotas);
+	return kit;
+}
+
+/*
+ * Rows of a kit: whole sets at each location, and without a location those
+ * whose components come from several.
+ */
+static void
+put_kit(FunctionCallInfo fcinfo, const CatalogItem *item, const Channel *channel, const Location *only, int64 own)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	KitView		kit = view_of_kit(fcinfo, item, channel, own, 3);
+	const KitComponent *first = first_stocked(kit.list->rows, kit.list->count);
+	int64		left = first ? sets_of_kit(kit.view, kit.quotas, kit.list->rows, kit.list->count, channel, kit.supplies) : 0;
+	Datum		values[5] = {0};
+	bool		nulls[5] = {true, true, true, true, false};
+
+	for (int i = first ? first_row_of(kit.view, first->item.item_id) : 0;
+		 first && i < kit.view->count && kit.view->rows[i].item_id == first->item.item_id; i++)
+	{
+		Location   *location = serving_location(&kit.view->rows[i], channel);
+		int64		sets = location == NULL || (only && only != location) ? 0
+			: Min(left, sets_at(kit.view, kit.list->rows, kit.list->count, channel, kit.supplies, location->location_id));
+
+		if (sets == 0)
+			continue;
+		left -= sets;
+		values[0] = CStringGetTextDatum(location->code);
+		values[4] = Int64GetDatum(sets);
+		nulls[0] = false;
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	nulls[0] = true;
+	values[4] = Int64GetDatum(left);
+	if (left > 0 && only == NULL)
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
 /* ---- One SKU ---- */
 
 static void
@@ -138,8 +308,16 @@ OMS_FUNCTION(oms_available, CALL_READ)
 	SupplyList *supplies = supplies_until(fcinfo, 3, &item->item_id, 1);
 	Asked		asked = {channel, only};
 	QuotaList  *quotas;
-	StockView  *view = view_of_items(channel, own, &item->item_id, 1, &quotas);
+	StockView  *view;
 
+	*isnull = true;
+	if (item->kind == ITEM_KIT)
+	{
+		InitMaterializedSRF(fcinfo, 0);
+		put_kit(fcinfo, item, channel, only, own);
+		return (Datum) 0;
+	}
+	view = view_of_items(channel, own, &item->item_id, 1, &quotas);
 	oms_quotas_trim(quotas, view, item->item_id, PG_INT64_MAX, is_asked, &asked);
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < view->count; i++)
@@ -201,47 +379,6 @@ read_skus(ArrayType *array, SkuList *list)
 	oms_faults_raise(&faults, "the list of SKUs is not valid");
 }
 
-static int
-first_row_of(const StockView *view, int64 item_id)
-{
-	int			low = 0;
-	int			high = view->count;
-
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (view->rows[middle].item_id < item_id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/* Units that the channel may promise of an item, over all its locations. */
-static int64
-sum_of_item(const StockView *view, const QuotaList *quotas, const CatalogItem *item, const Channel *channel,
-			const SupplyList *supplies)
-{
-	QuotaLimit	limit;
-	int64		now = 0;
-	int64		later = 0;
-
-	for (int i = first_row_of(view, item->item_id); i < view->count && view->rows[i].item_id == item->item_id; i++)
-	{
-		const StockRow *row = &view->rows[i];
-
-		if (serving_location(row, channel) == NULL)
-			continue;
-		now += free_units(row);
-		later += units_by(row, item, channel, supplies) - free_units(row);
-	}
-	if (oms_quotas_limit(quotas, view, item->item_id, &limit))
-		return Min(limit.firm + later, limit.cap);
-	return now + later;
-}
-
 static const char *
 kind_of(const CatalogItem *item)
 {
@@ -249,7 +386,54 @@ kind_of(const CatalogItem *item)
 		return "unknown";
 	if (item->kind == ITEM_STOCKED)
 		return "stocked";
+	if (item->kind == ITEM_KIT)
+		return "kit";
 	return item->kind == ITEM_DIGITAL ? "digital" : "service";
+}
+
+/* The kits of a list with their components. */
+static KitList *
+kits_of(ItemSet *items, const SkuList *list)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(1, list->count));
+	int			count = 0;
+
+	for (int i = 0; i < list->count; i++)
+	{
+		CatalogItem *item = oms_items_find(items, list->skus[i]);
+
+		if (item && item->kind == ITEM_KIT)
+			ids[count++] = item->item_id;
+	}
+	return oms_kits_read(ids, count);
+}
+
+/* The stocked items of a list, and those of its kits; each once. */
+static int64 *
+items_to_view(ItemSet *items, const SkuList *list, const KitList *kits, int *count)
+{
+	int			component_count;
+	int64	   *components = stocked_components(kits, &component_count);
+	int64	   *ids = palloc(sizeof(int64) * Max(1, list->count + component_count));
+	int			all = component_count;
+
+	memcpy(ids, components, sizeof(int64) * component_count);
+	for (int i = 0; i < list->count; i++)
+	{
+		CatalogItem *item = oms_items_find(items, list->skus[i]);
+
+		if (item && item->kind == ITEM_STOCKED)
+			ids[all++] = item->item_id;
+	}
+	*count = all;
+	if (component_count == 0)
+		return ids;
+	qsort(ids, all, sizeof(int64), oms_compare_int64);
+	*count = 0;
+	for (int i = 0; i < all; i++)
+		if (*count == 0 || ids[*count - 1] != ids[i])
+			ids[(*count)++] = ids[i];
+	return ids;
 }
 
 /*
@@ -266,6 +450,7 @@ OMS_FUNCTION(oms_available_many, CALL_READ)
 	QuotaList  *quotas;
 	StockView  *view;
 	SupplyList *supplies;
+	KitList    *kits;
 	int64	   *item_ids;
 	int			count = 0;
 	Datum		tenant = Int32GetDatum(oms_call->tenant);
@@ -275,25 +460,28 @@ OMS_FUNCTION(oms_available_many, CALL_READ)
 	else
 		read_skus(PG_GETARG_ARRAYTYPE_P(1), &list);
 	items = oms_items_read(list.skus, list.count);
-	item_ids = palloc(sizeof(int64) * Max(1, list.count));
-	for (int i = 0; i < list.count; i++)
-	{
-		CatalogItem *item = oms_items_find(items, list.skus[i]);
-
-		if (item && item->kind == ITEM_STOCKED)
-			item_ids[count++] = item->item_id;
-	}
+	kits = kits_of(items, &list);
+	item_ids = items_to_view(items, &list, kits, &count);
 	supplies = supplies_until(fcinfo, 2, item_ids, count);
 	view = view_of_items(channel, 0, item_ids, count, &quotas);
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < list.count; i++)
 	{
 		CatalogItem *item = oms_items_find(items, list.skus[i]);
-		bool		stocked = item && item->kind == ITEM_STOCKED;
-		Datum		values[3] = {CStringGetTextDatum(list.skus[i]),
-			Int64GetDatum(stocked ? sum_of_item(view, quotas, item, channel, supplies) : 0), CStringGetTextDatum(kind_of(item))};
-		bool		nulls[3] = {[1] = !stocked};
+		Datum		values[3] = {CStringGetTextDatum(list.skus[i]),[2] = CStringGetTextDatum(kind_of(item))};
+		bool		nulls[3] = {[1] = item == NULL || (item->kind != ITEM_STOCKED && item->kind != ITEM_KIT)};
 
+		if (item && item->kind == ITEM_STOCKED)
+			values[1] = Int64GetDatum(sum_of_item(view, quotas, item, channel, supplies));
+		else if (item && item->kind == ITEM_KIT)
+		{
+			int			components;
+			KitComponent *rows = oms_kit_components(kits, item->item_id, &components);
+
+			nulls[1] = first_stocked(rows, components) == NULL;
+			if (!nulls[1])
+				values[1] = Int64GetDatum(sets_of_kit(view, quotas, rows, components, channel, supplies));
+		}
 		CHECK_FOR_INTERRUPTS();
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
@@ -448,6 +636,48 @@ explain_limit(Explanation *explanation, const QuotaLimit *limit)
 				 psprintf(INT64_FORMAT " units are left below the cap of the channel", limit->cap));
 }
 
+/* A kit: what its components make at each location, and what together. */
+static void
+explain_kit(Explanation *explanation, FunctionCallInfo fcinfo, const CatalogItem *item, const Channel *channel)
+{
+	KitView		kit = view_of_kit(fcinfo, item, channel, 0, -1);
+	const KitComponent *first = first_stocked(kit.list->rows, kit.list->count);
+	int64		left;
+
+	explanation->location = NULL;
+	if (first == NULL)
+	{
+		put_term(explanation, "components", 0, kit.list->count == 0 ? "the kit has none" : "none has stock: nothing limits the kit");
+		return;
+	}
+	for (int i = 0; i < kit.list->count; i++)
+	{
+		KitComponent *row = &kit.list->rows[i];
+		int64		units = row->item.kind == ITEM_STOCKED ? sum_of_item(kit.view, kit.quotas, &row->item, channel, NULL) : 0;
+
+		put_term(explanation, "component", 0, row->item.kind != ITEM_STOCKED
+				 ? psprintf("\"%s\" x %d has no stock", row->item.sku, row->quantity)
+				 : psprintf("\"%s\" x %d: " INT64_FORMAT " units make " INT64_FORMAT " sets", row->item.sku, row->quantity, units,
+							sets_of(units, row)));
+	}
+	left = sets_of_kit(kit.view, kit.quotas, kit.list->rows, kit.list->count, channel, NULL);
+	for (int i = first_row_of(kit.view, first->item.item_id); i < kit.view->count && kit.view->rows[i].item_id == first->item.item_id; i++)
+	{
+		int64		sets;
+
+		explanation->location = serving_location(&kit.view->rows[i], channel);
+		if (explanation->location == NULL)
+			continue;
+		sets = Min(left, sets_at(kit.view, kit.list->rows, kit.list->count, channel, NULL, kit.view->rows[i].location_id));
+		if (sets > 0)
+			put_term(explanation, "sets", sets, "all components are there");
+		left -= sets;
+	}
+	explanation->location = NULL;
+	if (left > 0)
+		put_term(explanation, "sets", left, "from several locations");
+}
+
 /*
  * oms.explain_available(sku, channel) -> setof (location, term, quantity, reason)
  *
@@ -465,6 +695,13 @@ OMS_FUNCTION(oms_explain_available, CALL_READ)
 	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(item->item_id),
 	TimestampTzGetDatum(oms_call->now)};
 
+	*isnull = true;
+	if (item->kind == ITEM_KIT)
+	{
+		InitMaterializedSRF(fcinfo, 0);
+		explain_kit(&explanation, fcinfo, item, channel);
+		return (Datum) 0;
+	}
 	(void) oms_execute_each(&held_plan, values, NULL, collect_held, &held);
 	view = oms_quotas_view(channel, 0, &item->item_id, 1, &quotas);
 	explanation.quotas = quotas;

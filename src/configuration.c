@@ -67,6 +67,12 @@ static OmsPlan lots_plan = {
 	OMS_ARGTYPES(INT4OID)
 };
 
+static OmsPlan kits_plan = {
+	.sql = "SELECT EXISTS (SELECT FROM {kit_components} WHERE tenant_id = $1) OR EXISTS (SELECT FROM {order_kits} WHERE tenant_id = $1)",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
 static OmsPlan quotas_plan = {
 	.sql = "SELECT EXISTS (SELECT FROM {channel_quotas} WHERE tenant_id = $1)",
 	.kind = PLAN_FREE,
@@ -178,6 +184,12 @@ read_has_quotas(TupleTableSlot *slot, void *state)
 }
 
 static void
+read_has_kits(TupleTableSlot *slot, void *state)
+{
+	cache.configuration.has_kits = oms_slot_bool(slot, 1);
+}
+
+static void
 read_has_lots(TupleTableSlot *slot, void *state)
 {
 	cache.configuration.has_lots = oms_slot_bool(slot, 1);
@@ -209,6 +221,7 @@ load(void)
 	(void) oms_execute_latest(&channel_locations_plan, values, collect_channel_location, NULL);
 	(void) oms_execute_latest(&postal_codes_plan, values, read_has_postal_codes, NULL);
 	(void) oms_execute_latest(&quotas_plan, values, read_has_quotas, NULL);
+	(void) oms_execute_latest(&kits_plan, values, read_has_kits, NULL);
 	(void) oms_execute_latest(&lots_plan, values, read_has_lots, NULL);
 }
 

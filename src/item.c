@@ -12,6 +12,7 @@
 #include "event.h"
 #include "heap.h"
 #include "item.h"
+#include "kit.h"
 #include "relation.h"
 
 typedef struct ItemDocument
@@ -31,9 +32,12 @@ typedef struct ItemDocument
 	int8		backorder;
 	char	   *tracking;
 	int32		minimum_life_days;
+	int8		ship_together;
+	int8		may_break;
+	DocArray	components;
 } ItemDocument;
 
-static const char *const kind_choices[] = {"stocked", "digital", "service", NULL};
+static const char *const kind_choices[] = {"stocked", "digital", "service", "kit", NULL};
 
 static const char *const tracking_choices[] = {"none", "lot", "serial", NULL};
 
@@ -52,6 +56,10 @@ static const DocField item_fields[] = {
 	{"external_ref", DOC_CODE, offsetof(ItemDocument, external_ref)},
 	{"tracking", DOC_TEXT, offsetof(ItemDocument, tracking), .choices = tracking_choices},
 	{"minimum_life_days", DOC_INT, offsetof(ItemDocument, minimum_life_days), .least = 0,.most = 36500},
+	{"ship_together", DOC_BOOL, offsetof(ItemDocument, ship_together)},
+	{"may_break", DOC_BOOL, offsetof(ItemDocument, may_break)},
+	{"components", DOC_ARRAY, offsetof(ItemDocument, components), .least = 1,.most = OMS_KIT_COMPONENTS_MAX,
+	.shape = &oms_kit_component_shape},
 	{"attributes", DOC_OBJECT, offsetof(ItemDocument, attributes)},
 };
 
@@ -60,7 +68,7 @@ static const DocShape item_shape = DOC_SHAPE_OF(ItemDocument, item_fields, "an i
 #define ITEM_ROWS \
 	" FROM jsonb_to_recordset($2) u(sku text, name text, kind text, unit text, price numeric," \
 	" weight_grams int, length_mm int, width_mm int, height_mm int, active boolean, backorder boolean," \
-	" external_ref text, tracking text, minimum_life_days int, attributes jsonb)"
+	" external_ref text, tracking text, minimum_life_days int, ship_together boolean, may_break boolean, attributes jsonb)"
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {items} (tenant_id, sku)"
@@ -76,7 +84,8 @@ static OmsPlan update_plan = {
 	" width_mm = coalesce(u.width_mm, i.width_mm), height_mm = coalesce(u.height_mm, i.height_mm),"
 	" active = coalesce(u.active, i.active), backorder = coalesce(u.backorder, i.backorder),"
 	" external_ref = coalesce(u.external_ref, i.external_ref), tracking = coalesce(u.tracking, i.tracking),"
-	" minimum_life_days = coalesce(u.minimum_life_days, i.minimum_life_days), attributes = coalesce(u.attributes, i.attributes)"
+	" minimum_life_days = coalesce(u.minimum_life_days, i.minimum_life_days),"
+	" ship_together = coalesce(u.ship_together, i.ship_together), may_break = coalesce(u.may_break, i.may_break), attributes = coalesce(u.attributes, i.attributes)"
 	ITEM_ROWS " WHERE i.tenant_id = $1 AND i.sku = u.sku",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, JSONBOID)
@@ -116,6 +125,16 @@ names_tracking(const DocArray *rows)
 	return false;
 }
 
+/* Whether the call may make, change or unmake a kit. */
+static bool
+names_kits(const DocArray *rows)
+{
+	for (int i = 0; i < rows->count; i++)
+		if (((ItemDocument *) rows->items)[i].kind != NULL || ((ItemDocument *) rows->items)[i].components.count > 0)
+			return true;
+	return false;
+}
+
 /*
  * oms.upsert_items(items jsonb, idempotency_key text) -> bigint
  */
@@ -140,6 +159,8 @@ OMS_FUNCTION(oms_upsert_items, CALL_KEYED)
 	oms_faults_raise(&faults, "items are not valid");
 	(void) oms_execute(&insert_plan, values, NULL);
 	(void) oms_execute(&update_plan, values, NULL);
+	if (names_kits(&rows))
+		oms_kits_update(PG_GETARG_JSONB_P(0));
 	oms_event(&(Event) {.object_type = "item",.type = "items.upserted",.data = PG_GETARG_JSONB_P(0)});
 	PG_RETURN_INT64(rows.count);
 }
@@ -178,6 +199,8 @@ kind_named(const char *name)
 {
 	if (strcmp(name, "stocked") == 0)
 		return ITEM_STOCKED;
+	if (strcmp(name, "kit") == 0)
+		return ITEM_KIT;
 	return strcmp(name, "digital") == 0 ? ITEM_DIGITAL : ITEM_SERVICE;
 }
 

@@ -11,7 +11,8 @@ typedef enum ItemKind
 {
 	ITEM_STOCKED,
 	ITEM_DIGITAL,
-	ITEM_SERVICE
+	ITEM_SERVICE,
+	ITEM_KIT
 } ItemKind;
 
 typedef struct CatalogItem

@@ -15,6 +15,7 @@
 #include "event.h"
 #include "fulfillment.h"
 #include "hold.h"
+#include "kit.h"
 #include "machine.h"
 #include "money.h"
 #include "order.h"
@@ -198,6 +199,12 @@ static OmsPlan document_plan = {
 	" 'requested', t.requested, 'received', t.received) ORDER BY t.line_no) FROM {return_lines} t"
 	" WHERE t.return_id = r.return_id AND t.tenant_id = $1)) ORDER BY r.return_id) FROM {returns} r"
 	" WHERE r.order_id = o.order_id AND r.tenant_id = $1),"
+	" 'kits', (SELECT jsonb_agg(jsonb_build_object('kit_no', k.kit_no, 'sku', i.sku, 'name', coalesce(k.name, i.name),"
+	" 'external_ref', k.external_ref, 'attributes', k.attributes, 'ordered', k.sets, 'unit_price', k.unit_price,"
+	" 'lines', (SELECT jsonb_agg(jsonb_build_object('line_no', x.line_no, 'per_set', x.per_set) ORDER BY x.line_no)"
+	" FROM {order_kit_lines} x WHERE x.order_id = o.order_id AND x.kit_no = k.kit_no AND x.tenant_id = $1)) ORDER BY k.kit_no)"
+	" FROM {order_kits} k CROSS JOIN LATERAL (SELECT x.sku, x.name FROM {items} x WHERE x.item_id = k.item_id AND x.tenant_id = $1"
+	" OFFSET 0) i WHERE k.order_id = o.order_id AND k.tenant_id = $1),"
 	" 'exchange_of', (SELECT jsonb_build_object('order_id', x.order_id, 'return_id', x.return_id) FROM {returns} x"
 	" WHERE x.exchange_order_id = o.order_id AND x.tenant_id = $1)))"
 	" FROM {orders} o JOIN {channels} c ON c.channel_id = o.channel_id AND c.tenant_id = $1"
@@ -1041,6 +1048,8 @@ oms_order_cancel(Order *order, Jsonb *document, const char *action, const char *
 	if (!draft)
 		oms_order_keep_version(order);
 	oms_order_give_up(order, lines, allocations, reason);
+	if (document != NULL)
+		oms_kits_check(order->order_id);
 	if (nothing_left)
 		oms_order_step(order, action, reason, cancelled_document(lines));
 	else

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 
 #include "call.h"
+#include "kit.h"
 #include "money.h"
 #include "order_place.h"
 #include "order_placement.h"
@@ -127,9 +128,7 @@ fault_unknown(FaultList *faults, const char *place, const char *what, const char
 static const char *
 line_place(const Placement *placement, int index, const char *field)
 {
-	int			position = (int) (placement->lines[index].document - (LineDocument *) placement->document->lines.items);
-
-	return oms_document_place("lines", position, field);
+	return oms_document_place("lines", placement->lines[index].position, field);
 }
 
 static void
@@ -201,19 +200,22 @@ static void
 add_demand(Placement *placement, int index, Location *pinned, FaultList *faults)
 {
 	PlacedLine *line = &placement->lines[index];
+	PlacedKit  *together = line->kit && line->kit->together && pinned == NULL ? line->kit : NULL;
 	int64		sum;
 
 	line->demand = -1;
 	if (line->item->kind != ITEM_STOCKED)
 		return;
 	for (int i = 0; i < placement->demand_count; i++)
-		if (placement->demands[i].item == line->item && placement->demands[i].pinned == pinned)
+		if (placement->demands[i].item->item_id == line->item->item_id && placement->demands[i].pinned == pinned &&
+			placement->demands[i].together == together)
 			line->demand = i;
 	if (line->demand < 0)
 	{
 		line->demand = placement->demand_count++;
-		placement->demands[line->demand] = (Demand) {line->item, pinned, 0};
+		placement->demands[line->demand] = (Demand) {.item = line->item,.pinned = pinned,.together = together};
 	}
+	placement->demands[line->demand].whole |= line->kit != NULL;
 	sum = (int64) placement->demands[line->demand].quantity + line->document->quantity;
 	if (sum > OMS_QUANTITY_MAX)
 		oms_fault(faults, ERRCODE_OMS_LIMIT, "Place the units in several orders.",
@@ -286,7 +288,6 @@ resolve_lines(Placement *placement, FaultList *faults)
 
 	placement->line_count = array->count;
 	placement->lines = palloc0(sizeof(PlacedLine) * array->count);
-	placement->demands = palloc0(sizeof(Demand) * array->count);
 	for (int i = 0; i < array->count; i++)
 	{
 		placement->lines[i].document = (LineDocument *) array->items + i;
@@ -310,10 +311,16 @@ resolve_lines(Placement *placement, FaultList *faults)
 		if (line->item == NULL || placement->channel == NULL || placement->digits < 0)
 			continue;
 		line->demand = -1;
-		if (placement->document->deliveries.count == 0)
-			add_demand(placement, i, pinned_location(placement, i, faults), faults);
+		line->position = i;
 		price_line(placement, i, faults);
 	}
+	if (placement->channel == NULL || placement->digits < 0)
+		return;
+	oms_kits_expand(placement, faults);
+	placement->demands = palloc0(sizeof(Demand) * placement->line_count);
+	for (int i = 0; placement->document->deliveries.count == 0 && i < placement->line_count; i++)
+		if (placement->lines[i].item)
+			add_demand(placement, i, pinned_location(placement, i, faults), faults);
 }
 
 /* ---- Money ---- */

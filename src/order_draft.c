@@ -9,6 +9,7 @@
 #include "event.h"
 #include "exchange.h"
 #include "expiry.h"
+#include "kit.h"
 #include "machine.h"
 #include "order_place.h"
 #include "order_placement.h"
@@ -47,7 +48,9 @@ static OmsPlan delete_draft_plan = {
 };
 
 static OmsPlan quoted_plan = {
-	.sql = "SELECT line_no, unit_price FROM {order_lines} WHERE order_id = $2 AND tenant_id = $1 ORDER BY line_no",
+	.sql = "SELECT l.line_no, coalesce(k.unit_price, l.unit_price) FROM {order_lines} l"
+	" LEFT JOIN {order_kits} k ON k.order_id = $2 AND k.kit_no = l.line_no AND k.tenant_id = $1"
+	" WHERE l.order_id = $2 AND l.tenant_id = $1 ORDER BY l.line_no",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
@@ -229,18 +232,49 @@ keep_quoted_prices(Placement *placement, int64 order_id)
 	}
 }
 
+static void
+delete_rows(int64 order_id)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
+
+	oms_kits_delete(order_id);
+	(void) oms_execute(&delete_lines_plan, values, NULL);
+	(void) oms_execute(&delete_adjustments_plan, values, NULL);
+}
+
+/* Whether the draft has the lines that are planned: kits may consist of other components by now. */
+static bool
+has_planned_lines(Placement *placement, OrderLines *lines)
+{
+	for (int i = 0; i < placement->line_count; i++)
+	{
+		OrderLine  *line = oms_order_line(lines, placement->lines[i].line_no);
+
+		if (line == NULL || line->item_id != placement->lines[i].item->item_id ||
+			line->ordered != placement->lines[i].document->quantity)
+			return false;
+	}
+	return lines->count == placement->line_count;
+}
+
 /* What the plan gives each line, written to the lines that the draft has. */
 static void
 write_planned_lines(Placement *placement)
 {
 	OrderLines *lines = oms_order_lines(placement->order_id);
 
+	if (!has_planned_lines(placement, lines))
+	{
+		delete_rows(placement->order_id);
+		oms_placement_insert_lines(placement);
+		oms_kits_insert(placement);
+		oms_placement_insert_adjustments(placement);
+		return;
+	}
 	for (int i = 0; i < placement->line_count; i++)
 	{
 		OrderLine  *line = oms_order_line(lines, placement->lines[i].line_no);
 
-		if (line == NULL || line->ordered != placement->lines[i].document->quantity)
-			elog(ERROR, "draft " INT64_FORMAT " differs from its lines", placement->order_id);
 		line->delta.allocated = placement->lines[i].allocated;
 		line->delta.backordered = placement->lines[i].backordered;
 	}
@@ -354,9 +388,8 @@ update_draft(Placement *placement)
 	values[17] = TimestampTzGetDatum(document->valid_until);
 	nulls[17] = TIMESTAMP_NOT_FINITE(document->valid_until) ? 'n' : ' ';
 	(void) oms_execute(&update_draft_plan, values, nulls);
-	(void) oms_execute(&delete_lines_plan, values, NULL);
+	delete_rows(placement->order_id);
 	(void) oms_execute(&delete_deliveries_plan, values, NULL);
-	(void) oms_execute(&delete_adjustments_plan, values, NULL);
 	values[2] = JsonbPGetDatum(placement->source);
 	(void) oms_execute(&replace_draft_plan, values, NULL);
 	placement->payment_status = oms_payment_status_of(placement->order_id, placement->total);

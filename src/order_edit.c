@@ -24,6 +24,7 @@
 #include "document.h"
 #include "event.h"
 #include "hold.h"
+#include "kit.h"
 #include "machine.h"
 #include "money.h"
 #include "order.h"
@@ -571,6 +572,7 @@ make_edit(Edit *edit)
 		oms_order_lines_write(order_id, edit->lines);
 	if (edit->adds)
 		add_units(edit);
+	oms_kits_check(order_id);
 	(void) oms_execute(&amount_plan, values, NULL);
 	if (has(edit, "adjustments"))
 	{

@@ -15,6 +15,7 @@
 #include "call.h"
 #include "event.h"
 #include "expiry.h"
+#include "kit.h"
 #include "machine.h"
 #include "order_place.h"
 #include "order_placement.h"
@@ -298,6 +299,7 @@ write_added_lines(Placement *placement)
 	if (added.line_count > 0)
 	{
 		oms_placement_insert_lines(&added);
+		oms_kits_insert(placement);
 		oms_placement_insert_adjustments(&added);
 	}
 }

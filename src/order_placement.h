@@ -113,6 +113,18 @@ typedef struct OrderDocument
 
 /* ---- What becomes of it ---- */
 
+/* A line that stands for its components. */
+typedef struct PlacedKit
+{
+	int32		kit_no;			/* its number among the lines */
+	int32		sets;
+	CatalogItem *item;
+	Numeric		unit_price;
+	bool		together;		/* all at one location */
+	bool		may_break;
+	LineDocument *document;
+} PlacedKit;
+
 typedef struct PlacedLine
 {
 	LineDocument *document;
@@ -123,6 +135,9 @@ typedef struct PlacedLine
 	Numeric		amount;
 	int32		allocated;
 	int32		backordered;
+	PlacedKit  *kit;			/* that it is a component of; NULL: none */
+	int32		per_set;		/* units in one set of it */
+	int			position;		/* in the document, of a component that of its kit */
 } PlacedLine;
 
 /* Units of one item wanted by lines that may be served from the same places. */
@@ -131,6 +146,8 @@ typedef struct Demand
 	CatalogItem *item;
 	Location   *pinned;			/* NULL: anywhere */
 	int32		quantity;
+	PlacedKit  *together;		/* kit whose demands are served from one place; NULL: none */
+	bool		whole;			/* for a kit: never backordered */
 } Demand;
 
 typedef struct Placement
@@ -150,6 +167,7 @@ typedef struct Placement
 	int			line_count;
 	Demand	   *demands;
 	int			demand_count;
+	List	   *kits;			/* of PlacedKit */
 
 	Numeric		item_total;
 	Numeric		discount_total;
@@ -202,6 +220,10 @@ extern Numeric oms_adjustment_signed_amount(const AdjustmentDocument *adjustment
 extern bool oms_placement_is_draft(const Placement *placement);
 extern void oms_placement_read(Placement *placement, FaultList *faults);
 extern Placement *oms_placement_of(Jsonb *document, FaultList *faults);
+
+/* kit.c: components in the place of the lines of kits, which are resolved and numbered; rows of the kits. */
+extern void oms_kits_expand(Placement *placement, FaultList *faults);
+extern void oms_kits_insert(Placement *placement);
 
 /* order_plan.c */
 extern int64 *oms_placement_weights(Placement *placement);

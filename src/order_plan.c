@@ -156,7 +156,7 @@ fill_matrix(Placement *placement, Sourcing *sourcing, const int *position_of_row
 
 			if (position_of_row[low] < 0)
 				continue;
-			if (!placement->backorder || !item->backorder)
+			if (!placement->backorder || !item->backorder || placement->demands[demand].whole)
 				stock.backorder = 0;
 			*stock_of(placement, sourcing, demand, position_of_row[low]) = stock;
 		}
@@ -173,43 +173,89 @@ add_part(Placement *placement, int demand, int candidate, int32 quantity, bool b
 	};
 }
 
-/*
- * Demands with a place of their own take from there first.  Another demand for
- * the same item sees what they leave.
- */
+/* Gives a demand what a candidate has; another demand for the same item sees what is left. */
+static void
+serve_from(Placement *placement, Sourcing *sourcing, int index, int candidate)
+{
+	Demand	   *demand = &placement->demands[index];
+	RouteStock	taken = *stock_of(placement, sourcing, index, candidate);
+
+	taken.free = Min(taken.free, placement->missing[index]);
+	taken.backorder = Min(taken.backorder, placement->missing[index] - taken.free);
+	add_part(placement, index, candidate, taken.free, false);
+	add_part(placement, index, candidate, taken.backorder, true);
+	placement->missing[index] -= taken.free + taken.backorder;
+	for (int j = 0; j < placement->demand_count; j++)
+	{
+		RouteStock *stock = stock_of(placement, sourcing, j, candidate);
+
+		if (j == index || placement->demands[j].item->item_id != demand->item->item_id)
+			continue;
+		stock->free -= taken.free;
+		stock->backorder = Max(0, stock->backorder - taken.backorder);
+	}
+}
+
+/* Demands with a place of their own take from there first. */
 static void
 serve_pinned(Placement *placement, Sourcing *sourcing)
 {
 	for (int i = 0; i < placement->demand_count; i++)
 	{
-		Demand	   *demand = &placement->demands[i];
 		int			candidate = 0;
-		RouteStock	taken;
 
-		if (demand->pinned == NULL)
+		if (placement->demands[i].pinned == NULL)
 			continue;
-		while (candidate < placement->candidate_count && placement->candidates[candidate] != demand->pinned)
+		while (candidate < placement->candidate_count && placement->candidates[candidate] != placement->demands[i].pinned)
 			candidate++;
-		if (candidate == placement->candidate_count)
-			continue;
-		taken = *stock_of(placement, sourcing, i, candidate);
-		taken.free = Min(taken.free, placement->missing[i]);
-		taken.backorder = Min(taken.backorder, placement->missing[i] - taken.free);
-		add_part(placement, i, candidate, taken.free, false);
-		add_part(placement, i, candidate, taken.backorder, true);
-		placement->missing[i] -= taken.free + taken.backorder;
-		for (int j = i + 1; j < placement->demand_count; j++)
-			if (placement->demands[j].item == demand->item)
-			{
-				stock_of(placement, sourcing, j, candidate)->free -= taken.free;
-				stock_of(placement, sourcing, j, candidate)->backorder -= taken.backorder;
-			}
-		for (int j = 0; j < i; j++)
-			if (placement->demands[j].item == demand->item)
-			{
-				stock_of(placement, sourcing, j, candidate)->free -= taken.free;
-				stock_of(placement, sourcing, j, candidate)->backorder -= taken.backorder;
-			}
+		if (candidate < placement->candidate_count)
+			serve_from(placement, sourcing, i, candidate);
+	}
+}
+
+static double
+distance_of(const Placement *placement, int candidate)
+{
+	return placement->address ? oms_location_distance(placement->candidates[candidate], placement->address->latitude,
+													  placement->address->longitude) : INFINITY;
+}
+
+/* Whether a candidate has all components of a kit. */
+static bool
+has_all(Placement *placement, Sourcing *sourcing, const PlacedKit *kit, int candidate)
+{
+	for (int i = 0; i < placement->demand_count; i++)
+		if (placement->demands[i].together == kit &&
+			stock_of(placement, sourcing, i, candidate)->free < placement->demands[i].quantity)
+			return false;
+	return true;
+}
+
+/* Kits that ship together take all their components from the nearest location that has them, else by rank. */
+static void
+serve_kits(Placement *placement, Sourcing *sourcing)
+{
+	ListCell   *cell;
+
+	foreach(cell, placement->kits)
+	{
+		PlacedKit  *kit = lfirst(cell);
+		int			best = -1;
+
+		for (int i = 0; kit->together && i < placement->candidate_count; i++)
+		{
+			double		distance = distance_of(placement, i);
+			double		nearest = best < 0 ? 0 : distance_of(placement, best);
+
+			if (!has_all(placement, sourcing, kit, i))
+				continue;
+			if (best < 0 || distance < nearest ||
+				(distance == nearest && placement->candidates[i]->rank < placement->candidates[best]->rank))
+				best = i;
+		}
+		for (int i = 0; best >= 0 && i < placement->demand_count; i++)
+			if (placement->demands[i].together == kit)
+				serve_from(placement, sourcing, i, best);
 	}
 }
 
@@ -267,7 +313,7 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const int *demand_of_l
 		Demand	   *demand = &placement->demands[demand_of_line[i]];
 
 		lines[i] = (RoutingLine) {demand->item->item_id, weights[demand_of_line[i]],
-		demand->quantity, placement->backorder && demand->item->backorder, demand->item->sku};
+		demand->quantity, placement->backorder && demand->item->backorder && !demand->whole, demand->item->sku};
 	}
 	for (Size i = 0; i < cells; i++)
 	{
@@ -304,14 +350,14 @@ serve_free(Placement *placement, Sourcing *sourcing)
 	{
 		Demand	   *demand = &placement->demands[i];
 
-		if (demand->pinned != NULL)
+		if (demand->pinned != NULL || demand->together != NULL)
 			continue;
-		/* Rows of the matrix close up over the pinned demands. */
+		/* Rows of the matrix close up over the demands that are served. */
 		if (problem.line_count != i)
 			memmove(stock_of(placement, sourcing, problem.line_count, 0), stock_of(placement, sourcing, i, 0),
 					sizeof(RouteStock) * candidates);
 		demand_of_line[problem.line_count] = i;
-		lines[problem.line_count++] = (RouteLine) {demand->quantity, placement->backorder && demand->item->backorder, -1};
+		lines[problem.line_count++] = (RouteLine) {demand->quantity, placement->backorder && demand->item->backorder && !demand->whole, -1};
 	}
 	if (problem.line_count == 0)
 		return;
@@ -361,7 +407,7 @@ refuse_shortage(Placement *placement)
 		while (placement->lines[line].demand != i)
 			line++;
 		oms_fault(&faults, ERRCODE_OMS_INSUFFICIENT_STOCK, "oms.available shows what each location can promise.",
-				  oms_document_place("lines", line, "sku"), "\"%s\"%s%s%s: wanted %d, available %d",
+				  oms_document_place("lines", placement->lines[line].position, "sku"), "\"%s\"%s%s%s: wanted %d, available %d",
 				  demand->item->sku, demand->pinned ? " at \"" : "", demand->pinned ? demand->pinned->code : "",
 				  demand->pinned ? "\"" : "", demand->quantity, demand->quantity - placement->missing[i]);
 	}
@@ -470,6 +516,7 @@ plan_sources(Placement *placement)
 	for (int i = 0; i < placement->demand_count; i++)
 		placement->missing[i] = placement->demands[i].quantity;
 	serve_pinned(placement, &sourcing);
+	serve_kits(placement, &sourcing);
 	serve_free(placement, &sourcing);
 	for (int i = 0; i < placement->demand_count; i++)
 		missing += placement->missing[i];

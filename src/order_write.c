@@ -10,6 +10,7 @@
 #include "call.h"
 #include "credit.h"
 #include "heap.h"
+#include "kit.h"
 #include "order_placement.h"
 #include "payment.h"
 #include "relation.h"
@@ -376,6 +377,7 @@ oms_placement_write_parts(Placement *placement)
 {
 	oms_placement_insert_lines(placement);
 	oms_placement_write_delivery(placement);
+	oms_kits_insert(placement);
 	oms_placement_insert_adjustments(placement);
 }
 

@@ -581,7 +581,7 @@ check_setting(FunctionCallInfo fcinfo, const Setting *setting)
 	}
 	if (setting->item && setting->item->kind != ITEM_STOCKED)
 		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Only items of kind stocked have stock.", "sku",
-				  "is a digital or service item");
+				  "is a digital or service item, or a kit");
 	oms_faults_raise(&faults, "quota is not valid");
 }
 

@@ -9,6 +9,7 @@
 
 #include "call.h"
 #include "document.h"
+#include "kit.h"
 #include "event.h"
 #include "machine.h"
 #include "quota.h"
@@ -398,6 +399,65 @@ resolve_line(Request *request, int index, ItemSet *items, FaultList *faults)
 				  request->channel->code, code);
 }
 
+/* Lines of a kit: its components, each with what the kit's line says. */
+static void
+expand_line(const WantedLine *line, int position, const KitList *list, WantedLine *lines, int *count, FaultList *faults)
+{
+	int			components;
+	KitComponent *rows = oms_kit_components(list, line->item->item_id, &components);
+
+	if (rows == NULL)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "oms.upsert_items with components says what is in it.",
+				  oms_document_place("lines", position, "sku"), "kit \"%s\" has no components", line->item->sku);
+	for (int i = 0; i < components; i++)
+	{
+		WantedLine *part = &lines[(*count)++];
+
+		*part = *line;
+		part->document = palloc(sizeof(LineDocument));
+		*part->document = *line->document;
+		part->item = &rows[i].item;
+		part->document->sku = rows[i].item.sku;
+		if ((int64) line->document->quantity * rows[i].quantity > OMS_QUANTITY_MAX)
+			oms_fault(faults, ERRCODE_OMS_LIMIT, "Hold fewer sets.", oms_document_place("lines", position, "quantity"),
+					  "is more than %d units of \"%s\"", OMS_QUANTITY_MAX, rows[i].item.sku);
+		else
+			part->document->quantity *= rows[i].quantity;
+	}
+}
+
+/* Kits are held by their components, whole sets of them. */
+static void
+expand_kits(Request *request, FaultList *faults)
+{
+	int64	   *ids = palloc(sizeof(int64) * request->line_count);
+	int			kit_count = 0;
+	int			count = 0;
+	KitList    *list;
+	WantedLine *lines;
+
+	for (int i = 0; i < request->line_count; i++)
+		if (request->lines[i].item->kind == ITEM_KIT)
+			ids[kit_count++] = request->lines[i].item->item_id;
+	if (kit_count == 0)
+		return;
+	if (request->partial)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Leave partial out, or hold the components.", "partial",
+				  "a kit is held whole or not at all");
+	list = oms_kits_read(ids, kit_count);
+	lines = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(WantedLine) *
+								   (request->line_count + (Size) kit_count * OMS_KIT_COMPONENTS_MAX));
+	for (int i = 0; i < request->line_count; i++)
+	{
+		if (request->lines[i].item->kind == ITEM_KIT)
+			expand_line(&request->lines[i], i, list, lines, &count, faults);
+		else
+			lines[count++] = request->lines[i];
+	}
+	request->lines = lines;
+	request->line_count = count;
+}
+
 static void
 read_request(FunctionCallInfo fcinfo, Request *request)
 {
@@ -429,6 +489,8 @@ read_request(FunctionCallInfo fcinfo, Request *request)
 	items = oms_items_read(skus, array.count);
 	for (int i = 0; i < array.count; i++)
 		resolve_line(request, i, items, &faults);
+	oms_faults_raise(&faults, "reservation is not valid");
+	expand_kits(request, &faults);
 	oms_faults_raise(&faults, "reservation is not valid");
 }
 

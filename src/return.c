@@ -17,6 +17,7 @@
 #include "event.h"
 #include "exchange.h"
 #include "hold.h"
+#include "kit.h"
 #include "location.h"
 #include "machine.h"
 #include "money.h"
@@ -718,6 +719,7 @@ oms_return_request(Order *order, ReturnWish *wishes, int count, const char *reas
 	decided = decide_refund(&request, options);
 	insert_return(&row, reason, &decided);
 	insert_lines(&request, &row, options->restocking_percent);
+	oms_kits_check(order->order_id);
 	oms_event(&(Event) {.order_id = order->order_id,.object_id = row.return_id,.object_type = MACHINE_RETURN,
 						.type = "return.requested",.action = "request",.to_state = row.status,.reason = reason,
 						.data = request_document(&request, row.location_id, why)});

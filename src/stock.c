@@ -256,7 +256,7 @@ oms_stock_row_of_arguments(FunctionCallInfo fcinfo, CatalogItem **item, Location
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_DOCUMENT),
 				 errmsg("SKU \"%s\" has no stock", (*item)->sku),
-				 errdetail("sku: is a digital or service item"),
+				 errdetail("sku: is a digital or service item, or a kit"),
 				 errhint("Only items of kind stocked have stock.")));
 	row.item_id = (*item)->item_id;
 	row.location_id = (*location)->location_id;
