@@ -11,5 +11,5 @@ fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -DROUTE_KERNEL_MIP -o "$folder/route_kernel_mip" \
-	test/unit/route_kernel_mip.c src/route_kernel.c -lglpk -lm
+	test/unit/route_kernel_mip.c src/route_kernel*.c -lglpk -lm
 "$folder/route_kernel_mip" "${MIP_SECONDS:-30}"
