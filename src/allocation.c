@@ -119,6 +119,34 @@ oms_allocations_of_stock(int64 item_id, int64 location_id)
 	return list;
 }
 
+static OmsPlan owed_plan = {
+	.sql = "SELECT coalesce(sum(a.promised - a.shipped - a.cancelled), 0) FROM {order_lines} w"
+	" CROSS JOIN LATERAL (SELECT x.fulfillment_id, x.promised, x.shipped, x.cancelled FROM {allocations} x"
+	" WHERE x.order_id = w.order_id AND x.line_no = w.line_no AND x.location_id = $3 AND x.tenant_id = $1 OFFSET 0) a"
+	" CROSS JOIN LATERAL (SELECT y.backordered FROM {fulfillments} y WHERE y.fulfillment_id = a.fulfillment_id"
+	" AND y.tenant_id = $1 OFFSET 0) f WHERE w.item_id = $2 AND w.tenant_id = $1 AND w.backordered > 0 AND f.backordered",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID)
+};
+
+static void
+read_owed(TupleTableSlot *slot, void *state)
+{
+	*(int64 *) state = oms_slot_int64(slot, 1);
+}
+
+/* Units of a counter that are promised as backordered, found by the few lines that wait. */
+int32
+oms_allocations_owed(const StockRow *row)
+{
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(row->item_id), Int64GetDatum(row->location_id)};
+	int64		units = 0;
+
+	if (row->reserved > 0)
+		(void) oms_execute_each(&owed_plan, values, NULL, read_owed, &units);
+	return (int32) units;
+}
+
 /* Units still promised. */
 int32
 oms_allocation_open(const Allocation *allocation)
@@ -248,27 +276,57 @@ excess_of(const StockRow *row)
 		row->backorder_limit_delta;
 }
 
-/* Marks the newest promises on a counter until its excess is found. */
+/* Firm promises and holds beyond what will be on hand, where the limit lets others owe units. */
+static int64
+uncovered_of(const StockRow *row)
+{
+	if (row->backorder_limit == 0 || row->on_hand_delta >= 0)
+		return 0;
+	return (int64) row->reserved - row->owed - row->held - row->on_hand - row->on_hand_delta;
+}
+
+/* Units that must go from holds and promises. */
+static int64
+short_of(const StockRow *row)
+{
+	return Max(excess_of(row), uncovered_of(row));
+}
+
+static int64
+mark(AllocationList *list, bool firm_only, int64 units)
+{
+	for (int i = 0; i < list->count && units > 0; i++)
+	{
+		Allocation *allocation = &list->rows[i];
+		int32		cut = (int32) Min(oms_allocation_open(allocation), units);
+
+		if (firm_only && allocation->backordered)
+			continue;
+		allocation->delta.cancelled += cut;
+		units -= cut;
+	}
+	return units;
+}
+
+/* Marks the newest promises on a counter until its excess is found: firm ones that nothing covers, then any. */
 static void
 mark_newest(StockRow *row, AllocationList *withdrawn)
 {
 	AllocationList *list;
-	int64		excess = excess_of(row);
+	int64		units = short_of(row);
+	int64		uncovered = Max(0, uncovered_of(row));
+	int64		left;
 
-	if (excess <= 0)
+	if (units <= 0)
 		return;
 	list = oms_allocations_of_stock(row->item_id, row->location_id);
-	row->reserved_delta = -excess;
-	for (int i = 0; i < list->count && excess > 0; i++)
-	{
-		Allocation *allocation = &list->rows[i];
-
-		allocation->delta.cancelled = Min(oms_allocation_open(allocation), excess);
-		excess -= allocation->delta.cancelled;
-		append_allocation(withdrawn, allocation);
-	}
-	if (excess > 0)
-		elog(ERROR, "counter has " INT64_FORMAT " reserved units more than its promises", excess);
+	row->reserved_delta = -units;
+	left = mark(list, true, uncovered) + mark(list, false, units - uncovered);
+	if (left > 0)
+		elog(ERROR, "counter has " INT64_FORMAT " reserved units more than its promises", left);
+	for (int i = 0; i < list->count; i++)
+		if (list->rows[i].delta.cancelled > 0)
+			append_allocation(withdrawn, &list->rows[i]);
 }
 
 static int
@@ -319,7 +377,7 @@ cut_holds(Settlement *settlement, const HoldList *holds)
 	int			short_count = 0;
 
 	for (int i = 0; i < settlement->count; i++)
-		if (excess_of(&settlement->rows[i]) > 0)
+		if (short_of(&settlement->rows[i]) > 0)
 			short_count++;
 	if (short_count == 0)
 		return true;
@@ -328,8 +386,8 @@ cut_holds(Settlement *settlement, const HoldList *holds)
 		bool		all_locked = true;
 
 		for (int i = 0; i < settlement->count && all_locked; i++)
-			if (excess_of(&settlement->rows[i]) > 0)
-				all_locked = oms_holds_cut(holds, &settlement->rows[i], excess_of(&settlement->rows[i]));
+			if (short_of(&settlement->rows[i]) > 0)
+				all_locked = oms_holds_cut(holds, &settlement->rows[i], short_of(&settlement->rows[i]));
 		if (all_locked)
 			return true;
 	}
@@ -338,7 +396,7 @@ cut_holds(Settlement *settlement, const HoldList *holds)
 	for (int i = 0; i < settlement->count; i++)
 	{
 		settlement->rows[i].held = 0;
-		if (excess_of(&settlement->rows[i]) > 0)
+		if (short_of(&settlement->rows[i]) > 0)
 			settlement->shorts[settlement->short_count++] = settlement->rows[i];
 	}
 	return false;
@@ -380,9 +438,12 @@ settle(Settlement *settlement)
 	for (int i = 0; i < settlement->count; i++)
 	{
 		settlement->rows[i].on_hand_delta = settlement->rows[i].reserved_delta = settlement->rows[i].held = 0;
-		settlement->rows[i].backorder_limit_delta = 0;
+		settlement->rows[i].backorder_limit_delta = settlement->rows[i].owed = 0;
 	}
 	settlement->target(settlement->rows, settlement->count, settlement->state);
+	for (int i = 0; i < settlement->count; i++)
+		if (uncovered_of(&settlement->rows[i]) > 0)
+			settlement->rows[i].owed = oms_allocations_owed(&settlement->rows[i]);
 	if (!cut_holds(settlement, holds))
 		return false;
 	settlement->withdrawn.count = 0;

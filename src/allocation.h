@@ -53,6 +53,7 @@ typedef void (*StockTarget) (StockRow *rows, int count, void *state);
 
 extern AllocationList *oms_allocations_of_order(int64 order_id);
 extern AllocationList *oms_allocations_of_stock(int64 item_id, int64 location_id);
+extern int32 oms_allocations_owed(const StockRow *row);
 extern int32 oms_allocation_open(const Allocation *allocation);
 extern void oms_allocations_insert(const Allocation *rows, int count);
 extern void oms_allocations_write(AllocationList *list);

@@ -126,11 +126,17 @@ has_negative(const StockRow *row)
 		(int64) row->reserved + row->reserved_delta;
 }
 
-/* Units that may go without a promise being broken. */
+/*
+ * Units that may go without a promise being broken: what is owed may stay owed
+ * up to the limit, what is not rests on units on hand.
+ */
 int32
 oms_stock_free(const StockRow *row)
 {
-	return Max(0, Min(row->on_hand, row->on_hand + row->backorder_limit - row->reserved));
+	int64		beside_limit = (int64) row->on_hand + row->backorder_limit - row->reserved;
+	int64		beside_firm = (int64) row->on_hand - row->reserved + row->owed;
+
+	return (int32) Max(0, Min(row->on_hand, Min(beside_limit, beside_firm)));
 }
 
 /* Whether a look without locks finds too few units for the change. */
@@ -140,8 +146,14 @@ looks_short(const StockRow *row, int32 change)
 	StockView  *view = oms_stock_view(&row->item_id, 1);
 
 	for (int i = 0; i < view->count; i++)
-		if (view->rows[i].location_id == row->location_id && oms_stock_free(&view->rows[i]) < -change)
-			return true;
+	{
+		StockRow   *seen = &view->rows[i];
+
+		if (seen->location_id != row->location_id)
+			continue;
+		seen->owed = oms_allocations_owed(seen);
+		return oms_stock_free(seen) < -change;
+	}
 	return false;
 }
 
@@ -167,6 +179,7 @@ oms_stock_lock_free(StockRow *row, int32 change)
 	if (attempts_left == 0)
 	{
 		oms_stock_lock_one(row);
+		row->owed = change < 0 ? oms_allocations_owed(row) : 0;
 		if (change >= 0 || !misses_expired(row, change))
 			return;
 	}
@@ -180,6 +193,7 @@ oms_stock_lock_free(StockRow *row, int32 change)
 		if (looks_short(&attempted, change))
 			oms_holds_expire(attempted.item_id, attempted.location_id);
 		oms_stock_lock_one(&attempted);
+		attempted.owed = oms_allocations_owed(&attempted);
 		if (!misses_expired(&attempted, change))
 		{
 			oms_attempt_keep(&attempt);
@@ -344,7 +358,7 @@ OMS_FUNCTION(oms_adjust_stock, CALL_KEYED)
 	oms_lots_give_argument(fcinfo, 5, &row, item, Abs(PG_GETARG_INT32(2)), false);
 	oms_stock_lock_free(&row, PG_GETARG_INT32(2));
 	oms_stock_refuse_overflow(&row, item);
-	if (has_negative(&row))
+	if (has_negative(&row) || (row.on_hand_delta < 0 && oms_stock_free(&row) < -row.on_hand_delta))
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_INSUFFICIENT_STOCK),
 				 errmsg("\"%s\" at \"%s\" has %d units free to take away, not %d", item->sku, location->code,

@@ -56,6 +56,7 @@ typedef struct StockRow
 	int32		safety;
 	int32		backorder_limit;
 	int32		reorder_point;
+	int32		owed;			/* of reserved: promised as backordered, so not resting on units on hand */
 	int			stripe_count;	/* rows that are locked */
 	StockStripe *stripes;
 } StockRow;

@@ -54,9 +54,17 @@ CREATE FUNCTION pg_temp.allowed_debt(place text, item text) RETURNS int LANGUAGE
     FROM units WHERE location = place AND sku = item
 $f$;
 
+-- Promises that rest on units on hand, and all holds, expired ones too.
+CREATE FUNCTION pg_temp.covered(place text, item text) RETURNS int LANGUAGE sql AS $f$
+    SELECT (SELECT coalesce(sum(firm), 0) FROM promises JOIN orders USING (order_id) WHERE location = place AND sku = item)::int
+         + (SELECT coalesce(sum(quantity), 0) FROM holds WHERE location = place AND sku = item)::int
+$f$;
+
 -- What may leave without breaking a promise.
 CREATE FUNCTION pg_temp.removable(place text, item text, clock timestamptz) RETURNS int LANGUAGE sql AS $f$
-    SELECT greatest(0, least(on_hand, on_hand + pg_temp.allowed_debt(place, item) - pg_temp.needed(place, item, clock)))
+    SELECT greatest(0, least(on_hand, on_hand + pg_temp.allowed_debt(place, item) - pg_temp.needed(place, item, clock),
+        on_hand - pg_temp.covered(place, item) + (SELECT coalesce(sum(quantity), 0) FROM holds JOIN carts USING (reservation_id)
+                                                  WHERE location = place AND sku = item AND expires_at <= clock)::int))
     FROM units WHERE location = place AND sku = item
 $f$;
 
@@ -119,7 +127,7 @@ BEGIN
 END
 $f$;
 
--- Of the limit of a counter units have gone: carts lose first, expired ones before the rest, then the newest; the rest is as answered.
+-- Units of a counter or of its limit have gone: carts lose first, expired ones before the rest, then the newest; the rest is as answered.
 CREATE FUNCTION pg_temp.adopt_withdrawal(place text, answer jsonb, clock timestamptz) RETURNS text LANGUAGE plpgsql AS $f$
 DECLARE
     excess int := (SELECT coalesce(sum(firm + owed), 0) FROM promises JOIN orders USING (order_id) WHERE location = place AND sku = 'B')
@@ -128,6 +136,10 @@ DECLARE
     loser  record;
     cut    int;
 BEGIN
+    -- Whatever may be owed, firm promises rest on units on hand.
+    IF pg_temp.allowed_debt(place, 'B') > 0 THEN
+        excess := greatest(excess, pg_temp.covered(place, 'B') - (SELECT on_hand FROM units WHERE location = place AND sku = 'B'));
+    END IF;
     FOR loser IN SELECT h.*, c.expires_at FROM holds h JOIN carts c USING (reservation_id) WHERE location = place AND sku = 'B'
                  ORDER BY c.expires_at > clock, reservation_id DESC LOOP
         EXIT WHEN excess <= 0;
@@ -267,10 +279,9 @@ BEGIN
         operation := 'ship_fulfillment';
         call := 'SELECT oms.ship_fulfillment(id) FROM (SELECT ' || parcel.fulfillment_id || ' AS id, oms.release_fulfillment('
             || parcel.fulfillment_id || ') OFFSET 0) f';
-        -- Promised beyond what is left on hand, as the limit allows, or only expired units are left.
-        IF parcel.units > ((SELECT CASE WHEN o.sku = 'M'
-                THEN (SELECT coalesce(sum(quantity), 0) FROM lots WHERE location = parcel.code AND expires_at > clock) ELSE u.on_hand END
-                FROM orders o JOIN units u ON u.location = parcel.code AND u.sku = o.sku WHERE o.order_id = parcel.order_id)) THEN
+        -- What has expired does not ship.
+        IF EXISTS (SELECT FROM orders WHERE order_id = parcel.order_id AND sku = 'M')
+            AND parcel.units > (SELECT coalesce(sum(quantity), 0) FROM lots WHERE location = parcel.code AND expires_at > clock) THEN
             expected := 'OM001';
         END IF;
     ELSIF dice < 0.75 THEN
@@ -295,10 +306,14 @@ BEGIN
         operation := 'receive_supply';
         amount := least(amount, supply.open);
         call := 'SELECT oms.receive_supply(' || supply.supply_id || ', ' || amount || ')';
-    ELSIF dice < 0.96 THEN
+    ELSIF dice < 0.955 THEN
         operation := 'cancel_supply';
         call := 'SELECT oms.cancel_supply(' || supply.supply_id || ')';
-    ELSIF dice < 0.98 THEN
+    ELSIF dice < 0.97 THEN
+        operation := 'count_stock';
+        amount := amount - 1;
+        call := format('SELECT oms.count_stock(%L, ''B'', %s)', place, amount);
+    ELSIF dice < 0.985 THEN
         operation := 'set_stock_limits';
         amount := amount * (number % 2);
         call := format('SELECT oms.set_stock_limits(%L, ''B'', backorder_limit => %s)', place, amount);
@@ -379,6 +394,9 @@ BEGIN
         WHEN 'cancel_supply' THEN
             UPDATE supplies SET open = 0 WHERE supply_id = supply.supply_id;
             fault := pg_temp.adopt_withdrawal(supply.location, answer::jsonb, clock);
+        WHEN 'count_stock' THEN
+            UPDATE units SET on_hand = amount WHERE location = place AND sku = 'B';
+            fault := pg_temp.adopt_withdrawal(place, answer::jsonb, clock);
         WHEN 'set_stock_limits' THEN
             UPDATE units SET own_limit = amount WHERE location = place AND sku = 'B';
         WHEN 'fill_backorders' THEN
@@ -427,6 +445,9 @@ BEGIN
         WHERE found.value IS DISTINCT FROM model.value
             -- A counter that nothing has ever come to has no row.
             AND NOT (found.value IS NULL AND model.value IN ('0', '0 on hand, 0 reserved, limit 0') AND model.key ~ '^(counter|available)');
+    INSERT INTO breach
+        SELECT number, call, format('%s at %s: %s units are promised for certain, %s are there', sku, location, pg_temp.covered(location, sku), on_hand)
+        FROM units WHERE pg_temp.covered(location, sku) > on_hand;
     FOR what IN SELECT * FROM oms.audit() WHERE number % 10 = 0 LOOP
         INSERT INTO breach VALUES (number, call, format('%s %s: expected %s, found %s', what.check, what.object, what.expected, what.found));
     END LOOP;
@@ -439,7 +460,7 @@ SELECT count(pg_temp.step(n)) AS steps FROM generate_series(1, 1000) n \gset
 SELECT is((SELECT string_agg(format('%s: %s: %s', step, call, what), E'\n' ORDER BY step) FROM (SELECT * FROM breach ORDER BY step LIMIT 5) b),
           NULL, 'every answer and every number is that of the model after every call');
 SELECT is((SELECT string_agg(operation, ', ') FROM (SELECT operation FROM trace WHERE sqlstate = '00000' GROUP BY 1 HAVING count(*) >= 5 ORDER BY 1) o),
-          'adjust_stock, cancel_order, cancel_supply, expect_supply, expire_reservations, extend_reservation, fill_backorders, move_stock_state, '
+          'adjust_stock, cancel_order, cancel_supply, count_stock, expect_supply, expire_reservations, extend_reservation, fill_backorders, move_stock_state, '
           'place_order, receive_stock, receive_stock lot, receive_supply, release_reservation, reserve, reserve partial, set_stock_limits, ship_fulfillment',
           'every operation was carried out several times');
 SELECT is((SELECT string_agg(o, ', ') FROM unnest(ARRAY['adjust_stock', 'extend_reservation', 'place_order', 'reserve']) o

@@ -84,3 +84,19 @@ SELECT oms.fill_backorders(max_orders => 0);
 SELECT oms.fill_backorders(max_orders => 10001);
 SELECT count(*) FROM oms.fill_backorders(max_orders => 10000);
 SELECT * FROM oms.audit();
+
+-- Units that a promise rests on are missed though the limit would cover them: the newest promise is owed then, and says so.
+SELECT oms.upsert_items('[{"sku": "VASE", "backorder": true}]');
+SELECT oms.receive_stock('north', 'VASE', 5), oms.set_stock_limits('north', 'VASE', 0, 20);
+SELECT place('v1', 'VASE', 3), place('v2', 'VASE', 4);
+SELECT o.external_ref, l.allocated, l.backordered FROM oms.order_lines l JOIN oms.orders o USING (order_id) WHERE o.external_ref ~ '^v[0-9]' ORDER BY 1;
+SELECT oms.adjust_stock('north', 'VASE', -1, 'broken');
+SELECT oms.move_stock_state('north', 'VASE', 'sellable', 'damaged', 1, 'broken');
+SELECT oms.count_stock('north', 'VASE', 4) -> 'withdrawn' -> 0 -> 'quantity';
+SELECT oms.load_stock('[{"location": "north", "sku": "VASE", "quantity": -2}]', 'delta') -> 'shortages' -> 0 -> 'short';
+SELECT o.external_ref, l.allocated, l.backordered FROM oms.order_lines l JOIN oms.orders o USING (order_id) WHERE o.external_ref ~ '^v[0-9]' ORDER BY 1;
+SELECT on_hand, reserved FROM oms.available('VASE');
+SELECT oms.receive_stock('north', 'VASE', 9);
+SELECT fill();
+SELECT o.external_ref, l.allocated, l.backordered FROM oms.order_lines l JOIN oms.orders o USING (order_id) WHERE o.external_ref ~ '^v[0-9]' ORDER BY 1;
+SELECT * FROM oms.audit();

@@ -34,7 +34,9 @@ SELECT oms.set_stock_limits('north', 'JAR', backorder_limit => 2);
 SELECT oms.reserve('[{"sku":"JAR","quantity":1}]', '5 minutes') IS NOT NULL;
 SELECT oms.receive_stock('north', 'JAR', 1), oms.reserve('[{"sku":"JAR","quantity":1}]', '5 minutes') IS NOT NULL;
 SET oms.clock = '2026-03-02 08:15:00+00';
+-- A limit says how many may be promised before they come, not that those may go which a promise rests on.
 SELECT oms.adjust_stock('north', 'JAR', -3, 'lost');
+SELECT oms.adjust_stock('north', 'JAR', -1, 'lost');
 SELECT oms.set_stock_limits('north', 'JAR', backorder_limit => 1);
 SELECT * FROM oms.audit();
 
