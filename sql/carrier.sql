@@ -52,6 +52,8 @@ BEGIN
         zone_chart text NOT NULL,
         currency   text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
         surcharge  numeric NOT NULL DEFAULT 0 CHECK (surcharge >= 0),
+        surcharge_percent  numeric NOT NULL DEFAULT 0 CHECK (surcharge_percent BETWEEN 0 AND 1000 AND scale(surcharge_percent) <= 2),
+        volumetric_divisor int CHECK (volumetric_divisor BETWEEN 100 AND 1000000),
         name       text,
         calendar          text,
         delivery_calendar text,
@@ -64,6 +66,8 @@ BEGIN
     COMMENT ON TABLE oms.carrier_services IS 'what a carrier offers';
     COMMENT ON COLUMN oms.carrier_services.level IS 'what an order may ask for instead of one service: the cheapest of the level is taken';
     COMMENT ON COLUMN oms.carrier_services.surcharge IS 'on every parcel, on top of its rate';
+    COMMENT ON COLUMN oms.carrier_services.surcharge_percent IS 'of the rate, such as for fuel, on top of it; halves of a thousandth of the currency unit round up';
+    COMMENT ON COLUMN oms.carrier_services.volumetric_divisor IS 'cubic centimetres that count as a kilogram; null: only what goods weigh counts';
 
     COMMENT ON COLUMN oms.carrier_services.calendar IS 'days on which it collects and carries; null: all';
     COMMENT ON COLUMN oms.carrier_services.delivery_calendar IS 'days on which it delivers; null: those of calendar';

@@ -32,6 +32,8 @@ typedef struct ServiceDocument
 	char	   *delivery_calendar;
 	char	   *delivered_by;
 	Numeric		surcharge;
+	Numeric		surcharge_percent;
+	int32		volumetric_divisor;
 	int8		active;
 } ServiceDocument;
 
@@ -50,6 +52,8 @@ static const DocField service_fields[] = {
 	{"zone_chart", DOC_CODE, offsetof(ServiceDocument, zone_chart)},
 	{"currency", DOC_TEXT, offsetof(ServiceDocument, currency)},
 	{"surcharge", DOC_MONEY, offsetof(ServiceDocument, surcharge)},
+	{"surcharge_percent", DOC_MONEY, offsetof(ServiceDocument, surcharge_percent)},
+	{"volumetric_divisor", DOC_INT, offsetof(ServiceDocument, volumetric_divisor), .least = 100,.most = 1000000},
 	{"calendar", DOC_CODE, offsetof(ServiceDocument, calendar)},
 	{"delivery_calendar", DOC_CODE, offsetof(ServiceDocument, delivery_calendar)},
 	{"delivered_by", DOC_TEXT, offsetof(ServiceDocument, delivered_by)},
@@ -85,7 +89,8 @@ static OmsPlan update_carriers_plan = {
 #define SERVICE_ROWS \
 	" FROM jsonb_to_recordset($2) c(code text, services jsonb)" \
 	" CROSS JOIN LATERAL jsonb_to_recordset(c.services) u(code text, name text, level text, zone_chart text," \
-	" currency text, surcharge numeric, active boolean, calendar text, delivery_calendar text, delivered_by time)"
+	" currency text, surcharge numeric, active boolean, calendar text, delivery_calendar text, delivered_by time," \
+	" surcharge_percent numeric, volumetric_divisor int)"
 
 static OmsPlan insert_services_plan = {
 	.sql = "INSERT INTO {carrier_services} (tenant_id, carrier, code, zone_chart, currency)"
@@ -101,7 +106,9 @@ static OmsPlan update_services_plan = {
 	" currency = coalesce(u.currency, s.currency), surcharge = coalesce(u.surcharge, s.surcharge),"
 	" active = coalesce(u.active, s.active), calendar = coalesce(u.calendar, s.calendar),"
 	" delivery_calendar = coalesce(u.delivery_calendar, s.delivery_calendar),"
-	" delivered_by = coalesce(u.delivered_by, s.delivered_by)"
+	" delivered_by = coalesce(u.delivered_by, s.delivered_by),"
+	" surcharge_percent = coalesce(u.surcharge_percent, s.surcharge_percent),"
+	" volumetric_divisor = coalesce(u.volumetric_divisor, s.volumetric_divisor)"
 	" FROM (SELECT c.code AS carrier, u.*" SERVICE_ROWS " WHERE c.services IS NOT NULL) u"
 	" WHERE s.tenant_id = $1 AND s.code = u.code",
 	.kind = PLAN_FREE,
@@ -137,6 +144,11 @@ check_services(CarrierDocument *carrier, int index, FaultList *faults)
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use an ISO 4217 code such as EUR.",
 					  psprintf("carriers[%d].services[%d].currency", index, i), "\"%s\" is not a currency",
 					  service->currency);
+		if (service->surcharge_percent && (!oms_money_is_rounded(service->surcharge_percent, 2) ||
+										   oms_money_compare(service->surcharge_percent, int64_to_numeric(1000)) > 0))
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give 0 to 1000 with at most two decimals.",
+					  psprintf("carriers[%d].services[%d].surcharge_percent", index, i), "%s is not such a percentage",
+					  oms_money_text(service->surcharge_percent));
 		check_service_times(service, psprintf("carriers[%d].services[%d]", index, i), faults);
 	}
 }

@@ -92,7 +92,7 @@ static OmsPlan update_plan = {
 };
 
 static OmsPlan read_plan = {
-	.sql = "SELECT item_id, kind, active, backorder, weight_grams, price, sku FROM {items}"
+	.sql = "SELECT item_id, kind, active, backorder, weight_grams, price, sku, length_mm, width_mm, height_mm FROM {items}"
 	" WHERE tenant_id = $1 AND sku = ANY ($2)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, TEXTARRAYOID)
@@ -204,6 +204,15 @@ kind_named(const char *name)
 	return strcmp(name, "digital") == 0 ? ITEM_DIGITAL : ITEM_SERVICE;
 }
 
+/* Cubic millimetres of what has all three sides; more than a hundred cubic metres are no parcel. */
+int64
+oms_item_volume(int32 length, int32 width, int32 height)
+{
+	double		volume = (double) length * width * height;
+
+	return volume > OMS_VOLUME_MAX ? OMS_VOLUME_MAX : (int64) volume;
+}
+
 static void
 collect_item(TupleTableSlot *slot, void *state)
 {
@@ -218,6 +227,7 @@ collect_item(TupleTableSlot *slot, void *state)
 	entry->item.backorder = oms_slot_bool(slot, 4);
 	entry->item.weight_grams = oms_slot_int32(slot, 5);
 	entry->item.price = oms_slot_numeric(slot, 6);
+	entry->item.volume = oms_item_volume(oms_slot_int32(slot, 8), oms_slot_int32(slot, 9), oms_slot_int32(slot, 10));
 	entry->item.sku = sku;
 }
 
@@ -225,8 +235,9 @@ collect_item(TupleTableSlot *slot, void *state)
 static OmsHeap item_heap = {
 	.relation = "items",
 	.key_count = 2,
-	.column_count = 8,
-	.columns = {"tenant_id", "sku", "item_id", "kind", "active", "backorder", "weight_grams", "price"}
+	.column_count = 11,
+	.columns = {"tenant_id", "sku", "item_id", "kind", "active", "backorder", "weight_grams", "price", "length_mm", "width_mm",
+	"height_mm"}
 };
 
 static void
@@ -243,6 +254,8 @@ collect_item_directly(TupleTableSlot *slot, void *state)
 	entry->item.backorder = oms_slot_bool(slot, column[5]);
 	entry->item.weight_grams = oms_slot_int32(slot, column[6]);
 	entry->item.price = oms_slot_numeric(slot, column[7]);
+	entry->item.volume = oms_item_volume(oms_slot_int32(slot, column[8]), oms_slot_int32(slot, column[9]),
+										 oms_slot_int32(slot, column[10]));
 	entry->item.sku = sku;
 }
 

@@ -22,6 +22,7 @@ typedef struct CatalogItem
 	bool		active;
 	bool		backorder;
 	int32		weight_grams;
+	int64		volume;			/* cubic millimetres, 0: not known */
 	Numeric		price;			/* NULL where the item has none */
 	char	   *sku;
 } CatalogItem;
@@ -29,6 +30,10 @@ typedef struct CatalogItem
 /* Items of a document by SKU. */
 typedef struct ItemSet ItemSet;
 
+/* A hundred cubic metres. */
+#define OMS_VOLUME_MAX INT64CONST(100000000000)
+
+extern int64 oms_item_volume(int32 length, int32 width, int32 height);
 extern ItemSet *oms_items_read(char *const *skus, int count);
 extern CatalogItem *oms_items_find(ItemSet *items, const char *sku);
 extern CatalogItem *oms_item_get(const char *sku);

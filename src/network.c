@@ -49,7 +49,8 @@ static struct
 }			cache;
 
 static OmsPlan services_plan = {
-	.sql = "SELECT s.code, s.level, s.currency, s.zone_chart, least(round(s.surcharge * 1000), 1e12)::bigint"
+	.sql = "SELECT s.code, s.level, s.currency, s.zone_chart, least(round(s.surcharge * 1000), 1e12)::bigint,"
+	" round(s.surcharge_percent * 100)::bigint, coalesce(s.volumetric_divisor, 0)"
 	" FROM {carrier_services} s JOIN {carriers} c ON c.tenant_id = $1 AND c.code = s.carrier"
 	" WHERE s.tenant_id = $1 AND s.active AND c.active ORDER BY s.code COLLATE \"C\"",
 	.kind = PLAN_FREE,
@@ -148,6 +149,8 @@ collect_service(TupleTableSlot *slot, void *state)
 	service->currency = oms_slot_text(slot, 3);
 	service->chart = chart_index(oms_slot_text(slot, 4), true);
 	service->surcharge = oms_slot_int64(slot, 5);
+	service->surcharge_percent = oms_slot_int64(slot, 6);
+	service->volumetric_divisor = oms_slot_int32(slot, 7);
 }
 
 /* Rows come by service, like the services: position counts along them.  NULL: switched off. */
@@ -641,7 +644,9 @@ oms_rate(const CarrierService *service, const RateCard *card, int64 grams)
 			int128		linear = (int128) band->per_kilogram * grams;
 			int64		price = band->amount + (int64) ((linear + 500000) / 1000000);
 
-			return Max(price, band->minimum) + service->surcharge;
+			price = Max(price, band->minimum);
+			price += (int64) (((int128) price * service->surcharge_percent + 5000) / 10000);
+			return price + service->surcharge;
 		}
 	}
 	return -1;

@@ -44,6 +44,8 @@ typedef struct CarrierService
 	const char *currency;
 	int			chart;			/* index */
 	int64		surcharge;		/* thousandths */
+	int64		surcharge_percent;	/* hundredths of a percent */
+	int32		volumetric_divisor; /* cubic centimetres per kilogram, 0: weight alone counts */
 	int			card_count;
 	int			card_capacity;
 	RateCard   *cards;			/* by zone */

@@ -312,8 +312,12 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const int *demand_of_l
 	{
 		Demand	   *demand = &placement->demands[demand_of_line[i]];
 
-		lines[i] = (RoutingLine) {demand->item->item_id, weights[demand_of_line[i]],
-		demand->quantity, placement->backorder && demand->item->backorder && !demand->whole, demand->item->sku};
+		lines[i] = (RoutingLine)
+		{
+			.item_id = demand->item->item_id,.weight_grams = weights[demand_of_line[i]],
+				.volume = demand->item->volume * demand->quantity,.quantity = demand->quantity,
+				.backorder = placement->backorder && demand->item->backorder && !demand->whole,.sku = demand->item->sku
+		};
 	}
 	for (Size i = 0; i < cells; i++)
 	{

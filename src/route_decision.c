@@ -346,6 +346,7 @@ code_problem(Codec *codec, RoutingDecision *decision)
 	code(codec, &decision->whole_lines);
 	code(codec, &decision->converts);
 	code(codec, &decision->cost_per_kilometre);
+	code(codec, &decision->volumetric_divisor);
 	code_times(codec, decision);
 	code_double(codec, &decision->shipping_weight);
 	code_double(codec, &decision->order_weight);
@@ -450,6 +451,7 @@ code_lines(Codec *codec, RoutingRequest *asked)
 
 		code(codec, &lines[i].item_id);
 		code(codec, &lines[i].weight_grams);
+		code(codec, &lines[i].volume);
 		code_int32(codec, &lines[i].quantity);
 		code_int32(codec, &backorder);
 		lines[i].backorder = backorder != 0;

@@ -46,6 +46,7 @@ typedef struct RoutingDecision
 	int64		converts;
 	int64		cost_per_kilometre;
 	int64		cost_per_day_late;
+	int64		volumetric_divisor; /* that weights were made with; 0: none */
 	bool		dated;			/* days of delivery counted */
 	double		shipping_weight;
 	double		order_weight;

@@ -301,6 +301,39 @@ choose_locations(Gathering *gathering)
 	}
 }
 
+/* The divisor that makes parcels heaviest, of the services that may be used; 0: none has one. */
+static int64
+find_divisor(const Gathering *gathering)
+{
+	const RoutingPolicy *policy = gathering->policy;
+	int64		least = 0;
+
+	if (gathering->past && gathering->past->policy_id == policy->policy_id)
+		return gathering->past->volumetric_divisor;
+	for (int i = 0; i < gathering->network->service_count; i++)
+	{
+		const CarrierService *service = &gathering->network->services[i];
+
+		if (service->volumetric_divisor > 0 && (least == 0 || service->volumetric_divisor < least) &&
+			oms_service_matches(service, gathering->request->service, policy->converts ? NULL : policy->currency))
+			least = service->volumetric_divisor;
+	}
+	return least;
+}
+
+/*
+ * Grams that a line's units count for.  The greater of weight and volume is
+ * taken unit by unit, not parcel by parcel, so that weights stay sums: a parcel
+ * of light and heavy goods is never priced too low.
+ */
+static int64
+billable_weight(const RoutingLine *line, int64 divisor)
+{
+	int64		volumetric = divisor > 0 ? (line->volume + divisor - 1) / divisor : 0;
+
+	return Min(Max(line->weight_grams, volumetric), LINE_GRAMS_MAX);
+}
+
 /*
  * The lines that can be served: whole where the policy wants it, else as many
  * units as the candidates have.
@@ -314,11 +347,12 @@ choose_lines(Gathering *gathering)
 	bool		whole = decision->whole_lines != 0;
 
 	gathering->complete = true;
+	decision->volumetric_divisor = find_divisor(gathering);
 	decision->line_count = 0;
 	for (int i = 0; i < request->line_count; i++)
 	{
 		const RoutingLine *line = &request->lines[i];
-		int64		weight = Min(line->weight_grams, LINE_GRAMS_MAX);
+		int64		weight = billable_weight(line, decision->volumetric_divisor);
 		int32	   *stock = decision->stock + (Size) decision->line_count * locations;
 		int			position = decision->line_count;
 		int64		served = 0;
@@ -1367,7 +1401,10 @@ explain_packages(Explanation *explanation, const char *kind, const RoutePackage 
 		explain(explanation, kind, location, "order",
 				packages[i].fixed_cost - oms_decision_rule_cost(explanation->decision, packages[i].location), NULL);
 		explain(explanation, kind, location, "units", packages[i].unit_cost,
-				psprintf(INT64_FORMAT " grams", packages[i].weight_grams));
+				explanation->decision->volumetric_divisor > 0
+				? psprintf(INT64_FORMAT " billable grams, of which a kilogram has at most " INT64_FORMAT " cubic centimetres",
+						   packages[i].weight_grams, explanation->decision->volumetric_divisor)
+				: psprintf(INT64_FORMAT " grams", packages[i].weight_grams));
 		if (explanation->decision->tariff_count > 0)
 			explain(explanation, kind, location, "shipping",
 					packages[i].tariff_cost - late * explanation->decision->cost_per_day_late,
