@@ -39,6 +39,7 @@ my %call = (
 	receive_stock => q{oms.receive_stock('north', 'A', 2)},
 	receive_owed => q{oms.receive_stock('north', 'B', 2)},
 	adjust_stock => q{oms.adjust_stock('north', 'A', -3, 'lost')},
+	adjust_owed => q{oms.adjust_stock('north', 'B', -1, 'lost')},
 	count_stock => q{oms.count_stock('north', 'A', 2)},
 	count_owed => q{oms.count_stock('north', 'B', 2)},
 	move_stock_state => q{oms.move_stock_state('north', 'A', 'sellable', 'damaged', 3, 'dropped')},
