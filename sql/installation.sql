@@ -130,6 +130,7 @@ BEGIN
         'routing',
         'item',
         'kit',
+        'scarcity',
         'stock',
         'stock_load',
         'stock_state',

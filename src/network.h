@@ -116,6 +116,8 @@ typedef struct RoutingPolicy
 	double		shipping_weight;
 	double		order_weight;
 	double		unit_weight;
+	double		scarcity_weight;	/* 0: prices do not count */
+	int64		scarcity_max_age;	/* microseconds */
 	int64		cost_per_kilometre; /* thousandths */
 	int64		cost_per_day_late;	/* of a package, thousandths */
 	int			only_count;		/* groups that may serve; 0: all */

@@ -111,6 +111,19 @@ weigh_tariffs(const RoutingDecision *decision)
 	return tariffs;
 }
 
+/* What the units that a location sends would be worth to later orders. */
+int64
+oms_decision_scarcity(const RoutingDecision *decision, const RouteShare *shares, int count, int location)
+{
+	int64		sum = 0;
+
+	for (int i = 0; decision->scarcity && i < count; i++)
+		if (shares[i].location == location)
+			sum += decision->scarcity[(Size) shares[i].line * decision->location_count + location] *
+				decision->factors[shares[i].line] * shares[i].units;
+	return sum;
+}
+
 static void
 fill_problem(const RoutingDecision *decision, RouteProblem *problem)
 {
@@ -127,7 +140,9 @@ fill_problem(const RoutingDecision *decision, RouteProblem *problem)
 	{
 		must_serve[i] = true;
 		for (int j = 0; j < locations; j++)
-			unit_costs[(Size) i * locations + j] = oms_weighted(decision->unit_costs[j], decision->unit_weight) * decision->factors[i];
+			unit_costs[(Size) i * locations + j] = (oms_weighted(decision->unit_costs[j], decision->unit_weight) +
+													(decision->scarcity ? decision->scarcity[(Size) i * locations + j] : 0))
+				* decision->factors[i];
 	}
 	*problem = (RouteProblem)
 	{
@@ -335,6 +350,17 @@ code_times(Codec *codec, RoutingDecision *decision)
 		code(codec, &decision->cost_per_day_late);
 }
 
+/* Most orders have no scarcity prices; a byte says so. */
+static void
+code_scarcity(Codec *codec, RoutingDecision *decision)
+{
+	int32		priced = decision->scarcity != NULL;
+
+	code_int32(codec, &priced);
+	if (priced)
+		code_int64s(codec, &decision->scarcity, (Size) decision->line_count * decision->location_count);
+}
+
 static void
 code_problem(Codec *codec, RoutingDecision *decision)
 {
@@ -385,6 +411,7 @@ code_problem(Codec *codec, RoutingDecision *decision)
 		return;
 	}
 	code_int32s(codec, &decision->stock, (Size) decision->line_count * decision->location_count);
+	code_scarcity(codec, decision);
 	code_count(codec, &decision->tariff_count);
 	decision->tariffs = room(codec, decision->tariffs, decision->tariff_count, sizeof(RouteTariff));
 	for (int i = 0; i < decision->tariff_count; i++)

@@ -71,6 +71,7 @@ typedef struct RoutingDecision
 	int32	   *ranks;
 	int32	   *tariff_of;		/* -1: none */
 	int32	   *stock;			/* [line * location_count + location] */
+	int64	   *scarcity;		/* likewise, per unit of the item, already weighed; NULL: no price */
 
 	/* Expressions of the policy: what they cost, already weighed. */
 	int			rule_count;
@@ -105,6 +106,7 @@ typedef struct RoutingDecision
 } RoutingDecision;
 
 extern RouteStatus oms_decision_solve(RoutingDecision *decision, const RouteResult *winner, RouteResult *result);
+extern int64 oms_decision_scarcity(const RoutingDecision *decision, const RouteShare *shares, int count, int location);
 extern int64 oms_decision_rule_cost(const RoutingDecision *decision, int location);
 extern int64 oms_weighted(int64 amount, double weight);
 extern int64 oms_decision_fixed_cost(const RoutingDecision *decision, int location);

@@ -24,6 +24,7 @@
 #include "relation.h"
 #include "route_decision.h"
 #include "routing.h"
+#include "scarcity.h"
 #include "routing_rule.h"
 
 /* Steps of all tariffs of one order together. */
@@ -874,6 +875,53 @@ has_past_lines(const Gathering *gathering)
 	return true;
 }
 
+/* Prices of the past decision for the same line and place; those it did not ask for are none. */
+static int64 *
+past_scarcity(const Gathering *gathering)
+{
+	const RoutingDecision *past = gathering->past;
+	const RoutingDecision *decision = gathering->decision;
+	int64	   *prices;
+
+	if (past->scarcity == NULL)
+		return NULL;
+	prices = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(int64) * Max(1, (Size) decision->line_count *
+																				  decision->location_count),
+										MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (int i = 0; i < decision->line_count; i++)
+		for (int j = 0; j < decision->location_count; j++)
+		{
+			int			candidate = gathering->past_kind[gathering->location_of[j]];
+
+			for (int k = 0; candidate >= 0 && k < past->line_count; k++)
+				if (past->item_ids[k] == decision->item_ids[i])
+					prices[(Size) i * decision->location_count + j] =
+						past->scarcity[(Size) k * past->location_count + candidate];
+		}
+	return prices;
+}
+
+/* What units are worth to later orders, where the policy counts that. */
+static void
+price_scarcity(Gathering *gathering)
+{
+	const RoutingPolicy *policy = gathering->policy;
+	RoutingDecision *decision = gathering->decision;
+
+	decision->scarcity = NULL;
+	if (policy->scarcity_weight == 0)
+		return;
+	if (gathering->past && gathering->past->policy_id == policy->policy_id)
+	{
+		decision->scarcity = past_scarcity(gathering);
+		return;
+	}
+	decision->scarcity = oms_scarcity_read(decision->item_ids, decision->line_count, decision->location_ids,
+										   decision->location_count, gathering->request->ordered_at - policy->scarcity_max_age);
+	for (Size i = 0; decision->scarcity && i < (Size) decision->line_count * decision->location_count; i++)
+		decision->scarcity[i] = oms_weighted(decision->scarcity[i], policy->scarcity_weight);
+}
+
 static void
 gather(Gathering *gathering, int64 relaxed)
 {
@@ -895,6 +943,7 @@ gather(Gathering *gathering, int64 relaxed)
 	}
 	price_shipping(gathering);
 	choose_lines(gathering);
+	price_scarcity(gathering);
 }
 
 /* Keeps what the kernel found. */
@@ -1390,17 +1439,21 @@ explain_rules(Explanation *explanation, const char *kind, int candidate)
 }
 
 static void
-explain_packages(Explanation *explanation, const char *kind, const RoutePackage *packages, int count, char **services)
+explain_packages(Explanation *explanation, const char *kind, const RoutePackage *packages, int count, char **services,
+				 const RouteShare *shares, int share_count)
 {
 	for (int i = 0; i < count; i++)
 	{
 		int64		location = explanation->decision->location_ids[packages[i].location];
 		int32		late = oms_decision_days_late(explanation->decision, &packages[i]);
+		int64		scarcity = oms_decision_scarcity(explanation->decision, shares, share_count, packages[i].location);
 
 		explain_rules(explanation, kind, packages[i].location);
 		explain(explanation, kind, location, "order",
 				packages[i].fixed_cost - oms_decision_rule_cost(explanation->decision, packages[i].location), NULL);
-		explain(explanation, kind, location, "units", packages[i].unit_cost,
+		if (explanation->decision->scarcity)
+			explain(explanation, kind, location, "scarcity", scarcity, "what the units are worth to later orders");
+		explain(explanation, kind, location, "units", packages[i].unit_cost - scarcity,
 				explanation->decision->volumetric_divisor > 0
 				? psprintf(INT64_FORMAT " billable grams, of which a kilogram has at most " INT64_FORMAT " cubic centimetres",
 						   packages[i].weight_grams, explanation->decision->volumetric_divisor)
@@ -1471,7 +1524,8 @@ explain_runner_up(Explanation *explanation)
 		return;
 	gap = runner_up.cost - winner.cost;
 	explain(explanation, "runner-up", 0, "cost", runner_up.cost, NULL);
-	explain_packages(explanation, "runner-up", runner_up.packages, runner_up.package_count, NULL);
+	explain_packages(explanation, "runner-up", runner_up.packages, runner_up.package_count, NULL, runner_up.shares,
+					 runner_up.share_count);
 	for (int i = 0; i < runner_up.package_count; i++)
 		if (!is_used(winner.packages, winner.package_count, runner_up.packages[i].location))
 			explain(explanation, "change", decision->location_ids[runner_up.packages[i].location],
@@ -1496,7 +1550,8 @@ explain_decision(Explanation *explanation)
 		if (decision->relaxed & (INT64CONST(1) << i))
 			explain(explanation, "relaxed", 0, i < RULE_COUNT ? rules[i] : decision->rule_names[i - RULE_COUNT],
 					PG_INT64_MIN, NULL);
-	explain_packages(explanation, "plan", decision->packages, decision->package_count, decision->services);
+	explain_packages(explanation, "plan", decision->packages, decision->package_count, decision->services, decision->shares,
+					 decision->share_count);
 	for (int i = 0; i < decision->location_count; i++)
 		if (!is_used(decision->packages, decision->package_count, i))
 			explain(explanation, "candidate", decision->location_ids[i], "order", oms_decision_fixed_cost(decision, i),

@@ -45,6 +45,9 @@ typedef struct GroupDocument
 	char	   *group;
 } GroupDocument;
 
+/* How old a scarcity price may be where the policy does not say. */
+#define SCARCITY_HOURS_DEFAULT INT64CONST(24)
+
 typedef struct PolicyDocument
 {
 	char	   *objective;
@@ -52,6 +55,8 @@ typedef struct PolicyDocument
 	double		shipping_weight;
 	double		order_weight;
 	double		unit_weight;
+	double		scarcity_weight;
+	int32		scarcity_max_hours;
 	double		max_kilometres;
 	Numeric		cost_per_kilometre;
 	Numeric		cost_per_day_late;
@@ -115,6 +120,8 @@ static const DocField policy_fields[] = {
 	{"shipping_weight", DOC_DOUBLE, offsetof(PolicyDocument, shipping_weight), .least = 0,.most = 1000},
 	{"order_weight", DOC_DOUBLE, offsetof(PolicyDocument, order_weight), .least = 0,.most = 1000},
 	{"unit_weight", DOC_DOUBLE, offsetof(PolicyDocument, unit_weight), .least = 0,.most = 1000},
+	{"scarcity_weight", DOC_DOUBLE, offsetof(PolicyDocument, scarcity_weight), .least = 0,.most = 1000},
+	{"scarcity_max_hours", DOC_INT, offsetof(PolicyDocument, scarcity_max_hours), .least = 1,.most = 8760},
 	{"cost_per_kilometre", DOC_MONEY, offsetof(PolicyDocument, cost_per_kilometre)},
 	{"max_kilometres", DOC_DOUBLE, offsetof(PolicyDocument, max_kilometres), .least = 0,.most = 50000},
 	{"max_fulfillments", DOC_INT, offsetof(PolicyDocument, max_fulfillments), .least = 1,.most = 1000},
@@ -193,6 +200,9 @@ policy_of_document(PolicyDocument *document)
 	policy->shipping_weight = or_one(document->shipping_weight);
 	policy->order_weight = or_one(document->order_weight);
 	policy->unit_weight = or_one(document->unit_weight);
+	policy->scarcity_weight = isnan(document->scarcity_weight) ? 0 : document->scarcity_weight;
+	policy->scarcity_max_age = (document->scarcity_max_hours == DOC_ABSENT ? SCARCITY_HOURS_DEFAULT
+								: document->scarcity_max_hours) * USECS_PER_HOUR;
 	policy->max_kilometres = document->max_kilometres;
 	policy->max_fulfillments = document->max_fulfillments == DOC_ABSENT ? 0 : document->max_fulfillments;
 	policy->search_nodes = document->search_nodes == DOC_ABSENT ? SEARCH_NODES_DEFAULT : document->search_nodes;
@@ -374,6 +384,7 @@ has_costs(const RoutingPolicy *policy)
 		if (policy->rules[i].cost && policy->rules[i].weight > 0)
 			return true;
 	return policy->shipping_weight > 0 || policy->order_weight > 0 || policy->unit_weight > 0 ||
+		policy->scarcity_weight > 0 ||
 		policy->cost_per_kilometre > 0 || policy->cost_per_day_late > 0;
 }
 
@@ -389,6 +400,9 @@ check_contradictions(PolicyDocument *document, Jsonb *definition, FaultList *fau
 	if (policy->thumb > 0 && strcmp(document->objective, "fewest_splits") != 0 && policy->max_fulfillments > 0)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use cost, ranking or fewest_splits.", "definition.max_fulfillments",
 				  "a rule of thumb does not obey it");
+	if (document->scarcity_max_hours != DOC_ABSENT && policy->scarcity_weight == 0)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give a scarcity_weight, too.", "definition.scarcity_max_hours",
+				  "prices that do not count have no age");
 	if (strcmp(document->objective, "cost") == 0 && !has_costs(policy))
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give a weight, a price or a rule of kind cost.", "definition.objective",
 				  "every plan costs nothing");
