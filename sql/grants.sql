@@ -140,7 +140,7 @@ BEGIN
         oms.location_groups, oms.location_group_members, oms.scarcity_prices,
         oms.postal_codes, oms.carriers, oms.carrier_services, oms.shipping_zones, oms.shipping_rates, oms.atp_rules,
         oms.state_machines, oms.transitions, oms.role_scopes, oms.hold_types, oms.channel_holds, oms.customers,
-        oms.return_rules TO oms_admin;
+        oms.return_rules, oms.refund_limits TO oms_admin;
     GRANT USAGE ON ALL SEQUENCES IN SCHEMA oms TO oms_admin;
     GRANT SELECT ON ALL TABLES IN SCHEMA oms TO oms_admin;
 END $init$;

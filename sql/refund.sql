@@ -32,4 +32,15 @@ BEGIN
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.refunds FOR EACH ROW
         WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')
         EXECUTE FUNCTION oms.guard_transition('refund');
+
+    CREATE TABLE oms.refund_limits (
+        tenant_id int NOT NULL DEFAULT 1,
+        currency  text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+        role_name text NOT NULL,
+        reason    text NOT NULL DEFAULT '',
+        amount    numeric NOT NULL CHECK (amount >= 0),
+        PRIMARY KEY (tenant_id, currency, role_name, reason)
+    );
+    COMMENT ON TABLE oms.refund_limits IS 'how much members of a role may grant by hand on one order; without a row for a currency there is no limit in it, with one who has none grants nothing';
+    COMMENT ON COLUMN oms.refund_limits.reason IS 'the reason that grant_refund is called with; empty: any';
 END $init$;

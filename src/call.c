@@ -16,6 +16,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
+#include "utils/acl.h"
 #include "utils/lsyscache.h"
 
 #include "call.h"
@@ -417,4 +418,12 @@ oms_argument_positive(int32 value, const char *name)
 				 errmsg("%s must be positive", name),
 				 errdetail("%s: is %d", name, value),
 				 errhint("Leave it out for the default.")));
+}
+
+bool
+oms_call_has_role(const char *role_name)
+{
+	Oid			role = get_role_oid(role_name, true);
+
+	return superuser_arg(oms_call->user) || (OidIsValid(role) && has_privs_of_role(oms_call->user, role));
 }

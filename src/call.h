@@ -65,6 +65,9 @@ extern void oms_attempt_undo(OmsAttempt *attempt);
 extern char *oms_attempt_run(void (*work) (void *), void *state);
 
 /* Arguments. */
+/* Whether the caller belongs to a role; one that is gone leaves superusers. */
+extern bool oms_call_has_role(const char *role_name);
+
 extern char *oms_argument_text(FunctionCallInfo fcinfo, int argument);
 extern char *oms_argument_required(FunctionCallInfo fcinfo, int argument, const char *name);
 extern int64 oms_argument_id(FunctionCallInfo fcinfo, int argument, const char *name);

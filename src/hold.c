@@ -537,18 +537,6 @@ lift(const OrderHold *hold, const char *rule, const char *note)
 						.type = "hold.released",.reason = note,.data = oms_write_finish(&writer)});
 }
 
-/* Whether the caller belongs to the role; one that is gone leaves superusers. */
-static bool
-may_lift(const char *role_name)
-{
-	Oid			role;
-
-	if (role_name == NULL || superuser_arg(oms_call->user))
-		return true;
-	role = get_role_oid(role_name, true);
-	return OidIsValid(role) && has_privs_of_role(oms_call->user, role);
-}
-
 /*
  * oms.release_hold(hold_id, note, idempotency_key) -> boolean
  */
@@ -566,7 +554,7 @@ OMS_FUNCTION(oms_release_hold, CALL_KEYED)
 		lift(&hold, "time", NULL);
 		PG_RETURN_BOOL(false);
 	}
-	if (!may_lift(hold.lift_role))
+	if (hold.lift_role != NULL && !oms_call_has_role(hold.lift_role))
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_NOT_PERMITTED),
 				 errmsg("hold " INT64_FORMAT " of type \"%s\" is lifted by role %s", hold_id, hold.type, hold.lift_role),

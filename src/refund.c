@@ -14,6 +14,7 @@
 #include "oms.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "nodes/pg_list.h"
 
 #include "call.h"
@@ -55,6 +56,20 @@ static OmsPlan follow_plan = {
 	" WHERE r.order_id = $2 AND r.tenant_id = $1 AND r.status <> 'revoked') x ORDER BY refund_id",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+/* What was granted by hand on an order, and the limits that bear on another such grant. */
+static OmsPlan granted_plan = {
+	.sql = "SELECT coalesce(sum(amount), 0) FROM {refunds} WHERE order_id = $2 AND tenant_id = $1 AND return_id IS NULL"
+	" AND status <> 'revoked'",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan limits_plan = {
+	.sql = "SELECT role_name, amount, reason IN ('', $3) FROM {refund_limits} WHERE tenant_id = $1 AND currency = $2",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, TEXTOID, TEXTOID)
 };
 
 typedef struct Refund
@@ -224,6 +239,56 @@ oms_refund_revoke(Order *order, int64 refund_id, const char *reason)
 	take_step(&refund, "revoke", reason);
 }
 
+/* The greatest limit of the roles that the caller belongs to. */
+typedef struct GrantLimit
+{
+	bool		any;			/* some role has a limit in the currency */
+	Numeric		amount;			/* NULL: no role of the caller has one */
+} GrantLimit;
+
+static void
+read_limit(TupleTableSlot *slot, void *state)
+{
+	GrantLimit *limit = state;
+	Numeric		amount = oms_slot_numeric(slot, 2);
+
+	limit->any = true;
+	if (oms_slot_bool(slot, 3) && oms_call_has_role(oms_slot_text(slot, 1)) &&
+		(limit->amount == NULL || oms_money_compare(amount, limit->amount) > 0))
+		limit->amount = amount;
+}
+
+static void
+read_amount(TupleTableSlot *slot, void *state)
+{
+	*(Numeric *) state = oms_slot_numeric(slot, 1);
+}
+
+/* Refuses what the caller may not grant by hand; returns have rules of their own. */
+static void
+check_limit(const Order *order, Numeric amount, const char *reason)
+{
+	GrantLimit	limit = {0};
+	Numeric		granted = oms_money_zero();
+	Numeric		left;
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), CStringGetTextDatum(order->currency),
+	CStringGetTextDatum(reason ? reason : "")};
+
+	(void) oms_execute_each(&limits_plan, values, NULL, read_limit, &limit);
+	if (!limit.any || superuser_arg(oms_call->user))
+		return;
+	values[1] = Int64GetDatum(order->order_id);
+	(void) oms_execute_each(&granted_plan, values, NULL, read_amount, &granted);
+	left = oms_money_subtract(limit.amount ? limit.amount : oms_money_zero(), granted);
+	if (oms_money_compare(amount, left) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_NOT_PERMITTED),
+				 errmsg("refund of %s is more than %s may grant", oms_money_text(amount), GetUserNameFromId(oms_call->user, false)),
+				 errdetail("amount: the limit of its roles on one order is %s %s, granted by hand already is %s",
+						   limit.amount ? oms_money_text(limit.amount) : "0", order->currency, oms_money_text(granted)),
+				 errhint("oms.refund_limits has the limits; somebody with a higher one may grant it.")));
+}
+
 /*
  * oms.grant_refund(order_id bigint, amount numeric, reason text, idempotency_key text) -> bigint
  */
@@ -238,6 +303,7 @@ OMS_FUNCTION(oms_grant_refund, CALL_KEYED)
 				 errmsg("argument amount is required"),
 				 errdetail("amount: is null"),
 				 errhint("Give the amount that the customer owes less.")));
+	check_limit(order, PG_GETARG_NUMERIC(1), oms_argument_text(fcinfo, 2));
 	refund_id = oms_refund_grant(order, PG_GETARG_NUMERIC(1), oms_argument_text(fcinfo, 2), 0);
 	oms_refund_follow(order->order_id);
 	oms_order_refresh(order->order_id);

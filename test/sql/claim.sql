@@ -85,3 +85,5 @@ UPDATE oms.order_lines SET written_off = written_off - 1 WHERE order_id = :lost;
 SELECT "check", object, expected, found FROM oms.audit() WHERE "check" LIKE 'line.%';
 ROLLBACK;
 UPDATE oms.order_lines SET replaced = 1 WHERE order_id = :lost;
+\c postgres
+DROP DATABASE oms_claim;

@@ -147,3 +147,5 @@ SELECT "check", expected, found FROM oms.audit() WHERE "check" = 'credit.transfe
 UPDATE oms.returns SET exchange_order_id = 12345 WHERE return_id = (SELECT max(return_id) FROM oms.returns);
 SELECT "check", expected, found FROM oms.audit() WHERE "check" = 'orphan.exchange';
 ROLLBACK;
+\c postgres
+DROP DATABASE oms_exchange;

@@ -100,3 +100,5 @@ DELETE FROM oms.order_kit_lines WHERE order_id = 1 AND kit_no = 1;
 UPDATE oms.order_kit_lines SET line_no = 77 WHERE order_id = 1;
 SELECT "check", object FROM oms.audit();
 ROLLBACK;
+\c postgres
+DROP DATABASE oms_kit;

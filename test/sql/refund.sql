@@ -41,6 +41,26 @@ SELECT oms.add_payment(2, '{"method":"card","amount":20,"status":"captured"}') >
 SELECT oms.order_balance(2)->>'payment_status' AS status;
 SELECT type, action, from_state, to_state, reason, data FROM oms.order_timeline(1) WHERE object_type = 'refund';
 
+-- Limits by role: the greatest of the caller's roles on one order, all grants by hand together; others and returns are free.
+CREATE ROLE oms_refund_clerk IN ROLE oms_app;
+CREATE ROLE oms_refund_chief IN ROLE oms_refund_clerk;
+CREATE ROLE oms_refund_guest IN ROLE oms_app;
+INSERT INTO oms.refund_limits (currency, role_name, reason, amount) VALUES ('EUR', 'oms_refund_clerk', '', 5), ('EUR', 'oms_refund_clerk', 'late', 8), ('EUR', 'oms_refund_chief', '', 12), ('EUR', 'oms_refund_gone', '', 99);
+SELECT (oms.place_order('{"external_ref":"limit","lines":[{"sku":"A","quantity":9}]}')->>'order_id')::bigint AS o \gset
+SET ROLE oms_refund_clerk;
+SELECT oms.grant_refund(:o, 5.01, 'sorry');
+SELECT oms.grant_refund(:o, 5, 'sorry') > 0 AS granted;
+SELECT oms.grant_refund(:o, 3.01, 'late');
+SELECT oms.grant_refund(:o, 3, 'late') > 0 AS granted;
+SET ROLE oms_refund_chief;
+SELECT oms.grant_refund(:o, 4.01);
+SELECT oms.grant_refund(:o, 4) > 0 AS granted;
+SET ROLE oms_refund_guest;
+SELECT oms.grant_refund(:o, 0.01);
+RESET ROLE;
+SELECT oms.grant_refund(:o, 70) > 0 AS granted;
+DROP ROLE oms_refund_clerk, oms_refund_chief, oms_refund_guest;
+
 -- What is corrupted by hand is found.
 SELECT * FROM oms.audit();
 CREATE FUNCTION found_after(statement text) RETURNS text LANGUAGE plpgsql AS $$

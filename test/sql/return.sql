@@ -189,7 +189,33 @@ BEGIN
         RETURN found;
     END;
 END $$;
+-- Every action in every state does what the machine says.
+CREATE FUNCTION refuses(call text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE call;
+    RAISE EXCEPTION 'undo' USING ERRCODE = 'P0001';
+EXCEPTION
+    WHEN SQLSTATE 'P0001' THEN RETURN NULL;
+    WHEN OTHERS THEN RETURN SQLSTATE || ' ' || SQLERRM;
+END $$;
+SELECT (oms.request_return(shipped('machine', '[{"sku":"A","quantity":2}]')) ->> 'return_id')::bigint AS steps \gset
 ALTER TABLE oms.returns DISABLE TRIGGER guard_transition;
+CREATE TABLE step_outcome AS SELECT s.state, a.action, NULL::text AS refused
+    FROM oms.state_machines s, (VALUES ('approve'), ('reject'), ('cancel'), ('ship'), ('receive'), ('close')) a(action) WHERE machine = 'return' AND tenant_id = 1;
+SELECT set_config('test.steps', :'steps', false) \g /dev/null
+DO $$
+DECLARE o record; id bigint := current_setting('test.steps');
+BEGIN
+    FOR o IN SELECT ctid, * FROM step_outcome LOOP
+        UPDATE oms.returns SET status = o.state WHERE return_id = id;
+        UPDATE step_outcome SET refused = refuses(format('SELECT oms.%s_return(%s)', o.action, id)) WHERE ctid = o.ctid;
+    END LOOP;
+    UPDATE oms.returns SET status = 'approved' WHERE return_id = id;
+END $$;
+SELECT count(*) AS tried, count(*) FILTER (WHERE refused IS NULL) AS legal FROM step_outcome;
+SELECT state, action, refused FROM step_outcome o WHERE (o.refused IS NULL) <> EXISTS (SELECT FROM oms.transitions t WHERE t.machine = 'return' AND t.tenant_id = 1
+    AND t.from_state = o.state AND t.action = o.action) OR o.refused NOT LIKE format('OM002 return %s is %s: %s is not allowed', :steps, o.state, o.action) ORDER BY 1, 2;
+SELECT * FROM oms.audit();
 SELECT s AS corruption, found_after(s) AS found FROM unnest(ARRAY[
     'UPDATE oms.order_lines SET return_requested = 1 WHERE order_id = 3',
     'UPDATE oms.order_lines SET returned = 0 WHERE order_id = 3',

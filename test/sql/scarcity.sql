@@ -55,3 +55,5 @@ SELECT oms.load_scarcity_prices('[{"sku":"A","location":"near","price":1000000.0
 SELECT oms.save_routing_policy('x', '{"objective":"cost","scarcity_max_hours":5}');
 SELECT oms.save_routing_policy('x', '{"objective":"cost","scarcity_weight":1001,"scarcity_max_hours":8761}');
 SELECT * FROM oms.audit();
+\c postgres
+DROP DATABASE oms_scarcity;

@@ -47,3 +47,5 @@ SELECT oms.upsert_items('[{"sku":"HALL","length_mm":1000000000,"width_mm":100000
 SELECT oms.receive_stock('road', 'HALL', 1), oms.receive_stock('air', 'HALL', 1);
 SELECT oms.place_order('{"external_ref":"8","lines":[{"sku":"HALL","quantity":1}]}');
 SELECT * FROM oms.audit();
+\c postgres
+DROP DATABASE oms_volumetric;
