@@ -38,6 +38,14 @@
 	" GROUP BY a.item_id, a.location_id HAVING sum(promised - shipped - cancelled) <> 0" \
 	" UNION ALL SELECT 'stock.oversold', s.item_id || ' at ' || s.location_id, (s.on_hand + s.backorder_limit)::text," \
 	" s.reserved::text FROM {stock} s WHERE s.tenant_id = $1 AND s.reserved > s.on_hand + s.backorder_limit" \
+	" UNION ALL SELECT 'stock.firm', s.item_id || ' at ' || s.location_id, s.on_hand || ' or less', f.units::text" \
+	" FROM {stock} s JOIN (SELECT item_id, location_id, sum(units) AS units FROM (" \
+	"SELECT a.item_id, a.location_id, (a.promised - a.shipped - a.cancelled)::bigint FROM {allocations} a" \
+	" JOIN {fulfillments} x ON x.fulfillment_id = a.fulfillment_id AND x.tenant_id = $1" \
+	" WHERE a.tenant_id = $1 AND NOT x.backordered AND a.promised > a.shipped + a.cancelled" \
+	" UNION ALL SELECT item_id, location_id, quantity::bigint FROM {reservation_lines} WHERE tenant_id = $1" \
+	") u(item_id, location_id, units) GROUP BY item_id, location_id) f USING (item_id, location_id)" \
+	" WHERE s.tenant_id = $1 AND f.units > s.on_hand" \
 	" UNION ALL SELECT 'stock.stripes', item_id || ' at ' || location_id," \
 	" coalesce(max(stripes) FILTER (WHERE stripe = 0), 0)::text, count(*)::text FROM {stock_counters} WHERE tenant_id = $1" \
 	" GROUP BY item_id, location_id HAVING count(*) <> coalesce(max(stripes) FILTER (WHERE stripe = 0), 0)" \

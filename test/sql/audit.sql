@@ -20,6 +20,7 @@ SELECT s AS corruption, found_after(format(s, :id)) AS found FROM unnest(ARRAY[
     'UPDATE oms.stock_counters SET on_hand = on_hand + 1 WHERE reserved > 0 AND order_id_of_nobody IS NULL',
     'UPDATE oms.stock_counters SET on_hand = on_hand + 1 WHERE item_id = (SELECT item_id FROM oms.order_lines WHERE order_id = %s)',
     'UPDATE oms.stock_counters SET reserved = reserved - 1 WHERE item_id = (SELECT item_id FROM oms.order_lines WHERE order_id = %s)',
+    'UPDATE oms.stock_counters SET on_hand = 3, backorder_limit = 5 WHERE item_id = (SELECT item_id FROM oms.order_lines WHERE order_id = %s)',
     'UPDATE oms.allocations SET shipped = shipped + 1 WHERE order_id = %s',
     'UPDATE oms.allocations SET cancelled = cancelled + 1 WHERE order_id = %s',
     'UPDATE oms.allocations SET promised = promised + 1 WHERE order_id = %s',
