@@ -81,6 +81,7 @@ typedef enum RoutingRule
 	RULE_WHOLE_LINES,
 	RULE_IN_TIME,
 	RULE_GROUPS,
+	RULE_LEAST_VALUE,
 	RULE_COUNT
 } RoutingRule;
 
@@ -127,6 +128,7 @@ typedef struct RoutingPolicy
 	bool		in_time;		/* nothing arrives later than it is asked for */
 	double		max_kilometres; /* NAN: no limit */
 	int32		max_fulfillments;	/* 0: no limit */
+	int64		least_value;	/* of the goods of a fulfillment, thousandths; 0: any */
 	int64		search_nodes;
 	int			term_count;
 	RankingTerm terms[RANKING_TERMS_MAX];

@@ -9,6 +9,7 @@
 #include "oms.h"
 
 #include "call.h"
+#include "money.h"
 #include "order_placement.h"
 #include "relation.h"
 
@@ -285,6 +286,27 @@ oms_placement_weights(Placement *placement)
 	return weights;
 }
 
+/* A line worth more counts as this much, in the currency unit: no least value of a package is above it. */
+#define LINE_VALUE_MAX INT64CONST(1000000000)
+
+/* What the units of each demand are sold for, in thousandths of the currency unit. */
+static int64 *
+demand_values(const Placement *placement)
+{
+	int64	   *values = palloc0(sizeof(int64) * Max(1, placement->demand_count));
+	Numeric		most = int64_to_numeric(LINE_VALUE_MAX);
+
+	for (int i = 0; i < placement->line_count; i++)
+	{
+		PlacedLine *line = &placement->lines[i];
+
+		if (line->demand < 0 || line->amount == NULL)
+			continue;
+		values[line->demand] += oms_money_units(oms_money_compare(line->amount, most) > 0 ? most : line->amount, 3);
+	}
+	return values;
+}
+
 /* Routes by the channel's policy; false where the built-in rule must decide. */
 static bool
 serve_by_policy(Placement *placement, Sourcing *sourcing, const int *demand_of_line, int line_count)
@@ -293,6 +315,7 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const int *demand_of_l
 	RoutingLine *lines = palloc(sizeof(RoutingLine) * line_count);
 	int32	   *units = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(int32) * 2 * cells, MCXT_ALLOC_HUGE);
 	int64	   *weights = oms_placement_weights(placement);
+	int64	   *values = demand_values(placement);
 	AddressDocument *address = placement->address;
 	RoutingRequest request = {
 		.channel = placement->channel,.service = placement->document->service,
@@ -315,7 +338,7 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const int *demand_of_l
 		lines[i] = (RoutingLine)
 		{
 			.item_id = demand->item->item_id,.weight_grams = weights[demand_of_line[i]],
-				.volume = demand->item->volume * demand->quantity,.quantity = demand->quantity,
+				.volume = demand->item->volume * demand->quantity,.value = values[demand_of_line[i]],.quantity = demand->quantity,
 				.backorder = placement->backorder && demand->item->backorder && !demand->whole,.sku = demand->item->sku
 		};
 	}

@@ -18,9 +18,10 @@
 #include "location.h"
 #include "relation.h"
 #include "route_decision.h"
+#include "route_least_value.h"
 #include "routing.h"
 
-#define RECORD_LAYOUT 5
+#define RECORD_LAYOUT 6
 
 PG_FUNCTION_INFO_V1(oms_route_replays);
 
@@ -154,6 +155,15 @@ fill_problem(const RoutingDecision *decision, RouteProblem *problem)
 	};
 }
 
+/* Stock that a search may change. */
+static int32 *
+copy_stock(const RoutingDecision *decision)
+{
+	Size		size = sizeof(int32) * decision->line_count * (Size) decision->location_count;
+
+	return memcpy(MemoryContextAllocExtended(CurrentMemoryContext, Max(1, size), MCXT_ALLOC_HUGE), decision->stock, size);
+}
+
 /*
  * Solves the problem of a decision, or with a winner finds the best plan from
  * other locations.  What result points to lives in the current memory context.
@@ -169,12 +179,23 @@ oms_decision_solve(RoutingDecision *decision, const RouteResult *winner, RouteRe
 
 	fill_problem(decision, &problem);
 	if (winner)
-		return route_runner_up(&problem, &control, winner, result);
+	{
+		RouteStatus status = route_runner_up(&problem, &control, winner, result);
+
+		/* The search for it knows no least value: one that breaks it was never possible. */
+		if (decision->least_value > 0 && (status == ROUTE_OPTIMAL || status == ROUTE_FEASIBLE) &&
+			!route_obeys_least_value(&problem, decision->values, decision->least_value, result))
+			return ROUTE_UNKNOWN;
+		return status;
+	}
 	if (decision->thumb > 0)
 		return route_policy(&problem, &control, (RoutePolicy) (decision->thumb - 1), decision->distances, result);
 	if (decision->term_count > 0)
 		return route_solve_lexicographic(&problem, &control, decision->terms, decision->term_count,
 										 decision->distances, result);
+	if (decision->least_value > 0)
+		return route_solve_least_value(&problem, &control, decision->values, decision->least_value, copy_stock(decision),
+									   result);
 	return route_solve(&problem, &control, result);
 }
 
@@ -373,6 +394,7 @@ code_problem(Codec *codec, RoutingDecision *decision)
 	code(codec, &decision->converts);
 	code(codec, &decision->cost_per_kilometre);
 	code(codec, &decision->volumetric_divisor);
+	code(codec, &decision->least_value);
 	code_times(codec, decision);
 	code_double(codec, &decision->shipping_weight);
 	code_double(codec, &decision->order_weight);
@@ -397,6 +419,8 @@ code_problem(Codec *codec, RoutingDecision *decision)
 	code_int32s(codec, &decision->units, decision->line_count);
 	code_int32s(codec, &decision->factors, decision->line_count);
 	code_int64s(codec, &decision->weights, decision->line_count);
+	if (decision->least_value > 0)
+		code_int64s(codec, &decision->values, decision->line_count);
 	code_count(codec, &decision->location_count);
 	code_int64s(codec, &decision->location_ids, decision->location_count);
 	code_int64s(codec, &decision->fixed_costs, decision->location_count);
@@ -479,6 +503,7 @@ code_lines(Codec *codec, RoutingRequest *asked)
 		code(codec, &lines[i].item_id);
 		code(codec, &lines[i].weight_grams);
 		code(codec, &lines[i].volume);
+		code(codec, &lines[i].value);
 		code_int32(codec, &lines[i].quantity);
 		code_int32(codec, &backorder);
 		lines[i].backorder = backorder != 0;

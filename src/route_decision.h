@@ -46,6 +46,7 @@ typedef struct RoutingDecision
 	int64		converts;
 	int64		cost_per_kilometre;
 	int64		cost_per_day_late;
+	int64		least_value;	/* of the goods of a package; 0: any */
 	int64		volumetric_divisor; /* that weights were made with; 0: none */
 	bool		dated;			/* days of delivery counted */
 	double		shipping_weight;
@@ -61,6 +62,7 @@ typedef struct RoutingDecision
 	int32	   *units;
 	int32	   *factors;
 	int64	   *weights;		/* grams per unit of the kernel */
+	int64	   *values;			/* of the goods in a unit of the kernel */
 
 	/* Candidates.  Amounts are as configured; the weights come on top. */
 	int			location_count;

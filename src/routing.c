@@ -372,6 +372,7 @@ choose_lines(Gathering *gathering)
 		decision->units[position] = whole ? 1 : (int32) Min(served, line->quantity);
 		decision->factors[position] = whole ? line->quantity : 1;
 		decision->weights[position] = whole ? weight : (weight + line->quantity - 1) / line->quantity;
+		decision->values[position] = whole ? line->value : line->value / line->quantity;
 		decision->line_count++;
 	}
 }
@@ -815,6 +816,7 @@ make_decision(const RoutingRequest *request, const RoutingPolicy *policy, int64 
 	decision->cost_per_kilometre = policy->cost_per_kilometre;
 	decision->converts = policy->converts;
 	decision->cost_per_day_late = policy->cost_per_day_late;
+	decision->least_value = relaxed & (INT64CONST(1) << RULE_LEAST_VALUE) ? 0 : policy->least_value;
 	decision->dated = !TIMESTAMP_NOT_FINITE(request->requested_at) && (policy->in_time || policy->cost_per_day_late > 0);
 	decision->shipping_weight = policy->shipping_weight;
 	decision->order_weight = policy->order_weight;
@@ -833,6 +835,7 @@ make_decision(const RoutingRequest *request, const RoutingPolicy *policy, int64 
 	decision->units = palloc(sizeof(int32) * lines);
 	decision->factors = palloc(sizeof(int32) * lines);
 	decision->weights = palloc(sizeof(int64) * lines);
+	decision->values = palloc(sizeof(int64) * lines);
 	decision->location_ids = palloc(sizeof(int64) * locations);
 	decision->fixed_costs = palloc(sizeof(int64) * locations);
 	decision->unit_costs = palloc(sizeof(int64) * locations);
@@ -1125,6 +1128,8 @@ kernel_reason(const Gathering *gathering)
 			return "The candidates have the units, but not in as few packages as max_fulfillments allows.";
 		case ROUTE_REASON_COMBINATION:
 			return "The candidates have the units, but not in as few packages as max_fulfillments allows, with their limits of weight.";
+		case ROUTE_REASON_COST:
+			return "The candidates have the units, but no plan was found whose every package is worth as much as min_fulfillment_value asks.";
 		default:
 			return NULL;
 	}
@@ -1538,7 +1543,8 @@ explain_decision(Explanation *explanation)
 {
 	static const char *const rules[RULE_COUNT] = {
 		[RULE_MAX_KILOMETRES] = "max_kilometres",[RULE_MAX_FULFILLMENTS] = "max_fulfillments",
-		[RULE_WHOLE_LINES] = "whole_lines",[RULE_IN_TIME] = "in_time",[RULE_GROUPS] = "groups"
+		[RULE_WHOLE_LINES] = "whole_lines",[RULE_IN_TIME] = "in_time",[RULE_GROUPS] = "groups",
+		[RULE_LEAST_VALUE] = "min_fulfillment_value"
 	};
 	RoutingDecision *decision = explanation->decision;
 

@@ -19,6 +19,7 @@ typedef struct RoutingLine
 	int64		item_id;
 	int64		weight_grams;	/* of all units */
 	int64		volume;			/* of all units, in cubic millimetres; 0: not known */
+	int64		value;			/* of all units, thousandths of the currency unit */
 	int32		quantity;
 	bool		backorder;
 	const char *sku;			/* not recorded */

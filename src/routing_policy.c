@@ -60,6 +60,7 @@ typedef struct PolicyDocument
 	double		max_kilometres;
 	Numeric		cost_per_kilometre;
 	Numeric		cost_per_day_late;
+	Numeric		min_fulfillment_value;
 	DocArray	ranking;
 	DocArray	relax;
 	DocArray	rules;
@@ -79,7 +80,8 @@ static const char *const objectives[] = {"nearest", "cost", "ranking", "nearest_
 
 static const char *const term_names[] = {"cost", "fulfillments", "distance", "rank", NULL};
 static const RouteTermKind term_kinds[] = {ROUTE_TERM_COST, ROUTE_TERM_PACKAGES, ROUTE_TERM_DISTANCE, ROUTE_TERM_RANK};
-static const char *const rule_names[] = {"max_kilometres", "max_fulfillments", "whole_lines", "in_time", "groups", NULL};
+static const char *const rule_names[] = {"max_kilometres", "max_fulfillments", "whole_lines", "in_time", "groups",
+"min_fulfillment_value", NULL};
 
 static const DocField ranking_fields[] = {
 	{"term", DOC_TEXT, offsetof(RankingDocument, term), .required = true,.choices = term_names},
@@ -125,6 +127,7 @@ static const DocField policy_fields[] = {
 	{"cost_per_kilometre", DOC_MONEY, offsetof(PolicyDocument, cost_per_kilometre)},
 	{"max_kilometres", DOC_DOUBLE, offsetof(PolicyDocument, max_kilometres), .least = 0,.most = 50000},
 	{"max_fulfillments", DOC_INT, offsetof(PolicyDocument, max_fulfillments), .least = 1,.most = 1000},
+	{"min_fulfillment_value", DOC_MONEY, offsetof(PolicyDocument, min_fulfillment_value)},
 	{"cost_per_day_late", DOC_MONEY, offsetof(PolicyDocument, cost_per_day_late)},
 	{"only_groups", DOC_ARRAY, offsetof(PolicyDocument, only_groups), .most = 1000,.shape = &group_shape},
 	{"without_groups", DOC_ARRAY, offsetof(PolicyDocument, without_groups), .most = 1000,.shape = &group_shape},
@@ -213,6 +216,7 @@ policy_of_document(PolicyDocument *document)
 	policy->without = group_names(&document->without_groups);
 	policy->cost_per_kilometre = thousandths(document->cost_per_kilometre);
 	policy->cost_per_day_late = thousandths(document->cost_per_day_late);
+	policy->least_value = thousandths(document->min_fulfillment_value);
 	for (int i = 0; i < document->ranking.count; i++)
 	{
 		RankingDocument *term = (RankingDocument *) document->ranking.items + i;
@@ -289,7 +293,7 @@ check_rules(PolicyDocument *document, FaultList *faults)
 		if (index < 0 || (index >= RULE_COUNT &&
 						  strcmp(((RuleDocument *) document->rules.items)[index - RULE_COUNT].kind, "cost") == 0))
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT,
-					  "Use max_kilometres, max_fulfillments, whole_lines, in_time, groups or the name of a condition in rules.",
+					  "Use max_kilometres, max_fulfillments, whole_lines, in_time, groups, min_fulfillment_value or the name of a condition in rules.",
 					  psprintf("definition.relax[%d].rule", i), "\"%s\" is no condition", name);
 	}
 	if (faults->count > before)
@@ -371,6 +375,8 @@ has_rule(const PolicyDocument *document, int rule)
 			return document->in_time == 1;
 		case RULE_GROUPS:
 			return document->only_groups.count + document->without_groups.count > 0;
+		case RULE_LEAST_VALUE:
+			return document->min_fulfillment_value != NULL;
 		default:
 			return true;		/* its own: check_rules */
 	}
@@ -388,6 +394,29 @@ has_costs(const RoutingPolicy *policy)
 		policy->cost_per_kilometre > 0 || policy->cost_per_day_late > 0;
 }
 
+/* The search for plans that obey a least value needs whole lines and a cost. */
+static void
+check_least_value(const PolicyDocument *document, const RoutingPolicy *policy, FaultList *faults)
+{
+	bool		given_up = false;
+
+	if (policy->least_value == 0)
+		return;
+	if (strcmp(document->objective, "cost") != 0)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use objective \"cost\".", "definition.min_fulfillment_value",
+				  "needs objective \"cost\"");
+	if (!policy->whole_lines)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give whole_lines, too.", "definition.min_fulfillment_value",
+				  "needs whole_lines");
+	for (int i = 0; i < document->relax.count; i++)
+	{
+		given_up |= policy->relax[i] == RULE_LEAST_VALUE;
+		if (policy->relax[i] == RULE_WHOLE_LINES && !given_up)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Let min_fulfillment_value give way before it.",
+					  psprintf("definition.relax[%d].rule", i), "min_fulfillment_value needs whole_lines");
+	}
+}
+
 /* Rules that contradict each other, or nothing at all. */
 static void
 check_contradictions(PolicyDocument *document, Jsonb *definition, FaultList *faults)
@@ -403,6 +432,7 @@ check_contradictions(PolicyDocument *document, Jsonb *definition, FaultList *fau
 	if (document->scarcity_max_hours != DOC_ABSENT && policy->scarcity_weight == 0)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give a scarcity_weight, too.", "definition.scarcity_max_hours",
 				  "prices that do not count have no age");
+	check_least_value(document, policy, faults);
 	if (strcmp(document->objective, "cost") == 0 && !has_costs(policy))
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give a weight, a price or a rule of kind cost.", "definition.objective",
 				  "every plan costs nothing");

@@ -72,16 +72,31 @@ $node->safe_psql('postgres', q{
 		END IF;
 	END $$;
 
-	CREATE FUNCTION try(dice int, client int) RETURNS void LANGUAGE plpgsql AS $$
+	CREATE FUNCTION try(dice int, client int) RETURNS text LANGUAGE plpgsql AS $$
 	DECLARE
 		operation text := CASE WHEN dice <= 35 THEN 'place' WHEN dice <= 50 THEN 'edit' WHEN dice <= 65 THEN 'cancel'
 		                       WHEN dice <= 85 THEN 'reserve' WHEN dice <= 90 THEN 'release' ELSE 'buy' END;
 	BEGIN
 		PERFORM run(operation, client);
 		INSERT INTO outcome VALUES (operation, 'done');
+		RETURN 'done';
 	EXCEPTION
 		WHEN query_canceled OR OTHERS THEN
 			INSERT INTO outcome VALUES (operation, SQLSTATE, SQLERRM);
+			RETURN SQLSTATE;
+	END $$;
+
+	-- As an application does: what reports OM011 is made again in a transaction of its own.
+	CREATE PROCEDURE persist(dice int, client int) LANGUAGE plpgsql AS $$
+	DECLARE
+		state text;
+	BEGIN
+		FOR times IN 1 .. 5 LOOP
+			state := try(dice, client);
+			COMMIT;
+			EXIT WHEN state <> 'OM011';
+			PERFORM pg_sleep(random() * 0.02);
+		END LOOP;
 	END $$;
 });
 
@@ -95,7 +110,7 @@ sub run_clients
 		for (1 .. $transactions)
 		{
 			$script .= sprintf "SET statement_timeout = %d;\n", rand(15) < 1 ? 3 : 0;
-			$script .= sprintf "SELECT try(%d, %d);\n", 1 + rand 100, $client;
+			$script .= sprintf "CALL persist(%d, %d);\n", 1 + rand 100, $client;
 		}
 		my $file = $node->basedir . "/client$client";
 		unlink "$file.sql";
@@ -114,7 +129,8 @@ for my $level ('read committed', 'repeatable read', 'serializable')
 {
 	$node->safe_psql('postgres', "TRUNCATE outcome; ALTER DATABASE postgres SET default_transaction_isolation = '$level'");
 	$node->safe_psql('postgres', q{SELECT oms.receive_stock(l, 'S' || n, 60) FROM generate_series(1, 20) n, unnest(ARRAY['default', 'second']) l});
-	$node->safe_psql('postgres', 'SELECT try(1, 0) FROM generate_series(1, 24)');
+	# Orders to choose from, and once every operation by itself: how often each succeeds in the crowd depends on the machine.
+	$node->safe_psql('postgres', "SELECT try($_, 0)") for (1) x 24, 86, 70, 95, 70, 40, 60;
 	my @errors = grep { !/statement timeout/ } run_clients();
 	# Only COMMIT of a serializable transaction, and what it reads beside the calls, may fail with the server's own error.
 	my $known = q{'done', 'OM001', 'OM002', 'OM011', '57014'};
