@@ -138,6 +138,7 @@ BEGIN
         'reservation',
         'quota',
         'supply',
+        'transfer',
         'order',
         'order_edit',
         'fulfillment',

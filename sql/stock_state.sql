@@ -17,7 +17,8 @@ CREATE FUNCTION oms.init_tenant_stock_states(tenant integer) RETURNS void LANGUA
 SET search_path = pg_catalog, pg_temp AS $f$
 BEGIN
     INSERT INTO oms.stock_state_types (tenant_id, code, name) VALUES
-        (tenant, 'damaged', 'Damaged'), (tenant, 'quality_hold', 'Held for quality'), (tenant, 'in_transit', 'In transit')
+        (tenant, 'damaged', 'Damaged'), (tenant, 'quality_hold', 'Held for quality'), (tenant, 'in_transit', 'In transit'),
+        (tenant, 'set_aside', 'Set aside for a transfer')
     ON CONFLICT DO NOTHING;
 END $f$;
 COMMENT ON FUNCTION oms.init_tenant_stock_states(integer) IS 'loads the built-in stock states for a tenant; rows that exist stay as they are';

@@ -25,6 +25,7 @@ BEGIN
         supply_id   bigint NOT NULL DEFAULT nextval('oms.supplies_supply_id_seq'),
         item_id     bigint NOT NULL,
         location_id bigint NOT NULL,
+        transfer_id bigint,
         expected_at timestamptz NOT NULL,
         created_at  timestamptz NOT NULL,
         tenant_id   int NOT NULL,
@@ -44,6 +45,7 @@ BEGIN
     ALTER SEQUENCE oms.supplies_supply_id_seq OWNED BY oms.supplies.supply_id;
     CREATE INDEX supplies_open ON oms.supplies (item_id, location_id, expected_at) WHERE status IN ('expected', 'partially_received');
     COMMENT ON TABLE oms.supplies IS 'units that are expected: lines of purchase and transfer orders';
+    COMMENT ON COLUMN oms.supplies.transfer_id IS 'the transfer that brings the units; null where somebody else does';
     COMMENT ON COLUMN oms.supplies.promisable IS 'the open units may be promised before they arrive: they are part of stock.backorder_limit';
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.supplies FOR EACH ROW
         WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')

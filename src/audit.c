@@ -107,6 +107,25 @@
 	" ELSE 'expected' END WHEN s.cancelled > 0 THEN 'cancelled' ELSE 'received' END AS status) e" \
 	" WHERE s.tenant_id = $1 AND s.status <> e.status"
 
+/* What transfers have left, lost and delivered is what their supplies say, and what is set aside and in transit for them. */
+#define TRANSFER_PARTS \
+	" UNION ALL SELECT 'transfer.supply', t.transfer_id::text, concat_ws(', ', t.shipped, t.received, t.lost)," \
+	" concat_ws(', ', s.quantity, s.received, s.cancelled) FROM {transfers} t" \
+	" LEFT JOIN {supplies} s ON s.supply_id = t.supply_id AND s.tenant_id = $1 WHERE t.tenant_id = $1" \
+	" AND (t.shipped, t.received, t.lost) IS DISTINCT FROM (coalesce(s.quantity, 0), coalesce(s.received, 0), coalesce(s.cancelled, 0))" \
+	" UNION ALL SELECT 'transfer.status', t.transfer_id::text, e.status, t.status FROM {transfers} t CROSS JOIN LATERAL" \
+	" (SELECT CASE WHEN t.shipped > t.received + t.lost THEN CASE WHEN t.received > 0 THEN 'partially_received' ELSE 'shipped' END" \
+	" WHEN t.shipped > 0 THEN 'received' WHEN t.status = 'cancelled' THEN t.status ELSE 'requested' END AS status) e" \
+	" WHERE t.tenant_id = $1 AND t.status <> e.status" \
+	" UNION ALL SELECT 'transfer.' || u.state, u.item_id || ' at ' || u.location_id, 'at least ' || u.units," \
+	" coalesce(s.quantity, 0)::text FROM (SELECT item_id, location_id, state, sum(units) AS units FROM (" \
+	"SELECT item_id, from_location_id, 'set_aside', quantity::bigint FROM {transfers} WHERE tenant_id = $1" \
+	" AND status = 'requested' UNION ALL SELECT item_id, to_location_id, 'in_transit', (shipped - received - lost)::bigint" \
+	" FROM {transfers} WHERE tenant_id = $1 AND status IN ('shipped', 'partially_received')" \
+	") o(item_id, location_id, state, units) GROUP BY item_id, location_id, state) u" \
+	" LEFT JOIN {stock_states} s ON s.tenant_id = $1 AND s.item_id = u.item_id AND s.location_id = u.location_id" \
+	" AND s.state = u.state WHERE u.units > coalesce(s.quantity, 0)"
+
 #define LINE_PARTS \
 	" UNION ALL SELECT 'line.units', l.order_id || ' line ' || l.line_no, l.ordered::text," \
 	" (l.allocated + l.backordered + l.cancelled)::text" \
@@ -379,6 +398,7 @@ static OmsPlan audit_plan = {
 	RESERVATION_PARTS
 	QUOTA_PARTS
 	SUPPLY_PARTS
+	TRANSFER_PARTS
 	LINE_PARTS
 	ORPHAN_PARTS
 	STATUS_PARTS

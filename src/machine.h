@@ -14,6 +14,7 @@
 #define MACHINE_RESERVATION "reservation"
 #define MACHINE_REFUND		"refund"
 #define MACHINE_SUPPLY		"supply"
+#define MACHINE_TRANSFER	"transfer"
 
 typedef struct Transition
 {

@@ -207,23 +207,30 @@ move_sellable(const Movement *movement, StockRow *row, const CatalogItem *item, 
 		record(movement, delta, state, -delta);
 }
 
-static void
-move(const Movement *movement, StockRow *row, const CatalogItem *item, const Location *location, const char *from,
-	 const char *to, int32 quantity)
+/*
+ * Moves units between states at one location, or out where to is NULL.  Locks
+ * the counter; row shows what is on hand before, and by how much it changes.
+ */
+void
+oms_stock_state_move(StockRow *row, const CatalogItem *item, const Location *location, const char *from, const char *to,
+					 int32 quantity, const char *type, const char *reason, const char *reference)
 {
+	Movement	movement = {row->item_id, row->location_id, 0, type, reason, reference};
+
+	oms_stock_lock_free(row, is_sellable(from) ? -quantity : 0);
 	if (!is_sellable(from))
-		(void) change_state(movement, from, -quantity);
+		(void) change_state(&movement, from, -quantity);
 	if (to != NULL && !is_sellable(to))
-		(void) change_state(movement, to, quantity);
+		(void) change_state(&movement, to, quantity);
 	if (is_sellable(from))
-		move_sellable(movement, row, item, location, -quantity, to);
+		move_sellable(&movement, row, item, location, -quantity, to);
 	else if (to != NULL && is_sellable(to))
-		move_sellable(movement, row, item, location, quantity, from);
+		move_sellable(&movement, row, item, location, quantity, from);
 	else
 	{
-		record(movement, 0, from, -quantity);
+		record(&movement, 0, from, -quantity);
 		if (to != NULL)
-			record(movement, 0, to, quantity);
+			record(&movement, 0, to, quantity);
 	}
 }
 
@@ -282,8 +289,8 @@ OMS_FUNCTION(oms_move_stock_state, CALL_KEYED)
 	StockRow	row = oms_stock_row_of_arguments(fcinfo, &item, &location);
 	char	   *from = oms_argument_required(fcinfo, 2, "from_state");
 	char	   *to = PG_ARGISNULL(3) ? NULL : oms_argument_required(fcinfo, 3, "to_state");
-	Movement	movement = {row.item_id, row.location_id, 0, "move", oms_argument_required(fcinfo, 5, "reason"),
-	oms_argument_text(fcinfo, 6)};
+	char	   *reason = oms_argument_required(fcinfo, 5, "reason");
+	char	   *reference = oms_argument_text(fcinfo, 6);
 	int32		quantity;
 
 	oms_stock_require_quantity(fcinfo, 4, "quantity", 1);
@@ -298,8 +305,7 @@ OMS_FUNCTION(oms_move_stock_state, CALL_KEYED)
 				 errdetail("to_state: is from_state"),
 				 errhint("Name another state, or null for units that leave.")));
 	oms_lots_give_argument(fcinfo, 7, &row, item, quantity, false);
-	oms_stock_lock_free(&row, is_sellable(from) ? -quantity : 0);
-	move(&movement, &row, item, location, from, to, quantity);
-	note_move(item, location, from, to, quantity, movement.reason, movement.reference);
+	oms_stock_state_move(&row, item, location, from, to, quantity, "move", reason, reference);
+	note_move(item, location, from, to, quantity, reason, reference);
 	PG_RETURN_JSONB_P(answer(&row));
 }

@@ -29,6 +29,7 @@
 #include "relation.h"
 #include "scope.h"
 #include "supply.h"
+#include "transfer.h"
 
 static OmsPlan read_plan = {
 	.sql = "SELECT s.item_id, s.location_id, greatest(s.expected_at, $3),"
@@ -48,7 +49,8 @@ static OmsPlan headroom_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID)
 };
 
-#define SUPPLY_COLUMNS "supply_id, item_id, location_id, quantity, received, cancelled, promisable, status, reference"
+#define SUPPLY_COLUMNS \
+	"supply_id, item_id, location_id, quantity, received, cancelled, promisable, status, reference, transfer_id"
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {supplies} (item_id, location_id, expected_at, created_at, tenant_id, quantity, promisable, kind,"
@@ -69,6 +71,13 @@ static OmsPlan get_plan = {
 	.sql = "SELECT " SUPPLY_COLUMNS " FROM {supplies} WHERE supply_id = $2 AND tenant_id = $1 FOR NO KEY UPDATE",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan of_transfer_plan = {
+	.sql = "INSERT INTO {supplies} (item_id, location_id, transfer_id, expected_at, created_at, tenant_id, quantity,"
+	" promisable, kind, status) VALUES ($2, $3, $4, $5, $6, $1, $7, $8, 'transfer', $9) RETURNING " SUPPLY_COLUMNS,
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, BOOLOID, TEXTOID)
 };
 
 static OmsPlan sku_plan = {
@@ -101,6 +110,7 @@ typedef struct Supply
 	bool		promisable;
 	char	   *status;
 	char	   *reference;
+	int64		transfer_id;	/* that it belongs to; 0: none */
 } Supply;
 
 /* ---- What comes by when ---- */
@@ -222,6 +232,7 @@ read_supply(TupleTableSlot *slot, void *state)
 	supply->promisable = oms_slot_bool(slot, 7);
 	supply->status = oms_slot_text(slot, 8);
 	supply->reference = oms_slot_text(slot, 9);
+	supply->transfer_id = oms_slot_int64(slot, 10);
 }
 
 static int32
@@ -231,9 +242,8 @@ open_units(const Supply *supply)
 }
 
 static Supply
-lock_supply(FunctionCallInfo fcinfo)
+lock_supply(int64 supply_id)
 {
-	int64		supply_id = oms_argument_id(fcinfo, 0, "supply_id");
 	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(supply_id)};
 	Supply		supply = {0};
 
@@ -245,6 +255,27 @@ lock_supply(FunctionCallInfo fcinfo)
 				 errdetail("supply_id: there is no supply " INT64_FORMAT " that the caller may see", supply_id),
 				 errhint("oms.expect_supply answers with the supply_id.")));
 	return supply;
+}
+
+/* What a transfer brings is received and ended by the calls of the transfer, which know more. */
+static Supply
+lock_argument(FunctionCallInfo fcinfo)
+{
+	Supply		supply = lock_supply(oms_argument_id(fcinfo, 0, "supply_id"));
+
+	if (supply.transfer_id != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_TRANSITION),
+				 errmsg("supply " INT64_FORMAT " belongs to transfer " INT64_FORMAT, supply.supply_id, supply.transfer_id),
+				 errdetail("supply_id: its units are on their way from another location"),
+				 errhint("Use oms.receive_transfer or oms.close_transfer.")));
+	return supply;
+}
+
+static char *
+reference_of(const Supply *supply)
+{
+	return supply->transfer_id != 0 ? oms_transfer_reference(supply->transfer_id) : supply->reference;
 }
 
 static void
@@ -290,7 +321,7 @@ supply_document(const Supply *supply, int32 quantity, TimestampTz expected_at)
 	oms_write_begin(&writer);
 	oms_write_text(&writer, "sku", sku_of(supply));
 	oms_write_text(&writer, "location", location ? location->code : NULL);
-	oms_write_text(&writer, "reference", supply->reference);
+	oms_write_text(&writer, "reference", reference_of(supply));
 	oms_write_int64(&writer, "quantity", quantity);
 	oms_write_int64(&writer, "open", open_units(supply));
 	if (!TIMESTAMP_NOT_FINITE(expected_at))
@@ -319,7 +350,7 @@ move_limit(const Supply *supply, int32 delta, Withdrawal **withdrawn)
 		return 0;
 	count = oms_allocations_settle(&row, 1, change_limit, &delta, withdrawn);
 	if (row.reserved_delta != 0)
-		oms_stock_record(&row, 1, "supply", "supply withdrawn", supply->reference);
+		oms_stock_record(&row, 1, "supply", "supply withdrawn", reference_of(supply));
 	oms_withdrawals_refresh(*withdrawn, count);
 	return count;
 }
@@ -436,33 +467,18 @@ refuse_over_receipt(const Supply *supply, int32 quantity)
 				 errhint("atp_rules.over_receipt_percent is the tolerance; oms.expect_supply changes the quantity.")));
 }
 
-/*
- * oms.receive_supply(supply_id, quantity, lots, idempotency_key) -> integer
- */
-OMS_FUNCTION(oms_receive_supply, CALL_KEYED)
+/* Units arrived: on hand, no longer expected.  Returns what is on hand now. */
+static int64
+arrive(Supply *supply, int32 quantity)
 {
-	Supply		supply = lock_supply(fcinfo);
-	StockRow	row = {.item_id = supply.item_id,.location_id = supply.location_id};
-	CatalogItem item = {.item_id = supply.item_id};
-	int32		quantity = open_units(&supply);
-	int32		planned;
+	StockRow	row = {.item_id = supply->item_id,.location_id = supply->location_id};
+	int32		planned = Min(quantity, open_units(supply));
 	int64		on_hand;
 
-	if (!PG_ARGISNULL(1))
-	{
-		oms_stock_require_quantity(fcinfo, 1, "quantity", 1);
-		quantity = PG_GETARG_INT32(1);
-	}
-	if (!oms_machine_final(MACHINE_SUPPLY, supply.status))
-		refuse_over_receipt(&supply, quantity);
-	planned = Min(quantity, open_units(&supply));
-	supply.received += quantity;
-	supply.quantity += quantity - planned;
-	take_step(&supply, open_units(&supply) == 0 ? "complete" : "receive", NULL,
-			  supply_document(&supply, quantity, DT_NOBEGIN));
-	write_supply(&supply, DT_NOBEGIN);
-	item.sku = sku_of(&supply);
-	oms_lots_give_argument(fcinfo, 2, &row, &item, quantity, false);
+	supply->received += quantity;
+	supply->quantity += quantity - planned;
+	take_step(supply, open_units(supply) == 0 ? "complete" : "receive", NULL, supply_document(supply, quantity, DT_NOBEGIN));
+	write_supply(supply, DT_NOBEGIN);
 	oms_stock_lock_one(&row);
 	on_hand = (int64) row.on_hand + quantity;
 	if (on_hand > OMS_QUANTITY_MAX)
@@ -472,10 +488,60 @@ OMS_FUNCTION(oms_receive_supply, CALL_KEYED)
 				 errdetail("quantity: a stock row holds at most %d units", OMS_QUANTITY_MAX),
 				 errhint("Use a larger base unit for this item.")));
 	row.on_hand_delta = quantity;
-	row.backorder_limit_delta = supply.promisable ? -planned : 0;
+	row.backorder_limit_delta = supply->promisable ? -planned : 0;
 	oms_stock_apply(&row, 1);
-	oms_stock_record(&row, 1, "receive_supply", psprintf("supply " INT64_FORMAT, supply.supply_id), supply.reference);
-	PG_RETURN_INT32((int32) on_hand);
+	oms_stock_record(&row, 1, "receive_supply", psprintf("supply " INT64_FORMAT, supply->supply_id), reference_of(supply));
+	return on_hand;
+}
+
+/* What is open does not come; the promises that then have nothing to rest on. */
+static int
+end_supply(Supply *supply, const char *reason, Withdrawal **withdrawn)
+{
+	int32		open = open_units(supply);
+
+	supply->cancelled += open;
+	take_step(supply, "cancel", reason, supply_document(supply, open, DT_NOBEGIN));
+	write_supply(supply, DT_NOBEGIN);
+	return move_limit(supply, -open, withdrawn);
+}
+
+/*
+ * oms.receive_supply(supply_id, quantity, lots, idempotency_key) -> integer
+ */
+OMS_FUNCTION(oms_receive_supply, CALL_KEYED)
+{
+	Supply		supply = lock_argument(fcinfo);
+	StockRow	row = {.item_id = supply.item_id,.location_id = supply.location_id};
+	CatalogItem item = {.item_id = supply.item_id,.sku = sku_of(&supply)};
+	int32		quantity = open_units(&supply);
+
+	if (!PG_ARGISNULL(1))
+	{
+		oms_stock_require_quantity(fcinfo, 1, "quantity", 1);
+		quantity = PG_GETARG_INT32(1);
+	}
+	if (!oms_machine_final(MACHINE_SUPPLY, supply.status))
+		refuse_over_receipt(&supply, quantity);
+	oms_lots_give_argument(fcinfo, 2, &row, &item, quantity, false);
+	PG_RETURN_INT32((int32) arrive(&supply, quantity));
+}
+
+/* Promises that were withdrawn, as an array of what is being written. */
+void
+oms_withdrawals_write(DocWriter *writer, const Withdrawal *withdrawn, int count)
+{
+	oms_write_begin_array(writer, "withdrawn");
+	for (int i = 0; i < count; i++)
+	{
+		oms_write_begin_object(writer, NULL);
+		oms_write_int64(writer, "order_id", withdrawn[i].order_id);
+		oms_write_int64(writer, "fulfillment_id", withdrawn[i].fulfillment_id);
+		oms_write_int64(writer, "line_no", withdrawn[i].line_no);
+		oms_write_int64(writer, "quantity", withdrawn[i].quantity);
+		oms_write_end(writer);
+	}
+	oms_write_end_array(writer);
 }
 
 static Jsonb *
@@ -485,17 +551,7 @@ cancel_answer(int32 cancelled, const Withdrawal *withdrawn, int count)
 
 	oms_write_begin(&writer);
 	oms_write_int64(&writer, "cancelled", cancelled);
-	oms_write_begin_array(&writer, "withdrawn");
-	for (int i = 0; i < count; i++)
-	{
-		oms_write_begin_object(&writer, NULL);
-		oms_write_int64(&writer, "order_id", withdrawn[i].order_id);
-		oms_write_int64(&writer, "fulfillment_id", withdrawn[i].fulfillment_id);
-		oms_write_int64(&writer, "line_no", withdrawn[i].line_no);
-		oms_write_int64(&writer, "quantity", withdrawn[i].quantity);
-		oms_write_end(&writer);
-	}
-	oms_write_end_array(&writer);
+	oms_withdrawals_write(&writer, withdrawn, count);
 	return oms_write_finish(&writer);
 }
 
@@ -504,14 +560,55 @@ cancel_answer(int32 cancelled, const Withdrawal *withdrawn, int count)
  */
 OMS_FUNCTION(oms_cancel_supply, CALL_KEYED)
 {
-	Supply		supply = lock_supply(fcinfo);
+	Supply		supply = lock_argument(fcinfo);
 	int32		open = open_units(&supply);
 	Withdrawal *withdrawn;
-	int			count;
+	int			count = end_supply(&supply, oms_argument_text(fcinfo, 1), &withdrawn);
 
-	supply.cancelled += open;
-	take_step(&supply, "cancel", oms_argument_text(fcinfo, 1), supply_document(&supply, open, DT_NOBEGIN));
-	write_supply(&supply, DT_NOBEGIN);
-	count = move_limit(&supply, -open, &withdrawn);
 	PG_RETURN_JSONB_P(cancel_answer(open, withdrawn, count));
+}
+
+/* ---- Supplies of transfers ---- */
+
+/* Expects what has left for a location.  The caller adds promisable units to the counter's limit. */
+int64
+oms_supply_of_transfer(int64 transfer_id, int64 item_id, int64 location_id, int32 quantity, TimestampTz expected_at,
+					   bool promisable)
+{
+	Datum		values[9] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(item_id), Int64GetDatum(location_id),
+		Int64GetDatum(transfer_id), TimestampTzGetDatum(expected_at), TimestampTzGetDatum(oms_call->now),
+	Int32GetDatum(quantity), BoolGetDatum(promisable), CStringGetTextDatum(oms_machine_initial(MACHINE_SUPPLY))};
+	Supply		supply = {0};
+
+	(void) oms_execute_each(&of_transfer_plan, values, NULL, read_supply, &supply);
+	oms_event(&(Event) {.object_id = supply.supply_id,.object_type = MACHINE_SUPPLY,.type = "supply.expected",
+						.data = supply_document(&supply, quantity, expected_at)});
+	return supply.supply_id;
+}
+
+void
+oms_supply_arrive(int64 supply_id, int32 quantity)
+{
+	Supply		supply = lock_supply(supply_id);
+
+	(void) arrive(&supply, quantity);
+}
+
+int
+oms_supply_end(int64 supply_id, const char *reason, Withdrawal **withdrawn)
+{
+	Supply		supply = lock_supply(supply_id);
+
+	return end_supply(&supply, reason, withdrawn);
+}
+
+/* Another date for what is still on its way. */
+void
+oms_supply_date(int64 supply_id, TimestampTz expected_at)
+{
+	Supply		supply = lock_supply(supply_id);
+
+	write_supply(&supply, expected_at);
+	oms_event(&(Event) {.object_id = supply.supply_id,.object_type = MACHINE_SUPPLY,.type = "supply.changed",
+						.data = supply_document(&supply, supply.quantity, expected_at)});
 }

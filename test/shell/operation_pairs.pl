@@ -56,6 +56,11 @@ my %call = (
 	cancel_supply => q{oms.cancel_supply({id:po})},
 	fill_backorders => q{(SELECT jsonb_agg(quantity) FROM oms.fill_backorders())},
 	set_channel_quota => q{oms.set_channel_quota('default', 'A', cap => 8)},
+	request_transfer => q{oms.request_transfer('north', 'south', 'A', 3, '2026-03-12', 'go{side}')},
+	ship_transfer => q{oms.ship_transfer({id:parked}, 1)},
+	cancel_transfer => q{oms.cancel_transfer({id:parked})},
+	receive_transfer => q{oms.receive_transfer({id:moving}, 2)},
+	close_transfer => q{oms.close_transfer({id:moving})},
 	receive_return => q{oms.receive_return({id:return}, '[{"line_no":1,"quantity":2}]')},
 );
 
@@ -266,7 +271,8 @@ must($watcher, 'SET statement_timeout = 0');
 %id = map { split /=/ } split /\n/, must($watcher, q{
 	SELECT external_ref || '=' || order_id FROM oms.orders
 	UNION ALL SELECT reference || '=' || reservation_id FROM oms.reservations
-	UNION ALL SELECT reference || '=' || supply_id FROM oms.supplies
+	UNION ALL SELECT reference || '=' || supply_id FROM oms.supplies WHERE reference IS NOT NULL
+	UNION ALL SELECT reference || '=' || transfer_id FROM oms.transfers
 	UNION ALL SELECT 'return=' || return_id FROM oms.returns
 	UNION ALL SELECT 'ready=' || fulfillment_id FROM oms.fulfillments WHERE status = 'released'});
 must($watcher, sprintf('CALL public.copy_world(%d)', $runs + 2));

@@ -27,6 +27,10 @@ SELECT oms.reserve('[{"sku":"A","quantity":1}]', '1 minute', reference => 'late'
 SET oms.clock = '2026-03-02 13:00:00+00';
 SELECT oms.reserve('[{"sku":"A","quantity":2}]', '1 hour', reference => 'cart');
 SELECT oms.expect_supply('north', 'B', 5, '2026-03-09', 'po');
+-- Units that are to go to the north, and others on their way.
+SELECT oms.receive_stock('south', 'A', 2), oms.receive_stock('south', 'B', 3);
+SELECT oms.request_transfer('south', 'north', 'A', 2, '2026-03-10', 'parked');
+SELECT oms.ship_transfer(oms.request_transfer('south', 'north', 'B', 3, '2026-03-08', 'moving'));
 
 -- Gives tenants 2 to the given one the world of tenant 1: each id is that of tenant 1, and a million more per tenant.
 CREATE PROCEDURE public.copy_world(last_tenant int) LANGUAGE plpgsql AS $f$
@@ -63,6 +67,9 @@ SELECT string_agg(fact, E'\n' ORDER BY fact) FROM (
     UNION ALL
     SELECT format('state %s %s %s: %s', sku, code, state, quantity)
     FROM oms.stock_states JOIN item USING (item_id) JOIN place USING (location_id) WHERE tenant_id = tenant AND quantity <> 0
+    UNION ALL
+    SELECT format('transfer %s: %s', t.reference, to_jsonb(t) - '{tenant_id,transfer_id,item_id,from_location_id,to_location_id,supply_id,reference}'::text[])
+    FROM oms.transfers t WHERE tenant_id = tenant
     UNION ALL
     SELECT format('order %s: %s %s', external_ref, status, (to_jsonb(o) - '{status,tenant_id,order_id,channel_id,customer_id,attributes,document_hash}'::text[])
                   - (SELECT array_agg(key) FROM jsonb_object_keys(to_jsonb(o)) key WHERE key ~ '_at$|_id$'))
