@@ -13,6 +13,7 @@ BEGIN
         tenant_id          int NOT NULL DEFAULT 1,
         active             boolean NOT NULL DEFAULT true,
         backorder          boolean NOT NULL DEFAULT false,
+        substitution       boolean NOT NULL DEFAULT false,
         code               text NOT NULL CHECK (octet_length(code) BETWEEN 1 AND 200),
         name               text,
         currency           text NOT NULL DEFAULT 'EUR' CHECK (currency ~ '^[A-Z]{3}$'),
@@ -39,6 +40,7 @@ BEGIN
     COMMENT ON COLUMN oms.channels.capture IS 'when captures are asked for: with the order, with each release, with each shipment, or by hand';
     COMMENT ON COLUMN oms.channels.refund_order IS 'which payments are paid back first; proportional: each its share of what it has captured';
     COMMENT ON COLUMN oms.channels.confirmation_timeout IS 'the same for orders that wait for confirm_order';
+    COMMENT ON COLUMN oms.channels.substitution IS 'units that cannot be promised at all may be served by substitutes of their items';
     COMMENT ON COLUMN oms.channels.backorder_timeout IS 'the same for backordered units, which alone are cancelled';
     COMMENT ON COLUMN oms.channels.draft_timeout IS 'how long a draft without valid_until is valid';
     COMMENT ON COLUMN oms.channels.reservation_ttl IS 'how long a cart is held where reserve does not say';

@@ -130,6 +130,7 @@ BEGIN
         'routing',
         'item',
         'kit',
+        'substitute',
         'scarcity',
         'stock',
         'stock_load',

@@ -280,6 +280,8 @@
 	" UNION ALL SELECT 'orphan.kit', k.order_id || ' kit ' || k.kit_no, 'an order with its lines', 'none' FROM {order_kits} k" \
 	" WHERE k.tenant_id = $1 AND (NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = k.order_id AND o.tenant_id = $1)" \
 	" OR NOT EXISTS (SELECT FROM {order_kit_lines} x WHERE x.order_id = k.order_id AND x.kit_no = k.kit_no AND x.tenant_id = $1))" \
+	" UNION ALL SELECT 'orphan.substitute', s.order_id || ' line ' || s.line_no, 'a line of the order', 'none' FROM {order_substitutes} s" \
+	" WHERE s.tenant_id = $1 AND NOT EXISTS (SELECT FROM {order_lines} l WHERE l.order_id = s.order_id AND l.line_no = s.line_no AND l.tenant_id = $1)" \
 	" UNION ALL SELECT 'orphan.kit_line', x.order_id || ' line ' || x.line_no, 'a line of the order', 'none' FROM {order_kit_lines} x" \
 	" WHERE x.tenant_id = $1 AND NOT EXISTS (SELECT FROM {order_lines} l WHERE l.order_id = x.order_id AND l.line_no = x.line_no" \
 	" AND l.tenant_id = $1)" \

@@ -36,6 +36,7 @@ typedef struct ChannelDocument
 	Jsonb	   *attributes;
 	int8		active;
 	int8		backorder;
+	int8		substitution;
 } ChannelDocument;
 
 static const char *const capture_choices[] = {"placing", "release", "shipping", "manual", NULL};
@@ -52,6 +53,7 @@ static const DocField channel_fields[] = {
 	{"confirmation", DOC_TEXT, offsetof(ChannelDocument, confirmation), .choices = confirmation_choices},
 	{"active", DOC_BOOL, offsetof(ChannelDocument, active)},
 	{"backorder", DOC_BOOL, offsetof(ChannelDocument, backorder)},
+	{"substitution", DOC_BOOL, offsetof(ChannelDocument, substitution)},
 	{"external_ref", DOC_CODE, offsetof(ChannelDocument, external_ref)},
 	{"payment_timeout", DOC_TEXT, offsetof(ChannelDocument, payment_timeout)},
 	{"confirmation_timeout", DOC_TEXT, offsetof(ChannelDocument, confirmation_timeout)},
@@ -66,7 +68,7 @@ static const DocShape channel_shape = DOC_SHAPE_OF(ChannelDocument, channel_fiel
 
 #define CHANNEL_ROWS \
 	" FROM jsonb_to_recordset($2) u(code text, name text, currency text, time_zone text, capture text, refund_order text," \
-	" confirmation text, active boolean, backorder boolean, external_ref text, attributes jsonb," \
+	" confirmation text, active boolean, backorder boolean, substitution boolean, external_ref text, attributes jsonb," \
 	" payment_timeout interval, confirmation_timeout interval, backorder_timeout interval, draft_timeout interval," \
 	" reservation_ttl interval, reservation_ttl_max interval)"
 
@@ -81,7 +83,7 @@ static OmsPlan update_plan = {
 	.sql = "UPDATE {channels} c SET name = coalesce(u.name, c.name), currency = coalesce(u.currency, c.currency),"
 	" time_zone = coalesce(u.time_zone, c.time_zone), capture = coalesce(u.capture, c.capture), refund_order = coalesce(u.refund_order, c.refund_order),"
 	" confirmation = coalesce(u.confirmation, c.confirmation), active = coalesce(u.active, c.active),"
-	" backorder = coalesce(u.backorder, c.backorder), external_ref = coalesce(u.external_ref, c.external_ref),"
+	" substitution = coalesce(u.substitution, c.substitution), backorder = coalesce(u.backorder, c.backorder), external_ref = coalesce(u.external_ref, c.external_ref),"
 	" attributes = coalesce(u.attributes, c.attributes),"
 	" payment_timeout = coalesce(u.payment_timeout, c.payment_timeout),"
 	" confirmation_timeout = coalesce(u.confirmation_timeout, c.confirmation_timeout),"

@@ -12,6 +12,7 @@ typedef struct Channel
 	int64		channel_id;
 	bool		active;
 	bool		backorder;
+	bool		substitution;
 	bool		confirmation;	/* confirm_order is required before release */
 	bool		restricted;		/* has rows in channel_locations */
 	bool		looks_for_holds;	/* has rows in channel_holds */

@@ -31,7 +31,7 @@ static OmsPlan channels_plan = {
 	" c.code, c.currency, c.capture,"
 	" EXISTS (SELECT FROM {channel_holds} h WHERE h.channel_id = c.channel_id AND h.tenant_id = $1),"
 	" coalesce(c.payment_timeout, c.confirmation_timeout, c.backorder_timeout) IS NOT NULL,"
-	" (extract(epoch FROM c.reservation_ttl) * 1000000)::bigint, (extract(epoch FROM c.reservation_ttl_max) * 1000000)::bigint"
+	" (extract(epoch FROM c.reservation_ttl) * 1000000)::bigint, (extract(epoch FROM c.reservation_ttl_max) * 1000000)::bigint, c.substitution"
 	" FROM {channels} c WHERE c.tenant_id = $1",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
@@ -102,6 +102,7 @@ collect_channel(TupleTableSlot *slot, void *state)
 	channel->has_timeouts = oms_slot_bool(slot, 10);
 	channel->reservation_ttl = oms_slot_int64(slot, 11);
 	channel->reservation_ttl_max = oms_slot_int64(slot, 12);
+	channel->substitution = oms_slot_bool(slot, 13);
 	cache.configuration.channels = lappend(cache.configuration.channels, channel);
 }
 

@@ -14,6 +14,7 @@
 #include "item.h"
 #include "kit.h"
 #include "relation.h"
+#include "substitute.h"
 
 typedef struct ItemDocument
 {
@@ -35,6 +36,7 @@ typedef struct ItemDocument
 	int8		ship_together;
 	int8		may_break;
 	DocArray	components;
+	DocArray	substitutes;
 } ItemDocument;
 
 static const char *const kind_choices[] = {"stocked", "digital", "service", "kit", NULL};
@@ -60,6 +62,7 @@ static const DocField item_fields[] = {
 	{"may_break", DOC_BOOL, offsetof(ItemDocument, may_break)},
 	{"components", DOC_ARRAY, offsetof(ItemDocument, components), .least = 1,.most = OMS_KIT_COMPONENTS_MAX,
 	.shape = &oms_kit_component_shape},
+	{"substitutes", DOC_ARRAY, offsetof(ItemDocument, substitutes), .most = OMS_SUBSTITUTES_MAX,.shape = &oms_substitute_shape},
 	{"attributes", DOC_OBJECT, offsetof(ItemDocument, attributes)},
 };
 
@@ -135,6 +138,15 @@ names_kits(const DocArray *rows)
 	return false;
 }
 
+static bool
+names_substitutes(const DocArray *rows)
+{
+	for (int i = 0; i < rows->count; i++)
+		if (((ItemDocument *) rows->items)[i].substitutes.present)
+			return true;
+	return false;
+}
+
 /*
  * oms.upsert_items(items jsonb, idempotency_key text) -> bigint
  */
@@ -161,6 +173,8 @@ OMS_FUNCTION(oms_upsert_items, CALL_KEYED)
 	(void) oms_execute(&update_plan, values, NULL);
 	if (names_kits(&rows))
 		oms_kits_update(PG_GETARG_JSONB_P(0));
+	if (names_substitutes(&rows))
+		oms_substitutes_update(PG_GETARG_JSONB_P(0));
 	oms_event(&(Event) {.object_type = "item",.type = "items.upserted",.data = PG_GETARG_JSONB_P(0)});
 	PG_RETURN_INT64(rows.count);
 }

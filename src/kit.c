@@ -256,44 +256,6 @@ shares_of(const KitComponent *rows, int count, Numeric price, int digits)
 	return shares;
 }
 
-/* Spreads what was adjusted on the kit's line over those of its components. */
-static void
-spread_adjustments(const LineDocument *source, LineDocument **parts, int count, const int64 *shares, int digits)
-{
-	int			capacity = source->adjustments.count;
-	int64	   *amounts = palloc(sizeof(int64) * count);
-	int64	   *weights = palloc(sizeof(int64) * count);
-	int64		sum = 0;
-
-	for (int i = 0; i < count; i++)
-	{
-		parts[i]->adjustments = (DocArray) {.count = 0,.present = source->adjustments.present,
-			.items = palloc(sizeof(AdjustmentDocument) * Max(1, capacity))};
-		sum += weights[i] = shares[i];
-	}
-	for (int i = 0; sum == 0 && i < count; i++)
-		weights[i] = 1;
-	for (int j = 0; j < capacity; j++)
-	{
-		AdjustmentDocument *whole = (AdjustmentDocument *) source->adjustments.items + j;
-		bool		divides = whole->amount && oms_money_is_rounded(whole->amount, digits);
-
-		if (divides)
-			refund_share_spread(oms_money_units(whole->amount, digits), weights, count, amounts);
-		for (int i = 0; i < (divides ? count : 1); i++)
-		{
-			AdjustmentDocument *part = (AdjustmentDocument *) parts[i]->adjustments.items + parts[i]->adjustments.count;
-
-			if (divides && amounts[i] == 0)
-				continue;
-			*part = *whole;
-			if (divides)
-				part->amount = oms_money_of_units(amounts[i], digits);
-			parts[i]->adjustments.count++;
-		}
-	}
-}
-
 static void
 fault_kit(Expansion *work, int index, const char *field, int code, const char *hint, const char *what)
 {
@@ -368,7 +330,7 @@ expand_line(Expansion *work, int index, KitComponent *rows, int count)
 		line->unit_price = DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(line->unit_price)));
 		line->amount = oms_money_round(oms_money_multiply(line->unit_price, parts[i]->quantity), placement->digits);
 	}
-	spread_adjustments(source->document, parts, count, shares, placement->digits);
+	oms_adjustments_spread(source->document, parts, count, shares, placement->digits);
 }
 
 static void

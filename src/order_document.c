@@ -14,6 +14,7 @@
 #include "money.h"
 #include "order_place.h"
 #include "order_placement.h"
+#include "refund_share.h"
 #include "payment.h"
 #include "postal_code.h"
 
@@ -67,6 +68,7 @@ static const DocField line_fields[] = {
 	{"name", DOC_TEXT, offsetof(LineDocument, name)},
 	{"external_ref", DOC_CODE, offsetof(LineDocument, external_ref)},
 	{"location", DOC_CODE, offsetof(LineDocument, location)},
+	{"substitution", DOC_BOOL, offsetof(LineDocument, substitution)},
 	{"attributes", DOC_OBJECT, offsetof(LineDocument, attributes)},
 	{"adjustments", DOC_ARRAY, offsetof(LineDocument, adjustments), .most = 100,.shape = &adjustment_shape},
 };
@@ -279,6 +281,17 @@ number_lines(Placement *placement, FaultList *faults)
 					  "line_no %d stands there twice", numbers[i]);
 }
 
+/* The demands of an order without deliveries; those of the others are their groups'. */
+static void
+add_demands(Placement *placement, FaultList *faults)
+{
+	placement->demands = palloc0(sizeof(Demand) * placement->line_count);
+	placement->demand_count = 0;
+	for (int i = 0; placement->document->deliveries.count == 0 && i < placement->line_count; i++)
+		if (placement->lines[i].item)
+			add_demand(placement, i, pinned_location(placement, i, faults), faults);
+}
+
 static void
 resolve_lines(Placement *placement, FaultList *faults)
 {
@@ -317,10 +330,7 @@ resolve_lines(Placement *placement, FaultList *faults)
 	if (placement->channel == NULL || placement->digits < 0)
 		return;
 	oms_kits_expand(placement, faults);
-	placement->demands = palloc0(sizeof(Demand) * placement->line_count);
-	for (int i = 0; placement->document->deliveries.count == 0 && i < placement->line_count; i++)
-		if (placement->lines[i].item)
-			add_demand(placement, i, pinned_location(placement, i, faults), faults);
+	add_demands(placement, faults);
 }
 
 /* ---- Money ---- */
@@ -356,6 +366,44 @@ oms_adjustment_signed_amount(const AdjustmentDocument *adjustment)
 		oms_money_compare(adjustment->amount, oms_money_zero()) > 0)
 		return oms_money_subtract(oms_money_zero(), adjustment->amount);
 	return adjustment->amount;
+}
+
+/* Spreads what was adjusted on a line over the lines that take its place, by shares of its price. */
+void
+oms_adjustments_spread(const LineDocument *source, LineDocument **parts, int count, const int64 *shares, int digits)
+{
+	int			capacity = source->adjustments.count;
+	int64	   *amounts = palloc(sizeof(int64) * count);
+	int64	   *weights = palloc(sizeof(int64) * count);
+	int64		sum = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		parts[i]->adjustments = (DocArray) {.count = 0,.present = source->adjustments.present,
+			.items = palloc(sizeof(AdjustmentDocument) * Max(1, capacity))};
+		sum += weights[i] = shares[i];
+	}
+	for (int i = 0; sum == 0 && i < count; i++)
+		weights[i] = 1;
+	for (int j = 0; j < capacity; j++)
+	{
+		AdjustmentDocument *whole = (AdjustmentDocument *) source->adjustments.items + j;
+		bool		divides = whole->amount && oms_money_is_rounded(whole->amount, digits);
+
+		if (divides)
+			refund_share_spread(oms_money_units(whole->amount, digits), weights, count, amounts);
+		for (int i = 0; i < (divides ? count : 1); i++)
+		{
+			AdjustmentDocument *part = (AdjustmentDocument *) parts[i]->adjustments.items + parts[i]->adjustments.count;
+
+			if (divides && amounts[i] == 0)
+				continue;
+			*part = *whole;
+			if (divides)
+				part->amount = oms_money_of_units(amounts[i], digits);
+			parts[i]->adjustments.count++;
+		}
+	}
 }
 
 static void
@@ -552,6 +600,29 @@ add_group(Placement *placement, int index, FaultList *faults)
 		placement->groups[placement->group_count++] = group;
 }
 
+static void
+add_groups(Placement *placement, FaultList *faults)
+{
+	int			count = placement->document->deliveries.count;
+
+	placement->groups = palloc(sizeof(Placement *) * Max(1, count));
+	placement->group_count = 0;
+	for (int i = 0; i < count; i++)
+		add_group(placement, i, faults);
+}
+
+/* What is to be planned, of lines that are others than the document's. */
+void
+oms_placement_divide(Placement *placement)
+{
+	FaultList	faults;
+
+	oms_faults_init(&faults);
+	add_demands(placement, &faults);
+	add_groups(placement, &faults);
+	oms_faults_raise(&faults, "order is not valid");
+}
+
 void
 oms_placement_read(Placement *placement, FaultList *faults)
 {
@@ -578,9 +649,7 @@ oms_placement_read(Placement *placement, FaultList *faults)
 	resolve_lines(placement, faults);
 	if (faults->count > 0)
 		return;
-	placement->groups = palloc(sizeof(Placement *) * Max(1, document->deliveries.count));
-	for (int i = 0; i < document->deliveries.count; i++)
-		add_group(placement, i, faults);
+	add_groups(placement, faults);
 	sum_totals(placement, faults);
 	for (int i = 0; i < document->payments.count; i++)
 		oms_payment_check((PaymentDocument *) document->payments.items + i, oms_document_place("payments", i, NULL),

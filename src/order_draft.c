@@ -268,6 +268,7 @@ write_planned_lines(Placement *placement)
 		delete_rows(placement->order_id);
 		oms_placement_insert_lines(placement);
 		oms_kits_insert(placement);
+		oms_substitutes_insert(placement);
 		oms_placement_insert_adjustments(placement);
 		return;
 	}

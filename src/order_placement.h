@@ -71,6 +71,7 @@ typedef struct LineDocument
 	char	   *location;
 	Numeric		unit_price;
 	Jsonb	   *attributes;
+	int8		substitution;
 	DocArray	adjustments;
 } LineDocument;
 
@@ -138,6 +139,10 @@ typedef struct PlacedLine
 	PlacedKit  *kit;			/* that it is a component of; NULL: none */
 	int32		per_set;		/* units in one set of it */
 	int			position;		/* in the document, of a component that of its kit */
+	const struct SubstituteRule *rule;	/* that put this item in the place of another; NULL: none */
+	const CatalogItem *wanted;	/* that other */
+	int32		wanted_no;		/* the line that it was wanted on */
+	int32		wanted_units;
 } PlacedLine;
 
 /* Units of one item wanted by lines that may be served from the same places. */
@@ -168,6 +173,7 @@ typedef struct Placement
 	Demand	   *demands;
 	int			demand_count;
 	List	   *kits;			/* of PlacedKit */
+	struct Substitution *substitution;	/* NULL: the lines are the document's */
 
 	Numeric		item_total;
 	Numeric		discount_total;
@@ -218,12 +224,21 @@ typedef struct Placement
 extern int oms_line_number_compare(const void *left, const void *right);
 extern Numeric oms_adjustment_signed_amount(const AdjustmentDocument *adjustment);
 extern bool oms_placement_is_draft(const Placement *placement);
+extern void oms_adjustments_spread(const LineDocument *source, LineDocument **parts, int count, const int64 *shares, int digits);
+extern void oms_placement_divide(Placement *placement);
 extern void oms_placement_read(Placement *placement, FaultList *faults);
 extern Placement *oms_placement_of(Jsonb *document, FaultList *faults);
 
 /* kit.c: components in the place of the lines of kits, which are resolved and numbered; rows of the kits. */
 extern void oms_kits_expand(Placement *placement, FaultList *faults);
 extern void oms_kits_insert(Placement *placement);
+
+/* substitute.c: other items in the place of those that nobody can promise. */
+typedef bool (*PlanLines) (Placement *placement);
+extern bool oms_substitutes_plan(Placement *placement, PlanLines plan);
+extern void oms_substitutes_undo(Placement *placement);
+extern void oms_substitutes_insert(Placement *placement);
+extern void oms_substitutes_write(DocWriter *writer, const Placement *placement);
 
 /* order_plan.c */
 extern int64 *oms_placement_weights(Placement *placement);

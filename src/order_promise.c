@@ -317,8 +317,8 @@ holds_of_groups(const Placement *placement)
 }
 
 /* Plans all deliveries of an order, each seeing what those before it take; false where one is not possible. */
-bool
-oms_placement_plan(Placement *placement)
+static bool
+plan_lines(Placement *placement)
 {
 	StockRow   *taken;
 	int			count = 0;
@@ -352,6 +352,14 @@ oms_placement_plan(Placement *placement)
 	if (placement->holds)
 		placement->holds = holds_of_groups(placement);
 	return true;
+}
+
+/* Plans an order, with substitutes only where its own items do not do. */
+bool
+oms_placement_plan(Placement *placement)
+{
+	oms_substitutes_undo(placement);
+	return plan_lines(placement) || oms_substitutes_plan(placement, plan_lines);
 }
 
 /* Makes one order of the promises of its groups. */

@@ -378,6 +378,7 @@ oms_placement_write_parts(Placement *placement)
 	oms_placement_insert_lines(placement);
 	oms_placement_write_delivery(placement);
 	oms_kits_insert(placement);
+	oms_substitutes_insert(placement);
 	oms_placement_insert_adjustments(placement);
 }
 
@@ -486,6 +487,7 @@ oms_placement_answer(Placement *placement)
 		oms_write_time(&writer, "valid_until", placement->document->valid_until);
 	if (placement->fulfillments)
 		write_fulfillments(&writer, placement);
+	oms_substitutes_write(&writer, placement);
 	if (placement->order_id && placement->document->payments.count > 0)
 	{
 		oms_write_begin_array(&writer, "payments");

@@ -1572,6 +1572,21 @@ explain_decision(Explanation *explanation)
 	explain_runner_up(explanation);
 }
 
+static OmsPlan substitutes_plan = {
+	.sql = "SELECT i.sku, format('line %s: %s units for %s of \"%s\", rank %s', s.line_no, s.quantity * s.ratio, s.quantity, w.sku, s.rank)"
+	" FROM {order_substitutes} s JOIN {order_lines} l ON l.order_id = $2 AND l.line_no = s.line_no AND l.tenant_id = $1"
+	" JOIN {items} i ON i.item_id = l.item_id AND i.tenant_id = $1 JOIN {items} w ON w.item_id = s.wanted_item_id AND w.tenant_id = $1"
+	" WHERE s.order_id = $2 AND s.tenant_id = $1 ORDER BY s.line_no",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static void
+explain_substitute(TupleTableSlot *slot, void *state)
+{
+	explain(state, "substitute", 0, oms_slot_text(slot, 1), PG_INT64_MIN, oms_slot_text(slot, 2));
+}
+
 /*
  * oms.explain_route(order_id bigint) -> setof (position, kind, location, term, amount, detail)
  */
@@ -1596,6 +1611,7 @@ OMS_FUNCTION(oms_explain_route, CALL_READ)
 				 errmsg("the routing decision of order " INT64_FORMAT " cannot be read", order_id)));
 	else
 		explain_decision(&explanation);
+	(void) oms_execute_each(&substitutes_plan, values, NULL, explain_substitute, &explanation);
 	*isnull = true;
 	return (Datum) 0;
 }
