@@ -53,7 +53,6 @@ BEGIN
         FOREIGN KEY (item_id, tenant_id) REFERENCES oms.items,
         FOREIGN KEY (from_location_id, tenant_id) REFERENCES oms.locations,
         FOREIGN KEY (to_location_id, tenant_id) REFERENCES oms.locations,
-        FOREIGN KEY (supply_id, tenant_id) REFERENCES oms.supplies,
         CONSTRAINT transfers_ends CHECK (from_location_id <> to_location_id),
         CONSTRAINT transfers_units CHECK (shipped <= quantity AND received + lost <= shipped AND least(received, lost) >= 0)
     );
