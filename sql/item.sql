@@ -23,6 +23,7 @@ BEGIN
         unit         text NOT NULL DEFAULT 'piece',
         price        numeric CHECK (price >= 0),
         external_ref text,
+        item_group   text CHECK (octet_length(item_group) BETWEEN 1 AND 200),
         tracking     text NOT NULL DEFAULT 'none' CHECK (tracking IN ('none', 'lot', 'serial')),
         minimum_life_days int NOT NULL DEFAULT 0 CHECK (minimum_life_days BETWEEN 0 AND 36500),
         ship_together boolean NOT NULL DEFAULT false,
@@ -36,6 +37,7 @@ BEGIN
     CREATE INDEX items_tracked ON oms.items (tenant_id) WHERE tracking <> 'none';
     COMMENT ON COLUMN oms.items.tracking IS 'lot or serial: units have lots (oms.lots), which receipts name and shipments take, first to expire first';
     COMMENT ON COLUMN oms.items.minimum_life_days IS 'lots are no longer sold from this many days before they expire';
+    COMMENT ON COLUMN oms.items.item_group IS 'what routing policies may be for';
     COMMENT ON COLUMN oms.items.ship_together IS 'of a kit: its components are promised at one location';
     COMMENT ON COLUMN oms.items.may_break IS 'of a kit: its components may be cancelled and returned one by one';
     COMMENT ON COLUMN oms.items.price IS 'price of a unit where an order line gives none';

@@ -5,11 +5,12 @@ CREATE FUNCTION oms.save_routing_policy(code text, definition jsonb, idempotency
     AS 'MODULE_PATHNAME', 'oms_save_routing_policy';
 COMMENT ON FUNCTION oms.save_routing_policy(text, jsonb, text) IS 'saves a draft of a routing policy as a new version and returns the version; what is saved never changes';
 
-CREATE FUNCTION oms.activate_routing_policy(code text, version integer, channel text DEFAULT NULL,
+CREATE FUNCTION oms.activate_routing_policy(code text, version integer, channel text DEFAULT NULL, service text DEFAULT NULL,
+                                            customer_class text DEFAULT NULL, item_group text DEFAULT NULL,
                                             idempotency_key text DEFAULT NULL) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_activate_routing_policy';
-COMMENT ON FUNCTION oms.activate_routing_policy(text, integer, text, text) IS 'makes a draft the policy of a channel, or of all channels without their own; the one before is archived';
+COMMENT ON FUNCTION oms.activate_routing_policy(text, integer, text, text, text, text, text) IS 'makes a draft the policy of a channel, service, customer class or item group, or of what has none; the one before is archived';
 
 CREATE FUNCTION oms.explain_route(order_id bigint)
     RETURNS TABLE ("position" bigint, kind text, location text, term text, amount numeric, detail text)
@@ -46,14 +47,17 @@ BEGIN
         code         text NOT NULL CHECK (octet_length(code) BETWEEN 1 AND 200),
         owner        text NOT NULL,
         definition   jsonb NOT NULL,
+        service      text,
+        customer_class text,
+        item_group   text,
         PRIMARY KEY (policy_id, tenant_id),
         UNIQUE (tenant_id, code, version)
     );
     ALTER SEQUENCE oms.routing_policies_policy_id_seq OWNED BY oms.routing_policies.policy_id;
-    CREATE UNIQUE INDEX routing_policies_active ON oms.routing_policies (tenant_id, channel_id) NULLS NOT DISTINCT
+    CREATE UNIQUE INDEX routing_policies_active ON oms.routing_policies (tenant_id, channel_id, service, customer_class, item_group) NULLS NOT DISTINCT
         WHERE status = 'active';
     COMMENT ON TABLE oms.routing_policies IS 'how orders are routed; without an active policy the nearest location that has everything serves';
-    COMMENT ON COLUMN oms.routing_policies.channel_id IS 'null: every channel without a policy of its own';
+    COMMENT ON COLUMN oms.routing_policies.channel_id IS 'whose orders it is for, with service, customer_class and item_group; null: any';
     COMMENT ON COLUMN oms.routing_policies.owner IS 'who saved it: the role that the expressions of its rules run as';
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.routing_policies
         FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();

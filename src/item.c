@@ -24,6 +24,7 @@ typedef struct ItemDocument
 	char	   *unit;
 	char	   *external_ref;
 	Numeric		price;
+	char	   *item_group;
 	Jsonb	   *attributes;
 	int32		weight_grams;
 	int32		length_mm;
@@ -56,6 +57,7 @@ static const DocField item_fields[] = {
 	{"active", DOC_BOOL, offsetof(ItemDocument, active)},
 	{"backorder", DOC_BOOL, offsetof(ItemDocument, backorder)},
 	{"external_ref", DOC_CODE, offsetof(ItemDocument, external_ref)},
+	{"item_group", DOC_CODE, offsetof(ItemDocument, item_group)},
 	{"tracking", DOC_TEXT, offsetof(ItemDocument, tracking), .choices = tracking_choices},
 	{"minimum_life_days", DOC_INT, offsetof(ItemDocument, minimum_life_days), .least = 0,.most = 36500},
 	{"ship_together", DOC_BOOL, offsetof(ItemDocument, ship_together)},
@@ -71,7 +73,7 @@ static const DocShape item_shape = DOC_SHAPE_OF(ItemDocument, item_fields, "an i
 #define ITEM_ROWS \
 	" FROM jsonb_to_recordset($2) u(sku text, name text, kind text, unit text, price numeric," \
 	" weight_grams int, length_mm int, width_mm int, height_mm int, active boolean, backorder boolean," \
-	" external_ref text, tracking text, minimum_life_days int, ship_together boolean, may_break boolean, attributes jsonb)"
+	" external_ref text, item_group text, tracking text, minimum_life_days int, ship_together boolean, may_break boolean, attributes jsonb)"
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {items} (tenant_id, sku)"
@@ -86,7 +88,7 @@ static OmsPlan update_plan = {
 	" weight_grams = coalesce(u.weight_grams, i.weight_grams), length_mm = coalesce(u.length_mm, i.length_mm),"
 	" width_mm = coalesce(u.width_mm, i.width_mm), height_mm = coalesce(u.height_mm, i.height_mm),"
 	" active = coalesce(u.active, i.active), backorder = coalesce(u.backorder, i.backorder),"
-	" external_ref = coalesce(u.external_ref, i.external_ref), tracking = coalesce(u.tracking, i.tracking),"
+	" external_ref = coalesce(u.external_ref, i.external_ref), item_group = coalesce(u.item_group, i.item_group), tracking = coalesce(u.tracking, i.tracking),"
 	" minimum_life_days = coalesce(u.minimum_life_days, i.minimum_life_days),"
 	" ship_together = coalesce(u.ship_together, i.ship_together), may_break = coalesce(u.may_break, i.may_break), attributes = coalesce(u.attributes, i.attributes)"
 	ITEM_ROWS " WHERE i.tenant_id = $1 AND i.sku = u.sku",
@@ -95,8 +97,8 @@ static OmsPlan update_plan = {
 };
 
 static OmsPlan read_plan = {
-	.sql = "SELECT item_id, kind, active, backorder, weight_grams, price, sku, length_mm, width_mm, height_mm FROM {items}"
-	" WHERE tenant_id = $1 AND sku = ANY ($2)",
+	.sql = "SELECT item_id, kind, active, backorder, weight_grams, price, sku, length_mm, width_mm, height_mm,"
+	" item_group FROM {items} WHERE tenant_id = $1 AND sku = ANY ($2)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, TEXTARRAYOID)
 };
@@ -243,15 +245,16 @@ collect_item(TupleTableSlot *slot, void *state)
 	entry->item.price = oms_slot_numeric(slot, 6);
 	entry->item.volume = oms_item_volume(oms_slot_int32(slot, 8), oms_slot_int32(slot, 9), oms_slot_int32(slot, 10));
 	entry->item.sku = sku;
+	entry->item.group = oms_slot_text(slot, 11);
 }
 
 /* The same by direct access; the key's columns stand first. */
 static OmsHeap item_heap = {
 	.relation = "items",
 	.key_count = 2,
-	.column_count = 11,
+	.column_count = 12,
 	.columns = {"tenant_id", "sku", "item_id", "kind", "active", "backorder", "weight_grams", "price", "length_mm", "width_mm",
-	"height_mm"}
+	"height_mm", "item_group"}
 };
 
 static void
@@ -271,6 +274,7 @@ collect_item_directly(TupleTableSlot *slot, void *state)
 	entry->item.volume = oms_item_volume(oms_slot_int32(slot, column[8]), oms_slot_int32(slot, column[9]),
 										 oms_slot_int32(slot, column[10]));
 	entry->item.sku = sku;
+	entry->item.group = oms_slot_text(slot, column[11]);
 }
 
 static void

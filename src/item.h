@@ -25,6 +25,7 @@ typedef struct CatalogItem
 	int64		volume;			/* cubic millimetres, 0: not known */
 	Numeric		price;			/* NULL where the item has none */
 	char	   *sku;
+	char	   *group;			/* NULL: none */
 } CatalogItem;
 
 /* Items of a document by SKU. */

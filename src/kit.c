@@ -84,7 +84,7 @@ static OmsPlan insert_plan = {
 
 static OmsPlan read_plan = {
 	.sql = "SELECT c.kit_id, k.ship_together, k.may_break, c.quantity, i.item_id, i.kind, i.active, i.backorder, i.weight_grams,"
-	" i.price, i.sku, i.length_mm, i.width_mm, i.height_mm FROM {kit_components} c"
+	" i.price, i.sku, i.length_mm, i.width_mm, i.height_mm, i.item_group FROM {kit_components} c"
 	" CROSS JOIN LATERAL (SELECT * FROM {items} x WHERE x.item_id = c.kit_id AND x.tenant_id = $1 OFFSET 0) k"
 	" CROSS JOIN LATERAL (SELECT * FROM {items} x WHERE x.item_id = c.item_id AND x.tenant_id = $1 OFFSET 0) i"
 	" WHERE c.kit_id = ANY ($2) AND c.tenant_id = $1 ORDER BY c.kit_id, c.position",
@@ -189,6 +189,7 @@ collect_component(TupleTableSlot *slot, void *state)
 	row->item.weight_grams = oms_slot_int32(slot, 9);
 	row->item.price = oms_slot_numeric(slot, 10);
 	row->item.sku = oms_slot_text(slot, 11);
+	row->item.group = oms_slot_text(slot, 15);
 	row->item.volume = oms_item_volume(oms_slot_int32(slot, 12), oms_slot_int32(slot, 13), oms_slot_int32(slot, 14));
 }
 

@@ -94,7 +94,7 @@ static OmsPlan prefix_length_plan = {
 };
 
 static OmsPlan policies_plan = {
-	.sql = "SELECT policy_id, channel_id, definition, owner FROM {routing_policies} WHERE tenant_id = $1 AND status = 'active'",
+	.sql = "SELECT policy_id, channel_id, definition, owner, service, customer_class, item_group FROM {routing_policies} WHERE tenant_id = $1 AND status = 'active'",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
 };
@@ -277,7 +277,7 @@ collect_policy(TupleTableSlot *slot, void *state)
 	RoutingPolicy *policy = oms_routing_policy_read(definition);
 
 	policy->policy_id = oms_slot_int64(slot, 1);
-	policy->channel_id = oms_slot_int64(slot, 2);
+	policy->scope = (PolicyScope) {oms_slot_int64(slot, 2), oms_slot_text(slot, 5), oms_slot_text(slot, 6), oms_slot_text(slot, 7)};
 	policy->owner = oms_slot_text(slot, 4);
 	cache.network.policies = lappend(cache.network.policies, policy);
 }
@@ -330,19 +330,46 @@ oms_network(void)
 	return &cache.network;
 }
 
-/* The active policy of a channel; NULL where orders go to the nearest. */
+static bool
+is_for(const char *wanted, const char *given)
+{
+	return wanted == NULL || (given != NULL && strcmp(wanted, given) == 0);
+}
+
+/* How closely a policy fits: by how much it says, then by what; -1 where it is for others. */
+static int
+fit(const PolicyScope *policy, const PolicyScope *order)
+{
+	int			said[] = {policy->item_group != NULL, policy->customer_class != NULL, policy->service != NULL,
+	policy->channel_id != 0};
+	int			closeness = 0;
+
+	if ((policy->channel_id != 0 && policy->channel_id != order->channel_id) || !is_for(policy->service, order->service) ||
+		!is_for(policy->customer_class, order->customer_class) || !is_for(policy->item_group, order->item_group))
+		return -1;
+	for (int i = 0; i < lengthof(said); i++)
+		closeness += said[i] * ((1 << lengthof(said)) + (1 << i));
+	return closeness;
+}
+
+/* The active policy that fits an order most closely; NULL where it goes to the nearest. */
 const RoutingPolicy *
-oms_routing_policy(const Channel *channel)
+oms_routing_policy(const PolicyScope *order)
 {
 	const RoutingPolicy *found = NULL;
+	int			closest = -1;
 	ListCell   *cell;
 
 	foreach(cell, oms_network()->policies)
 	{
 		const RoutingPolicy *policy = lfirst(cell);
+		int			closeness = fit(&policy->scope, order);
 
-		if (policy->channel_id == channel->channel_id || (policy->channel_id == 0 && found == NULL))
+		if (closeness > closest)
+		{
 			found = policy;
+			closest = closeness;
+		}
 	}
 	return found && !found->nearest ? found : NULL;
 }

@@ -105,10 +105,19 @@ typedef struct PolicyRule
 	double		weight;
 } PolicyRule;
 
+/* What orders a policy is for, and what an order is. */
+typedef struct PolicyScope
+{
+	int64		channel_id;		/* 0: any */
+	const char *service;		/* NULL here and below: any, or none */
+	const char *customer_class;
+	const char *item_group;		/* that all items to be routed are of */
+} PolicyScope;
+
 typedef struct RoutingPolicy
 {
 	int64		policy_id;
-	int64		channel_id;		/* 0: every channel without its own */
+	PolicyScope scope;
 	bool		nearest;		/* the built-in rule, no costs */
 	int32		thumb;			/* a rule of thumb: RoutePolicy + 1; 0: none */
 	bool		whole_lines;
@@ -167,7 +176,7 @@ typedef struct Destination
 } Destination;
 
 extern Network *oms_network(void);
-extern const RoutingPolicy *oms_routing_policy(const Channel *channel);
+extern const RoutingPolicy *oms_routing_policy(const PolicyScope *order);
 extern RoutingPolicy *oms_routing_policy_read(Jsonb *definition);
 extern const RateCard **oms_network_cards(Network *network, Location *const *locations, int count,
 										   const Destination *destination, bool *zone_only);

@@ -307,9 +307,31 @@ demand_values(const Placement *placement)
 	return values;
 }
 
-/* Routes by the channel's policy; false where the built-in rule must decide. */
+static const char *
+customer_class(const Placement *placement)
+{
+	return placement->document->customer ? placement->document->customer->class : NULL;
+}
+
+/* What decides which policy the demands are routed by. */
+static PolicyScope
+scope_of(const Placement *placement, const int *demand_of_line, int line_count)
+{
+	const char *group = placement->demands[demand_of_line[0]].item->group;
+
+	for (int i = 1; i < line_count && group; i++)
+	{
+		const char *other = placement->demands[demand_of_line[i]].item->group;
+
+		if (other == NULL || strcmp(other, group) != 0)
+			group = NULL;
+	}
+	return (PolicyScope) {placement->channel->channel_id, placement->document->service, customer_class(placement), group};
+}
+
+/* Routes by the policy that is for the order; false where the built-in rule must decide. */
 static bool
-serve_by_policy(Placement *placement, Sourcing *sourcing, const int *demand_of_line, int line_count)
+serve_by_policy(Placement *placement, Sourcing *sourcing, const PolicyScope *scope, const int *demand_of_line, int line_count)
 {
 	Size		cells = (Size) line_count * placement->candidate_count;
 	RoutingLine *lines = palloc(sizeof(RoutingLine) * line_count);
@@ -321,7 +343,7 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const int *demand_of_l
 		.channel = placement->channel,.service = placement->document->service,
 		.channel_code = placement->channel->code,.external_ref = placement->document->external_ref,
 		.customer = placement->document->customer ? placement->document->customer->ref : NULL,
-		.customer_class = placement->document->customer ? placement->document->customer->class : NULL,
+		.customer_class = customer_class(placement),.scope = *scope,
 		.destination = {.latitude = NAN,.longitude = NAN},
 		.ordered_at = oms_call->now,.requested_at = placement->document->requested_at,.capacity = placement->capacity,
 		.line_count = line_count,.lines = lines,.location_count = placement->candidate_count,
@@ -372,6 +394,7 @@ serve_free(Placement *placement, Sourcing *sourcing)
 	RouteLocation *locations = palloc(sizeof(RouteLocation) * Max(1, candidates));
 	RouteProblem problem = {.lines = lines,.locations = locations,.location_count = candidates};
 	RoutePlan	plan = {0};
+	PolicyScope scope;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -388,8 +411,9 @@ serve_free(Placement *placement, Sourcing *sourcing)
 	}
 	if (problem.line_count == 0)
 		return;
-	if (oms_routing_applies(placement->channel, candidates) &&
-		serve_by_policy(placement, sourcing, demand_of_line, problem.line_count))
+	scope = scope_of(placement, demand_of_line, problem.line_count);
+	if (oms_routing_applies(&scope, candidates) &&
+		serve_by_policy(placement, sourcing, &scope, demand_of_line, problem.line_count))
 		return;
 	for (int i = 0; i < candidates; i++)
 	{

@@ -73,9 +73,9 @@ typedef struct Gathering
 
 /* Whether a policy decides between so many candidates; a single one may still break a rule of it. */
 bool
-oms_routing_applies(const Channel *channel, int candidates)
+oms_routing_applies(const PolicyScope *order, int candidates)
 {
-	const RoutingPolicy *policy = oms_routing_policy(channel);
+	const RoutingPolicy *policy = oms_routing_policy(order);
 
 	if (policy == NULL || candidates == 0)
 		return false;
@@ -1266,7 +1266,7 @@ make_plan(Gathering *gathering)
 RoutingPlan *
 oms_routing_plan(const RoutingRequest *request)
 {
-	Gathering	gathering = {.request = request,.policy = oms_routing_policy(request->channel),.network = oms_network()};
+	Gathering	gathering = {.request = request,.policy = oms_routing_policy(&request->scope),.network = oms_network()};
 
 	return gathering.policy ? make_plan(&gathering) : NULL;
 }

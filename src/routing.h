@@ -31,6 +31,7 @@ typedef struct RoutingRequest
 	const char *channel_code;	/* this and the next three: for rules, not recorded */
 	const char *external_ref;
 	const char *customer;
+	PolicyScope scope;			/* which policy it is for: not recorded */
 	const char *customer_class;
 	const char *service;		/* service or level; NULL: any */
 	Destination destination;
@@ -69,7 +70,7 @@ typedef struct RoutingPlan
 #define LACKED_RULES	4
 
 extern int64 oms_routing_metres(const RoutingRequest *request, int place);
-extern bool oms_routing_applies(const Channel *channel, int candidates);
+extern bool oms_routing_applies(const PolicyScope *order, int candidates);
 extern RoutingPlan *oms_routing_plan(const RoutingRequest *request);
 extern RoutingPlan *oms_routing_plan_again(const RoutingRequest *request, const struct RoutingPolicy *policy,
 										   const struct RoutingDecision *past, int *lacked);

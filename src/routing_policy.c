@@ -482,16 +482,17 @@ static OmsPlan insert_plan = {
 
 static OmsPlan archive_plan = {
 	.sql = "UPDATE {routing_policies} SET status = 'archived' WHERE tenant_id = $1 AND status = 'active'"
-	" AND channel_id IS NOT DISTINCT FROM $2",
+	" AND channel_id IS NOT DISTINCT FROM $2 AND service IS NOT DISTINCT FROM $3 AND customer_class IS NOT DISTINCT FROM $4"
+	" AND item_group IS NOT DISTINCT FROM $5",
 	.kind = PLAN_FREE,
-	OMS_ARGTYPES(INT4OID, INT8OID)
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID)
 };
 
 static OmsPlan activate_plan = {
-	.sql = "UPDATE {routing_policies} SET status = 'active', channel_id = $2, activated_at = $5"
-	" WHERE tenant_id = $1 AND code = $3 AND version = $4 AND status = 'draft'",
+	.sql = "UPDATE {routing_policies} SET status = 'active', channel_id = $2, service = $3, customer_class = $4,"
+	" item_group = $5, activated_at = $6 WHERE tenant_id = $1 AND code = $7 AND version = $8 AND status = 'draft'",
 	.kind = PLAN_FREE,
-	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, INT4OID, TIMESTAMPTZOID)
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, INT4OID)
 };
 
 static OmsPlan currency_plan = {
@@ -562,22 +563,26 @@ OMS_FUNCTION(oms_save_routing_policy, CALL_KEYED)
 }
 
 /*
- * oms.activate_routing_policy(code text, version integer, channel text, idempotency_key text) -> void
+ * oms.activate_routing_policy(code text, version integer, channel text, service text, customer_class text, item_group text,
+ *		idempotency_key text) -> void
  */
 OMS_FUNCTION(oms_activate_routing_policy, CALL_KEYED)
 {
+	static const char *const scopes[] = {"service", "customer_class", "item_group"};
 	char	   *code = oms_argument_required(fcinfo, 0, "code");
 	char	   *channel = oms_argument_text(fcinfo, 2);
 	int32		version = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
-	Datum		values[5];
-	char		nulls[6] = "     ";
+	Datum		values[8];
+	char		nulls[9] = "        ";
 
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(channel ? oms_channel_get(channel)->channel_id : 0);
 	nulls[1] = channel ? ' ' : 'n';
-	values[2] = CStringGetTextDatum(code);
-	values[3] = Int32GetDatum(version);
-	values[4] = TimestampTzGetDatum(oms_call->now);
+	for (int i = 0; i < lengthof(scopes); i++)
+		values[2 + i] = oms_text_or_null(PG_ARGISNULL(3 + i) ? NULL : oms_argument_required(fcinfo, 3 + i, scopes[i]), &nulls[2 + i]);
+	values[5] = TimestampTzGetDatum(oms_call->now);
+	values[6] = CStringGetTextDatum(code);
+	values[7] = Int32GetDatum(version);
 	check_currency(code, version);
 	(void) oms_execute(&archive_plan, values, nulls);
 	if (oms_execute(&activate_plan, values, nulls) == 0)

@@ -92,7 +92,7 @@ static OmsPlan add_plan = {
 };
 
 static OmsPlan read_plan = {
-	.sql = "SELECT s.item_id, s.rank, s.ratio, i.item_id, i.backorder, i.weight_grams, i.sku, i.length_mm, i.width_mm, i.height_mm"
+	.sql = "SELECT s.item_id, s.rank, s.ratio, i.item_id, i.backorder, i.weight_grams, i.sku, i.length_mm, i.width_mm, i.height_mm, i.item_group"
 	" FROM {item_substitutes} s CROSS JOIN LATERAL (SELECT * FROM {items} x WHERE x.item_id = s.substitute_id"
 	" AND x.tenant_id = $1 AND x.active OFFSET 0) i WHERE s.item_id = ANY ($2) AND s.tenant_id = $1"
 	" AND (s.valid_from IS NULL OR s.valid_from <= $3) AND (s.valid_until IS NULL OR s.valid_until > $3)"
@@ -192,7 +192,8 @@ collect_rule(TupleTableSlot *slot, void *state)
 		.item_id = oms_slot_int64(slot, 1),.rank = oms_slot_int32(slot, 2),.ratio = oms_slot_int32(slot, 3),
 			.item = {.item_id = oms_slot_int64(slot, 4),.kind = ITEM_STOCKED,.active = true,.backorder = oms_slot_bool(slot, 5),
 			.weight_grams = oms_slot_int32(slot, 6),.sku = oms_slot_text(slot, 7),
-		.volume = oms_item_volume(oms_slot_int32(slot, 8), oms_slot_int32(slot, 9), oms_slot_int32(slot, 10))}
+			.volume = oms_item_volume(oms_slot_int32(slot, 8), oms_slot_int32(slot, 9), oms_slot_int32(slot, 10)),
+		.group = oms_slot_text(slot, 11)}
 	};
 }
 
