@@ -23,7 +23,7 @@ BEGIN
         document    jsonb NOT NULL,
         PRIMARY KEY (order_id, version, tenant_id)
     );
-    COMMENT ON TABLE oms.order_versions IS 'what an order was before each edit and cancellation, as get_order showed it';
+    COMMENT ON TABLE oms.order_versions IS 'what an order was before each edit and cancellation, and a draft before it was placed, as get_order showed it';
     COMMENT ON COLUMN oms.order_versions.version IS 'the version that was replaced';
     COMMENT ON COLUMN oms.order_versions.event_id IS 'no event of the order up to this one knows of the change';
 END $init$;

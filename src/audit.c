@@ -157,6 +157,10 @@
 #define ORPHAN_PARTS \
 	" UNION ALL SELECT 'orphan.line', l.order_id || ' line ' || l.line_no, 'an order', 'none' FROM {order_lines} l" \
 	" WHERE l.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = l.order_id AND o.tenant_id = $1)" \
+	" UNION ALL SELECT 'orphan.delivery', d.order_id || ' delivery ' || d.delivery_no, 'an order', 'none' FROM {order_deliveries} d" \
+	" WHERE d.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = d.order_id AND o.tenant_id = $1)" \
+	" UNION ALL SELECT 'orphan.adjustment', a.order_id || ' adjustment ' || a.adjustment_no, 'an order', 'none' FROM {order_adjustments} a" \
+	" WHERE a.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = a.order_id AND o.tenant_id = $1)" \
 	" UNION ALL SELECT 'orphan.fulfillment', f.fulfillment_id::text, 'an order', 'none' FROM {fulfillments} f" \
 	" WHERE f.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = f.order_id AND o.tenant_id = $1)" \
 	" UNION ALL SELECT 'orphan.allocation', a.order_id || ' line ' || a.line_no, 'a line and a fulfillment', 'none'" \

@@ -343,6 +343,7 @@ oms_draft_place(int64 order_id, bool required)
 	oms_placement_promise(placement);
 	placed_event = oms_placement_take_step(placement);
 	oms_placement_reserve(placement);
+	oms_order_keep_version(draft.order);
 	write_placed_draft(placement);
 	return oms_placement_complete(placement, placed_event);
 }
@@ -441,6 +442,7 @@ OMS_FUNCTION(oms_edit_draft, CALL_KEYED)
 		oms_placement_read(placement, &faults);
 	oms_faults_raise(&faults, "draft is not valid");
 	placement->order_id = draft.order->order_id;
+	oms_order_keep_version(draft.order);
 	oms_draft_set_validity(placement);
 	oms_draft_describe(placement);
 	update_draft(placement);

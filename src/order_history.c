@@ -4,8 +4,9 @@
  *
  * Fields come from the version that an edit replaced after that moment, or
  * from the order where there was none.  Quantities are those of today less what
- * the later events say was changed; derived statuses and totals are what the
- * last event until then said.  Payments and refunds are append-only.
+ * the later events say was changed (a draft's lines are replaced whole, so each
+ * version has its own); derived statuses and totals are what the last event
+ * until then said.  Payments and refunds are append-only.
  */
 #include "oms.h"
 
@@ -33,7 +34,8 @@
 #define LAST_DERIVED(key) \
 	" '" key "', (SELECT coalesce(e.data -> 'derived' -> '" key "', e.data -> '" key "') FROM {events} e WHERE e.order_id = $2" \
 	" AND e.tenant_id = $1 AND e.at <= $3" \
-	" AND (e.data -> 'derived' ? '" key "' OR (e.type IN ('order.placed', 'order.drafted') AND e.data ? '" key "'))" \
+	" AND (e.data -> 'derived' ? '" key "'" \
+	" OR (e.type IN ('order.placed', 'order.drafted', 'order.draft_edited') AND e.data ? '" key "'))" \
 	" ORDER BY e.event_id DESC LIMIT 1)"
 
 static OmsPlan as_of_plan = {
@@ -47,10 +49,11 @@ static OmsPlan as_of_plan = {
 	" ('order_id', 'channel', 'external_ref', 'placed_at', 'currency', 'customer', 'bill_to', 'notes', 'attributes', 'risk',"
 	" 'ordered_by', 'adjustments', 'deliveries', 'kits', 'substitutions', 'exchange_of')) || jsonb_build_object("
 	" 'version', o.version - (SELECT count(*) FROM {events} e WHERE e.order_id = $2 AND e.tenant_id = $1 AND e.at > $3"
-	" AND e.object_type = 'order' AND (e.type IN ('order.edited', 'order.lines_cancelled') OR (e.from_state IS NOT NULL AND e.to_state IS NOT NULL))),"
+	" AND e.object_type = 'order' AND (e.type IN ('order.edited', 'order.lines_cancelled', 'order.draft_edited') OR (e.from_state IS NOT NULL AND e.to_state IS NOT NULL))),"
 	" 'status', " LAST_STATE("order", "$2", "o.status") ","
 	LAST_DERIVED("payment_status") "," LAST_DERIVED("fulfillment_status") "," LAST_DERIVED("totals") ","
-	" 'lines', (SELECT jsonb_agg(b.line || jsonb_build_object("
+	" 'lines', CASE WHEN (SELECT document ->> 'status' FROM base) = 'draft' THEN (SELECT document -> 'lines' FROM base)"
+	" ELSE (SELECT jsonb_agg(b.line || jsonb_build_object("
 	AT_THAT_TIME("ordered", "1") "," AT_THAT_TIME("allocated", "2") "," AT_THAT_TIME("backordered", "3") ","
 	AT_THAT_TIME("released", "4") "," AT_THAT_TIME("shipped", "5") "," AT_THAT_TIME("delivered", "6") ","
 	AT_THAT_TIME("cancelled", "7") ","
@@ -58,7 +61,7 @@ static OmsPlan as_of_plan = {
 	RETURNED_AT_THAT_TIME("written_off", "3") "," RETURNED_AT_THAT_TIME("replaced", "4")
 	") ORDER BY b.n)"
 	" FROM base, jsonb_array_elements(base.document -> 'lines') WITH ORDINALITY b(line, n)"
-	" JOIN {order_lines} l ON l.order_id = $2 AND l.tenant_id = $1 AND l.line_no = (b.line -> 'line_no')::int),"
+	" JOIN {order_lines} l ON l.order_id = $2 AND l.tenant_id = $1 AND l.line_no = (b.line -> 'line_no')::int) END,"
 	" 'fulfillments', (SELECT jsonb_agg(jsonb_build_object('fulfillment_id', f.fulfillment_id, 'location', x.code, 'status', "
 	LAST_STATE("fulfillment", "f.fulfillment_id", "'planned'") ") ORDER BY f.fulfillment_id) FROM {fulfillments} f"
 	" LEFT JOIN {locations} x ON x.location_id = f.location_id AND x.tenant_id = $1"

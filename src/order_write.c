@@ -364,7 +364,10 @@ void
 oms_placement_write_delivery(Placement *placement)
 {
 	for (int i = 0; i < placement->group_count; i++)
+	{
+		placement->groups[i]->order_id = placement->order_id;
 		insert_delivery(placement->groups[i]);
+	}
 	if (placement->group_count > 0)
 		return;
 	if (placement->document->ship_to || placement->document->method || placement->document->service ||

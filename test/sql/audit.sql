@@ -36,6 +36,8 @@ SELECT s AS corruption, found_after(format(s, :id)) AS found FROM unnest(ARRAY[
     'DELETE FROM oms.orders WHERE order_id = %s',
     'DELETE FROM oms.order_lines WHERE order_id = %s',
     'DELETE FROM oms.events WHERE order_id = %s',
+    'INSERT INTO oms.order_adjustments (order_id, tenant_id, adjustment_no, included, type, amount) VALUES (-%s, 1, 1, false, ''fee'', 1)',
+    'INSERT INTO oms.order_deliveries (order_id, tenant_id, delivery_no, method) VALUES (-%s, 1, 1, ''ship'')',
     'DELETE FROM oms.stock_movements WHERE type = ''receive'''
 ]) s WHERE s !~ 'nobody';
 ALTER TABLE oms.orders ENABLE TRIGGER guard_transition;

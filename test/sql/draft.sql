@@ -95,6 +95,20 @@ SELECT oms.place_order('{"external_ref":"Q7","draft":true,"lines":[{"sku":"B","q
 SELECT oms.add_payment(8, '{"method":"bank","amount":2,"status":"captured"}') > 0, oms.place_draft(8)->>'payment_status';
 SELECT count(*) FROM oms.audit();
 
+-- Several deliveries; what was drafted before each change can still be read.
+SELECT oms.place_order('{"external_ref":"Q8","draft":true,"deliveries":[{"delivery_no":1,"ship_to":{"country":"DE"}},{"delivery_no":2,"ship_to":{"country":"FR"}}],
+  "lines":[{"sku":"B","quantity":1},{"sku":"B","quantity":2,"delivery_no":2}]}') ->> 'order_id' AS q8 \gset
+SET oms.clock = '2026-03-20 12:00+00';
+SELECT oms.edit_draft(:q8, '{"lines":[{"sku":"B","quantity":1},{"sku":"B","quantity":4,"delivery_no":2},{"sku":"A","quantity":1}]}') #>> '{totals,total}';
+SET oms.clock = '2026-03-20 13:00+00';
+SELECT count(oms.receive_stock('default', s, 10)) FROM unnest('{A,B}'::text[]) s;
+SELECT oms.place_draft(:q8) ->> 'status';
+SELECT order_id = :q8, delivery_no, address FROM oms.order_deliveries WHERE order_id IN (:q8, 0) ORDER BY 2;
+SELECT d ->> 'version', d ->> 'status', d #>> '{totals,total}', (SELECT string_agg(concat_ws(' ', l ->> 'ordered', l ->> 'sku', l ->> 'allocated'), ', ') FROM jsonb_array_elements(d -> 'lines') l)
+FROM unnest('{2026-03-20 11:59+00,2026-03-20 12:59+00,2026-03-20 13:00+00}'::timestamptz[]) at, oms.order_as_of(:q8, at) d;
+SELECT oms.get_order(:q8, 1) #>> '{totals,total}', oms.get_order(:q8, 2) ->> 'status';
+SELECT count(*) FROM oms.audit();
+
 -- Corruption is found.
 INSERT INTO oms.order_drafts VALUES (8, 1, '{}');
 SELECT * FROM oms.audit();
