@@ -134,6 +134,35 @@ find_room(const CapacityView *view, const Site *site, int32 day)
 	return NULL;
 }
 
+static void
+insert_room(CapacityView *view, const CapacityRoom *room)
+{
+	int			position = view->count;
+
+	view->rooms = view->count == 0 ? palloc(sizeof(CapacityRoom)) : repalloc(view->rooms, sizeof(CapacityRoom) * (view->count + 1));
+	for (; position > 0 && (view->rooms[position - 1].location_id > room->location_id ||
+							(view->rooms[position - 1].location_id == room->location_id && view->rooms[position - 1].day > room->day)); position--)
+		view->rooms[position] = view->rooms[position - 1];
+	view->rooms[position] = *room;
+	view->count++;
+}
+
+/* Takes of a view what the deliveries of an order that are planned already will take of their days. */
+void
+oms_capacity_view_take(CapacityView *view, const CapacityRow *rows, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		const Site *site = oms_dates_site(rows[i].location_id);
+		CapacityRoom *room = unconstify(CapacityRoom *, find_room(view, site, rows[i].day));
+
+		if (room != NULL)
+			room->left -= rows[i].amount;
+		else if (site->daily_capacity >= 0)
+			insert_room(view, &(CapacityRoom) {rows[i].location_id, rows[i].day, site->daily_capacity - rows[i].amount});
+	}
+}
+
 /* A location may be limited on some days only. */
 bool
 oms_capacity_limits(const CapacityView *view, const Site *site, int32 day)

@@ -224,6 +224,15 @@ oms_machine_leads(const char *name, const char *from_state, const char *action, 
 	return transition != NULL && strcmp(transition->to_state, to_state) == 0;
 }
 
+/* Where an action leads to; the state itself where it is not allowed. */
+const char *
+oms_machine_target(const char *name, const char *from_state, const char *action)
+{
+	const Transition *transition = find_transition(machine_named(name), from_state, action);
+
+	return transition ? transition->to_state : from_state;
+}
+
 static char *
 allowed_actions(Machine *machine, const char *from_state)
 {

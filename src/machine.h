@@ -41,6 +41,7 @@ typedef struct StepObject
 extern const char *oms_machine_initial(const char *machine);
 extern bool oms_machine_final(const char *machine, const char *state);
 extern bool oms_machine_allows(const char *machine, const char *from_state, const char *action);
+extern const char *oms_machine_target(const char *machine, const char *from_state, const char *action);
 extern bool oms_machine_leads(const char *machine, const char *from_state, const char *action,
 							  const char *to_state);
 extern const Transition *oms_machine_step(const char *machine, const char *from_state,

@@ -268,7 +268,7 @@ OMS_FUNCTION(oms_preview_order, CALL_READ)
 	if (!oms_placement_plan(placement))
 		oms_placement_refuse(placement);
 	oms_placement_promise(placement);
-	placement->status = oms_machine_initial(MACHINE_ORDER);
+	placement->status = oms_machine_target(MACHINE_ORDER, oms_machine_initial(MACHINE_ORDER), "place");
 	PG_RETURN_JSONB_P(oms_placement_answer(placement));
 }
 

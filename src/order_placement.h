@@ -217,6 +217,8 @@ typedef struct Placement
 	struct Placement *failed;	/* the group that cannot be planned */
 	StockRow   *taken;			/* by the groups before this one */
 	int			taken_count;
+	CapacityRow *taken_days;	/* likewise */
+	int			taken_day_count;
 	int		   *line_numbers;	/* of a group: where its lines stand in the order */
 } Placement;
 

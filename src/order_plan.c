@@ -63,6 +63,8 @@ read_capacity(Placement *placement, StockView *view)
 		if (count == 0 || location_ids[count - 1] != location_ids[i])
 			location_ids[count++] = location_ids[i];
 	placement->capacity = oms_capacity_view(location_ids, count, oms_call->now);
+	if (placement->capacity)
+		oms_capacity_view_take(placement->capacity, placement->taken_days, placement->taken_day_count);
 }
 
 /* Whether a location has a day for anything at all. */

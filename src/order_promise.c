@@ -301,6 +301,22 @@ rows_of_plan(const Placement *placement, StockRow *rows)
 	return placement->part_count;
 }
 
+/* What the promises take of the days that they ship on. */
+static int
+days_of_plan(const Placement *placement, CapacityRow *rows)
+{
+	int			count = 0;
+
+	for (int i = 0; i < placement->fulfillment_count; i++)
+	{
+		Fulfillment *row = &placement->fulfillments[i];
+
+		if (row->capacity_taken > 0)
+			rows[count++] = (CapacityRow) {row->location_id, row->dates.ship_day, row->capacity_taken};
+	}
+	return count;
+}
+
 /* The holds that groups use up, read once for all of them. */
 static HoldList *
 holds_of_groups(const Placement *placement)
@@ -321,14 +337,17 @@ static bool
 plan_lines(Placement *placement)
 {
 	StockRow   *taken;
+	CapacityRow *days;
 	int			count = 0;
 	int			room = 0;
+	int			day_count = 0;
 
 	if (placement->group_count == 0)
 		return oms_placement_find_sources(placement);
 	placement->part_count = 0;
 	placement->holds = NULL;
 	taken = palloc(1);
+	days = palloc(1);
 	for (int i = 0; i < placement->group_count; i++)
 	{
 		Placement  *group = placement->groups[i];
@@ -336,6 +355,8 @@ plan_lines(Placement *placement)
 		CHECK_FOR_INTERRUPTS();
 		group->taken = taken;
 		group->taken_count = count;
+		group->taken_days = days;
+		group->taken_day_count = day_count;
 		if (!oms_placement_find_sources(group))
 		{
 			placement->failed = group;
@@ -346,6 +367,12 @@ plan_lines(Placement *placement)
 		memset(taken + count, 0, sizeof(StockRow) * group->part_count);
 		count += rows_of_plan(group, taken + count);
 		placement->part_count += group->part_count;
+		if (group->capacity != NULL)
+		{
+			make_promises(group);	/* for its days; they are made again once the order has an id */
+			days = repalloc(days, sizeof(CapacityRow) * Max(1, day_count + group->fulfillment_count));
+			day_count += days_of_plan(group, days + day_count);
+		}
 		if (group->holds)
 			placement->holds = group->holds;
 	}
@@ -462,16 +489,8 @@ static bool
 take_days(const Placement *placement)
 {
 	CapacityRow *rows = palloc(sizeof(CapacityRow) * Max(1, placement->fulfillment_count));
-	int			count = 0;
 
-	for (int i = 0; i < placement->fulfillment_count; i++)
-	{
-		Fulfillment *row = &placement->fulfillments[i];
-
-		if (row->capacity_taken > 0)
-			rows[count++] = (CapacityRow) {row->location_id, row->dates.ship_day, row->capacity_taken};
-	}
-	return oms_capacity_take(rows, count);
+	return oms_capacity_take(rows, days_of_plan(placement, rows));
 }
 
 /* Locks the plan's counters and takes the units; false where they, or days to ship them, are gone. */

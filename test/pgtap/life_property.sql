@@ -26,6 +26,9 @@ SELECT count(oms.set_stock_limits('north', s, 2, 5)::text) AS ready FROM unnest(
 SELECT count(oms.issue_credit('card-' || c, 500, c)) AS ready FROM unnest(ARRAY['EUR', 'JPY', 'KWD']) c \gset
 INSERT INTO oms.return_rules (reason, approval, restocking_percent) VALUES ('asked', 'required', 10);
 INSERT INTO oms.return_rules (reason, refund_on, shipping_refund) VALUES ('part', 'approval', 'proportional');
+SELECT oms.upsert_calendars('[{"code":"week","hours":[{"weekday":1},{"weekday":2},{"weekday":4}]}]'), oms.upsert_locations('[{"code":"default","daily_capacity":4},{"code":"north","daily_capacity":3,"calendar":"week","cost_per_order":1},{"code":"south","daily_capacity":9,"capacity_unit":"unit","calendar":"week","cost_per_order":1}]') IS NOT NULL AS ready \gset
+SELECT oms.activate_routing_policy('p', oms.save_routing_policy('p', '{"objective":"cost","cost_per_day_late":2}'))::text AS ready \gset
+SELECT oms.activate_routing_policy('q', oms.save_routing_policy('q', '{"objective":"cost","whole_lines":true,"min_fulfillment_value":"9","relax":[{"rule":"min_fulfillment_value"},{"rule":"whole_lines"}]}'), 'yen')::text AS ready \gset
 INSERT INTO oms.channel_holds (channel_id, hold_type) SELECT channel_id, 'address' FROM oms.channels WHERE code = 'default';
 
 CREATE TEMPORARY TABLE trace (step int, operation text, call text, sqlstate text, message text);

@@ -90,6 +90,13 @@ SELECT ship_day, backordered, capacity_taken, status FROM oms.fulfillments WHERE
 SELECT day, used FROM days WHERE code = 'two' AND day > '2027-02-02';
 SELECT * FROM oms.audit();
 
+-- Deliveries of one order take of the same days, one after the other.
+SELECT oms.upsert_locations('[{"code": "three", "daily_capacity": 1}]'), oms.upsert_items('[{"sku": "C", "price": 1}]'), oms.receive_stock('three', 'C', 9);
+SELECT f ->> 'delivery_no' AS delivery, f ->> 'ship_by' AS ship_by FROM jsonb_array_elements(oms.place_order('{"external_ref": "g1", "deliveries": [{"delivery_no": 1}, {"delivery_no": 2}, {"delivery_no": 3}],
+  "lines": [{"sku": "C", "quantity": 1}, {"sku": "C", "quantity": 1, "delivery_no": 2}, {"sku": "C", "quantity": 1, "delivery_no": 3}]}') -> 'fulfillments') f;
+SELECT day, used FROM days WHERE code = 'three' ORDER BY 1;
+SELECT * FROM oms.audit();
+
 -- What is changed by hand is found.
 BEGIN;
 UPDATE oms.location_capacity SET used = 0 WHERE day = '2026-11-27';
