@@ -323,6 +323,8 @@ typedef struct WantedLine
 	LineDocument *document;
 	CatalogItem *item;
 	Location   *pinned;			/* NULL: anywhere, or in the group that the document names */
+	int			position;		/* in the call, of a component that of its kit */
+	const struct WantedLine *together;	/* the line of a kit that is held at one location; NULL: none */
 	int32		missing;
 } WantedLine;
 
@@ -414,6 +416,7 @@ expand_line(const WantedLine *line, int position, const KitList *list, WantedLin
 		WantedLine *part = &lines[(*count)++];
 
 		*part = *line;
+		part->together = rows[i].ship_together && line->pinned == NULL ? line : NULL;
 		part->document = palloc(sizeof(LineDocument));
 		*part->document = *line->document;
 		part->item = &rows[i].item;
@@ -484,6 +487,7 @@ read_request(FunctionCallInfo fcinfo, Request *request)
 	for (int i = 0; i < array.count; i++)
 	{
 		request->lines[i].document = (LineDocument *) array.items + i;
+		request->lines[i].position = i;
 		skus[i] = request->lines[i].document->sku;
 	}
 	items = oms_items_read(skus, array.count);
@@ -645,7 +649,8 @@ make_room(Request *request, int index)
 
 	for (int i = 0; i < count && !found; i++)
 		for (int j = 0; j < request->taken_count && !found; j++)
-			if (request->taken[j].quantity > 0 && request->taken[j].row == &request->view->rows[steps[i].row])
+			if (request->taken[j].quantity > 0 && request->taken[j].row == &request->view->rows[steps[i].row] &&
+				request->lines[request->taken[j].line].together == NULL)
 				found = add_steps(request, request->taken[j].line, i, j, steps, &count, seen);
 	if (found)
 		move_along(request, index, steps, count - 1);
@@ -689,11 +694,53 @@ serve_line(Request *request, int index)
 	}
 }
 
-/* Lines with fewer places go first: 2 a location, 1 a group, 0 anywhere. */
+/* The counter of a line's item at a location, where it has all that the line wants; NULL: it has not. */
+static StockRow *
+row_with_all(const Request *request, const WantedLine *line, const Location *location)
+{
+	for (int i = 0; i < request->view->count; i++)
+	{
+		StockRow   *row = &request->view->rows[i];
+
+		if (row->item_id == line->item->item_id && row->location_id == location->location_id)
+			return free_units(row) >= line->missing ? row : NULL;
+	}
+	return NULL;
+}
+
+/* Whether one location has what is left of all components of a kit, which begin at a line. */
+static bool
+has_kit(const Request *request, int first, const Location *location)
+{
+	for (int i = first; i < request->line_count && request->lines[i].together == request->lines[first].together; i++)
+		if (request->lines[i].missing > 0 && row_with_all(request, &request->lines[i], location) == NULL)
+			return false;
+	return is_allowed(request, &request->lines[first], location);
+}
+
+/* Holds a kit that ships together at one location, the best by rank; where none has it all, nothing is held. */
+static void
+serve_kit(Request *request, int first)
+{
+	const Location *best = NULL;
+
+	for (int i = 0; i < request->view->count; i++)
+	{
+		const Location *location = oms_location_by_id(request->view->rows[i].location_id);
+
+		if (location && (best == NULL || location->rank < best->rank) && has_kit(request, first, location))
+			best = location;
+	}
+	for (int i = first; best && i < request->line_count && request->lines[i].together == request->lines[first].together; i++)
+		if (request->lines[i].missing > 0)
+			take(request, i, row_with_all(request, &request->lines[i], best), request->lines[i].missing);
+}
+
+/* Lines with fewer places go first: 3 a location, 2 a kit that ships together, 1 a group, 0 anywhere. */
 static int
 strictness(const WantedLine *line)
 {
-	return line->pinned ? 2 : line->document->group ? 1 : 0;
+	return line->pinned ? 3 : line->together ? 2 : line->document->group ? 1 : 0;
 }
 
 static int64
@@ -742,10 +789,16 @@ plan(Request *request, bool with_expired)
 	for (int i = 0; i < request->line_count; i++)
 		request->lines[i].missing = request->lines[i].item->kind == ITEM_STOCKED
 			? request->lines[i].document->quantity : 0;
-	for (int pass = 2; pass >= 0; pass--)
+	for (int pass = 3; pass >= 0; pass--)
 		for (int i = 0; i < request->line_count; i++)
-			if (strictness(&request->lines[i]) == pass)
+		{
+			if (strictness(&request->lines[i]) != pass)
+				continue;
+			if (pass != 2)
 				serve_line(request, i);
+			else if (i == 0 || request->lines[i - 1].together != request->lines[i].together)
+				serve_kit(request, i);
+		}
 	forget_taken(request, -1);
 	for (int i = 0; i < request->line_count; i++)
 		missing += request->lines[i].missing;
@@ -761,11 +814,18 @@ refuse_shortage(const Request *request)
 	for (int i = 0; i < request->line_count; i++)
 	{
 		WantedLine *line = &request->lines[i];
+		const char *place = oms_document_place("lines", line->position, "sku");
 
-		if (line->missing > 0)
-			oms_fault(&faults, ERRCODE_OMS_INSUFFICIENT_STOCK, "Argument partial holds what is there.",
-					  oms_document_place("lines", i, "sku"), "\"%s\": wanted %d, available %d", line->item->sku,
-					  line->document->quantity, line->document->quantity - line->missing);
+		if (line->missing == 0 || (line->together && i > 0 && line->together == line[-1].together && line[-1].missing > 0))
+			continue;
+		if (line->together)
+			oms_fault(&faults, ERRCODE_OMS_INSUFFICIENT_STOCK, "oms.available shows how many sets each location has.", place,
+					  "\"%s\": no location has all components of %d sets", line->together->item->sku,
+					  line->together->document->quantity);
+		else
+			oms_fault(&faults, ERRCODE_OMS_INSUFFICIENT_STOCK, "Argument partial holds what is there.", place,
+					  "\"%s\": wanted %d, available %d", line->item->sku, line->document->quantity,
+					  line->document->quantity - line->missing);
 	}
 	oms_faults_raise(&faults, "not enough stock");
 }

@@ -81,6 +81,15 @@ SELECT oms.reserve('[{"sku":"BOX","quantity":1}]', partial => true);
 SELECT oms.place_order(jsonb_build_object('external_ref', '6', 'reservation_id', max(reservation_id), 'lines', '[{"sku":"BOX","quantity":1}]'::jsonb)) ->> 'status' FROM oms.reservations;
 SELECT oms.available_many('default', '{BOX}');
 
+-- A kit that ships together is held at one location, or not at all; others wherever their components are.
+SELECT oms.upsert_items('[{"sku":"LEFT"},{"sku":"RIGHT"},{"sku":"TWO","kind":"kit","ship_together":true,"components":[{"sku":"LEFT","quantity":1},{"sku":"RIGHT","quantity":1}]},
+  {"sku":"APART","kind":"kit","components":[{"sku":"LEFT","quantity":1},{"sku":"RIGHT","quantity":1}]}]');
+SELECT oms.receive_stock('north', 'LEFT', 5), oms.receive_stock('south', 'RIGHT', 5), oms.receive_stock('south', 'LEFT', 2);
+SELECT oms.reserve('[{"sku":"TWO","quantity":3}]');
+SELECT oms.reserve('[{"sku":"TWO","quantity":2}]') -> 'lines';
+SELECT oms.reserve('[{"sku":"APART","quantity":3}]') -> 'lines';
+SELECT oms.reserve('[{"sku":"TWO","quantity":1,"location":"north"}]');
+
 -- A draft keeps its price, and takes the components that the kit has when it is placed; an order keeps those it has.
 SELECT oms.place_order('{"external_ref":"7","draft":true,"lines":[{"sku":"LOOSE","quantity":1},{"sku":"CARD","quantity":1}]}') #>> '{totals,total}';
 SELECT oms.upsert_items('[{"sku":"LOOSE","price":99,"components":[{"sku":"LENS","quantity":1},{"sku":"CARD","quantity":1}]}]');
