@@ -149,6 +149,41 @@ names_substitutes(const DocArray *rows)
 	return false;
 }
 
+/* What is wrong with what items name, and what to do about it. */
+typedef struct PartFaults
+{
+	FaultList	list;
+	const char *hint;
+} PartFaults;
+
+static void
+note_part(TupleTableSlot *slot, void *state)
+{
+	PartFaults *faults = state;
+	bool		unknown = oms_slot_bool(slot, 3);
+
+	oms_fault(&faults->list, unknown ? ERRCODE_OMS_UNKNOWN : ERRCODE_OMS_DOCUMENT,
+			  unknown ? "oms.upsert_items adds an item." : faults->hint, oms_slot_text(slot, 1), "%s", oms_slot_text(slot, 2));
+}
+
+/*
+ * Items that others name, as components or substitutes: checks what is written by
+ * a plan whose rows are place, fault and whether a SKU is not known, and replaces
+ * what the items had.
+ */
+void
+oms_items_write_parts(Jsonb *items, OmsPlan *faults, const char *hint, OmsPlan *remove, OmsPlan *insert)
+{
+	PartFaults	found = {.hint = hint};
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), JsonbPGetDatum(items)};
+
+	oms_faults_init(&found.list);
+	(void) oms_execute_each(faults, values, NULL, note_part, &found);
+	oms_faults_raise(&found.list, "items are not valid");
+	(void) oms_execute(remove, values, NULL);
+	(void) oms_execute(insert, values, NULL);
+}
+
 /*
  * oms.upsert_items(items jsonb, idempotency_key text) -> bigint
  */

@@ -39,4 +39,8 @@ extern ItemSet *oms_items_read(char *const *skus, int count);
 extern CatalogItem *oms_items_find(ItemSet *items, const char *sku);
 extern CatalogItem *oms_item_get(const char *sku);
 
+struct OmsPlan;
+extern void oms_items_write_parts(Jsonb *items, struct OmsPlan *faults, const char *hint, struct OmsPlan *remove,
+								  struct OmsPlan *insert);
+
 #endif							/* OMS_ITEM_H */

@@ -139,28 +139,11 @@ static OmsPlan broken_plan = {
 
 /* ---- What kits consist of ---- */
 
-static void
-note_fault(TupleTableSlot *slot, void *state)
-{
-	bool		unknown = oms_slot_bool(slot, 3);
-
-	oms_fault(state, unknown ? ERRCODE_OMS_UNKNOWN : ERRCODE_OMS_DOCUMENT,
-			  unknown ? "oms.upsert_items adds an item." : "A kit has kind kit, and components that are no kits.",
-			  oms_slot_text(slot, 1), "%s", oms_slot_text(slot, 2));
-}
-
 /* The components of items that were just written. */
 void
 oms_kits_update(Jsonb *items)
 {
-	FaultList	faults;
-	Datum		values[2] = {Int32GetDatum(oms_call->tenant), JsonbPGetDatum(items)};
-
-	oms_faults_init(&faults);
-	(void) oms_execute_each(&faults_plan, values, NULL, note_fault, &faults);
-	oms_faults_raise(&faults, "items are not valid");
-	(void) oms_execute(&remove_plan, values, NULL);
-	(void) oms_execute(&insert_plan, values, NULL);
+	oms_items_write_parts(items, &faults_plan, "A kit has kind kit, and components that are no kits.", &remove_plan, &insert_plan);
 }
 
 static void

@@ -111,28 +111,12 @@ static OmsPlan insert_plan = {
 
 /* ---- What may stand for what ---- */
 
-static void
-note_fault(TupleTableSlot *slot, void *state)
-{
-	bool		unknown = oms_slot_bool(slot, 3);
-
-	oms_fault(state, unknown ? ERRCODE_OMS_UNKNOWN : ERRCODE_OMS_DOCUMENT,
-			  unknown ? "oms.upsert_items adds an item." : "Items of kind stocked stand for one another, each named once.",
-			  oms_slot_text(slot, 1), "%s", oms_slot_text(slot, 2));
-}
-
 /* The substitutes of items that were just written; where an item names none, it keeps those that it has. */
 void
 oms_substitutes_update(Jsonb *items)
 {
-	FaultList	faults;
-	Datum		values[2] = {Int32GetDatum(oms_call->tenant), JsonbPGetDatum(items)};
-
-	oms_faults_init(&faults);
-	(void) oms_execute_each(&faults_plan, values, NULL, note_fault, &faults);
-	oms_faults_raise(&faults, "items are not valid");
-	(void) oms_execute(&remove_plan, values, NULL);
-	(void) oms_execute(&add_plan, values, NULL);
+	oms_items_write_parts(items, &faults_plan, "Items of kind stocked stand for one another, each named once.", &remove_plan,
+						  &add_plan);
 }
 
 /* ---- Planning ---- */
