@@ -1,49 +1,58 @@
 -- fulfillment.sql: what one location ships together, and the promises it holds.
 
-CREATE FUNCTION oms.release_fulfillment(fulfillment_id bigint, idempotency_key text DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION oms.release_fulfillment(fulfillment_id bigint, if_version integer DEFAULT NULL,
+    idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_release_fulfillment';
-COMMENT ON FUNCTION oms.release_fulfillment(bigint, text) IS 'hands a planned fulfillment to its location';
+COMMENT ON FUNCTION oms.release_fulfillment(bigint, integer, text) IS 'hands a planned fulfillment to its location';
 
-CREATE FUNCTION oms.accept_fulfillment(fulfillment_id bigint, idempotency_key text DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION oms.accept_fulfillment(fulfillment_id bigint, if_version integer DEFAULT NULL,
+    idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_accept_fulfillment';
-COMMENT ON FUNCTION oms.accept_fulfillment(bigint, text) IS 'the location says that it will do the work';
+COMMENT ON FUNCTION oms.accept_fulfillment(bigint, integer, text) IS 'the location says that it will do the work';
 
-CREATE FUNCTION oms.pick_fulfillment(fulfillment_id bigint, lines jsonb DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION oms.pick_fulfillment(fulfillment_id bigint, lines jsonb DEFAULT NULL, if_version integer DEFAULT NULL,
+    idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_pick_fulfillment';
-COMMENT ON FUNCTION oms.pick_fulfillment(bigint, jsonb, text) IS 'records picked units: [{"line_no","quantity"}], all that is open where lines is null';
+COMMENT ON FUNCTION oms.pick_fulfillment(bigint, jsonb, integer, text) IS 'records picked units: [{"line_no","quantity"}], all that is open where lines is null';
 
-CREATE FUNCTION oms.pack_fulfillment(fulfillment_id bigint, packages jsonb DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION oms.pack_fulfillment(fulfillment_id bigint, packages jsonb DEFAULT NULL, if_version integer DEFAULT NULL,
+    idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_pack_fulfillment';
-COMMENT ON FUNCTION oms.pack_fulfillment(bigint, jsonb, text) IS 'records packages: [{"weight_grams","length_mm","width_mm","height_mm","external_ref","service"}]; one package where none is given';
+COMMENT ON FUNCTION oms.pack_fulfillment(bigint, jsonb, integer, text) IS 'records packages: [{"weight_grams","length_mm","width_mm","height_mm","external_ref","service"}]; one package where none is given';
 
-CREATE FUNCTION oms.ready_for_pickup(fulfillment_id bigint, idempotency_key text DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION oms.ready_for_pickup(fulfillment_id bigint, if_version integer DEFAULT NULL,
+    idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_ready_for_pickup';
-COMMENT ON FUNCTION oms.ready_for_pickup(bigint, text) IS 'the goods wait for the customer';
+COMMENT ON FUNCTION oms.ready_for_pickup(bigint, integer, text) IS 'the goods wait for the customer';
 
-CREATE FUNCTION oms.ship_fulfillment(fulfillment_id bigint, shipment jsonb DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION oms.ship_fulfillment(fulfillment_id bigint, shipment jsonb DEFAULT NULL, if_version integer DEFAULT NULL,
+    idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_ship_fulfillment';
-COMMENT ON FUNCTION oms.ship_fulfillment(bigint, jsonb, text) IS 'lowers on hand and promise together; {"carrier","service","tracking_number","lines":[{"line_no","quantity"}]}; lines left out or short stay open in a new fulfillment';
+COMMENT ON FUNCTION oms.ship_fulfillment(bigint, jsonb, integer, text) IS 'lowers on hand and promise together; {"carrier","service","tracking_number","lines":[{"line_no","quantity"}]}; lines left out or short stay open in a new fulfillment';
 
-CREATE FUNCTION oms.pick_up_fulfillment(fulfillment_id bigint, idempotency_key text DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION oms.pick_up_fulfillment(fulfillment_id bigint, if_version integer DEFAULT NULL,
+    idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_pick_up_fulfillment';
-COMMENT ON FUNCTION oms.pick_up_fulfillment(bigint, text) IS 'the customer took the goods';
+COMMENT ON FUNCTION oms.pick_up_fulfillment(bigint, integer, text) IS 'the customer took the goods';
 
-CREATE FUNCTION oms.deliver_fulfillment(fulfillment_id bigint, at timestamptz DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION oms.deliver_fulfillment(fulfillment_id bigint, at timestamptz DEFAULT NULL, if_version integer DEFAULT NULL,
+    idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_deliver_fulfillment';
-COMMENT ON FUNCTION oms.deliver_fulfillment(bigint, timestamptz, text) IS 'the goods reached the customer; digital and service fulfillments are delivered without being shipped';
+COMMENT ON FUNCTION oms.deliver_fulfillment(bigint, timestamptz, integer, text) IS 'the goods reached the customer; digital and service fulfillments are delivered without being shipped';
 
-CREATE FUNCTION oms.cancel_fulfillment(fulfillment_id bigint, reason text DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION oms.cancel_fulfillment(fulfillment_id bigint, reason text DEFAULT NULL, if_version integer DEFAULT NULL,
+    idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_cancel_fulfillment';
-COMMENT ON FUNCTION oms.cancel_fulfillment(bigint, text, text) IS 'cancels the units of one fulfillment that has not shipped';
+COMMENT ON FUNCTION oms.cancel_fulfillment(bigint, text, integer, text) IS 'cancels the units of one fulfillment that has not shipped';
 
 CREATE PROCEDURE oms.init_fulfillment() LANGUAGE plpgsql AS $init$
 BEGIN

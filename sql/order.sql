@@ -43,10 +43,10 @@ CREATE FUNCTION oms.confirm_order(order_id bigint, idempotency_key text DEFAULT 
 COMMENT ON FUNCTION oms.confirm_order(bigint, text) IS 'approves a placed order; where the channel requires it nothing is released before';
 
 CREATE FUNCTION oms.cancel_order(order_id bigint, lines jsonb DEFAULT NULL, reason text DEFAULT NULL, shipped text DEFAULT 'refuse',
-                                 idempotency_key text DEFAULT NULL) RETURNS jsonb
+                                 if_version integer DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_cancel_order';
-COMMENT ON FUNCTION oms.cancel_order(bigint, jsonb, text, text, text) IS 'cancels what has not shipped: all of it, or the given lines and quantities; frees the promises; with shipped return, requests back what has shipped';
+COMMENT ON FUNCTION oms.cancel_order(bigint, jsonb, text, text, integer, text) IS 'cancels what has not shipped: all of it, or the given lines and quantities; frees the promises; with shipped return, requests back what has shipped';
 
 CREATE PROCEDURE oms.init_order() LANGUAGE plpgsql AS $init$
 BEGIN

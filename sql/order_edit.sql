@@ -9,7 +9,7 @@ COMMENT ON FUNCTION oms.edit_order(bigint, jsonb, boolean, integer, text) IS 'ad
 CREATE FUNCTION oms.order_as_of(order_id bigint, at timestamptz) RETURNS jsonb
     LANGUAGE c STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_order_as_of';
-COMMENT ON FUNCTION oms.order_as_of(bigint, timestamptz) IS 'the order as it stood at a moment: fields, lines with their quantities, totals, statuses, payments, refunds; null before it was placed';
+COMMENT ON FUNCTION oms.order_as_of(bigint, timestamptz) IS 'the order as it stood at a moment: fields, lines with their quantities, totals, statuses, payments, refunds; unknown before it existed';
 
 CREATE PROCEDURE oms.init_order_edit() LANGUAGE plpgsql AS $init$
 BEGIN

@@ -259,6 +259,7 @@ oms_fulfillment_get(int64 fulfillment_id)
 	return row;
 }
 
+/* The arguments of every call: the fulfillment first, then its own, if_version and the key last. */
 static Work *
 begin_work(FunctionCallInfo fcinfo)
 {
@@ -266,6 +267,7 @@ begin_work(FunctionCallInfo fcinfo)
 	Work	   *work = palloc0(sizeof(Work));
 
 	work->order = oms_order_lock(oms_fulfillment_get(fulfillment_id).order_id);
+	oms_order_check_version(work->order, fcinfo, PG_NARGS() - 2);
 	work->fulfillment = oms_fulfillment_get(fulfillment_id);
 	work->lines = oms_order_lines(work->order->order_id);
 	work->allocations = oms_allocations_of_order(work->order->order_id);
@@ -395,7 +397,7 @@ note_lines(Work *work, StepValues *extra, int32 (*units) (const Allocation *))
 }
 
 /*
- * oms.release_fulfillment(fulfillment_id, idempotency_key) -> jsonb
+ * oms.release_fulfillment(fulfillment_id, if_version, idempotency_key) -> jsonb
  */
 OMS_FUNCTION(oms_release_fulfillment, CALL_KEYED)
 {
@@ -429,7 +431,7 @@ OMS_FUNCTION(oms_release_fulfillment, CALL_KEYED)
 }
 
 /*
- * oms.accept_fulfillment(fulfillment_id, idempotency_key) -> jsonb
+ * oms.accept_fulfillment(fulfillment_id, if_version, idempotency_key) -> jsonb
  */
 OMS_FUNCTION(oms_accept_fulfillment, CALL_KEYED)
 {
@@ -486,7 +488,7 @@ mark_picked(Work *work, const LineQuantity *wanted, int count)
 }
 
 /*
- * oms.pick_fulfillment(fulfillment_id, lines, idempotency_key) -> jsonb
+ * oms.pick_fulfillment(fulfillment_id, lines, if_version, idempotency_key) -> jsonb
  */
 OMS_FUNCTION(oms_pick_fulfillment, CALL_KEYED)
 {
@@ -528,7 +530,7 @@ static const DocField package_fields[] = {
 static const DocShape package_shape = DOC_SHAPE_OF(PackageDocument, package_fields, "a package");
 
 /*
- * oms.pack_fulfillment(fulfillment_id, packages, idempotency_key) -> jsonb
+ * oms.pack_fulfillment(fulfillment_id, packages, if_version, idempotency_key) -> jsonb
  */
 OMS_FUNCTION(oms_pack_fulfillment, CALL_KEYED)
 {
@@ -551,7 +553,7 @@ OMS_FUNCTION(oms_pack_fulfillment, CALL_KEYED)
 }
 
 /*
- * oms.ready_for_pickup(fulfillment_id, idempotency_key) -> jsonb
+ * oms.ready_for_pickup(fulfillment_id, if_version, idempotency_key) -> jsonb
  */
 OMS_FUNCTION(oms_ready_for_pickup, CALL_KEYED)
 {
@@ -760,7 +762,7 @@ oms_fulfillments_separate(Order *order, int32 line_no)
 }
 
 /*
- * oms.ship_fulfillment(fulfillment_id, shipment, idempotency_key) -> jsonb
+ * oms.ship_fulfillment(fulfillment_id, shipment, if_version, idempotency_key) -> jsonb
  */
 OMS_FUNCTION(oms_ship_fulfillment, CALL_KEYED)
 {
@@ -805,7 +807,7 @@ mark_delivered(Work *work)
 }
 
 /*
- * oms.pick_up_fulfillment(fulfillment_id, idempotency_key) -> jsonb
+ * oms.pick_up_fulfillment(fulfillment_id, if_version, idempotency_key) -> jsonb
  */
 OMS_FUNCTION(oms_pick_up_fulfillment, CALL_KEYED)
 {
@@ -837,7 +839,7 @@ mark_fulfilled(Work *work)
 }
 
 /*
- * oms.deliver_fulfillment(fulfillment_id, at, idempotency_key) -> jsonb
+ * oms.deliver_fulfillment(fulfillment_id, at, if_version, idempotency_key) -> jsonb
  */
 OMS_FUNCTION(oms_deliver_fulfillment, CALL_KEYED)
 {
@@ -888,7 +890,7 @@ oms_fulfillments_close_empty(int64 order_id, const char *reason)
 }
 
 /*
- * oms.cancel_fulfillment(fulfillment_id, reason, idempotency_key) -> jsonb
+ * oms.cancel_fulfillment(fulfillment_id, reason, if_version, idempotency_key) -> jsonb
  */
 OMS_FUNCTION(oms_cancel_fulfillment, CALL_KEYED)
 {

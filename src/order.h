@@ -60,6 +60,7 @@ typedef struct OrderLines
 extern Order *oms_order_lock(int64 order_id);
 extern Order *oms_order_lock_free(int64 order_id);
 extern Order *oms_order_read(int64 order_id);
+extern void oms_order_check_version(const Order *order, FunctionCallInfo fcinfo, int argument);
 extern OrderLines *oms_order_lines(int64 order_id);
 extern OrderLine *oms_order_line(OrderLines *lines, int32 line_no);
 extern void oms_order_lines_write(int64 order_id, OrderLines *lines);

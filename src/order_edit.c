@@ -406,13 +406,7 @@ read_edit(FunctionCallInfo fcinfo)
 	edit->source = PG_GETARG_JSONB_P(1);
 	edit->changes = oms_document_read(edit->source, &change_shape, &faults);
 	oms_faults_raise(&faults, "changes are not valid");
-	if (!PG_ARGISNULL(3) && PG_GETARG_INT32(3) != edit->order->version)
-		ereport(ERROR,
-				(errcode(ERRCODE_OMS_CONCURRENT),
-				 errmsg("order " INT64_FORMAT " has version %d, not %d", edit->order->order_id, edit->order->version,
-						PG_GETARG_INT32(3)),
-				 errdetail("if_version: somebody changed the order since it was read"),
-				 errhint("Read the order again and repeat the edit.")));
+	oms_order_check_version(edit->order, fcinfo, 3);
 	if (oms_machine_final(MACHINE_ORDER, edit->order->status) ||
 		strcmp(edit->order->status, oms_machine_initial(MACHINE_ORDER)) == 0)
 		ereport(ERROR,

@@ -135,9 +135,10 @@ OMS_FUNCTION(oms_order_as_of, CALL_READ)
 	values[3] = JsonbPGetDatum(oms_order_document(order_id));
 	(void) oms_execute_each(&as_of_plan, values, NULL, read_past, &past);
 	if (past == NULL)
-	{
-		*isnull = true;
-		return (Datum) 0;
-	}
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_UNKNOWN),
+				 errmsg("order " INT64_FORMAT " did not exist at that time", order_id),
+				 errdetail("at: the order was made after %s", timestamptz_to_str(PG_GETARG_TIMESTAMPTZ(1))),
+				 errhint("oms.order_timeline shows its first event.")));
 	PG_RETURN_JSONB_P(past);
 }
