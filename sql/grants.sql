@@ -133,7 +133,7 @@ BEGIN
         END IF;
         IF granted.name IN ('audit', 'stock_as_of', 'explain_available', 'explain_route', 'check_network', 'state_diagram', 'version', 'current_time',
                             'network_map',
-                            'simulate_routing', 'simulate_routing_orders') THEN
+                            'simulate_routing', 'simulate_routing_orders', 'routing_policies_at') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO oms_analyst', granted.signature);
         END IF;
     END LOOP;

@@ -253,7 +253,13 @@
 	" UNION ALL SELECT 'routing.replay', d.order_id::text, 'the recorded plan', 'another plan'" \
 	" FROM {routing_decisions} d WHERE d.tenant_id = $1 AND NOT oms.route_replays(d.record)" \
 	" UNION ALL SELECT 'orphan.routing_decision', d.order_id::text, 'an order', 'none' FROM {routing_decisions} d" \
-	" WHERE d.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = d.order_id AND o.tenant_id = $1)"
+	" WHERE d.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = d.order_id AND o.tenant_id = $1)" \
+	" UNION ALL SELECT 'routing.policy', a.code || ' version ' || a.version, 'one active policy at a time'," \
+	" b.code || ' version ' || b.version || ' too' FROM {routing_policy_versions} a JOIN {routing_policy_versions} b" \
+	" ON b.tenant_id = $1 AND b.policy_id > a.policy_id AND (b.channel_id, b.service, b.customer_class, b.item_group, b.country," \
+	" b.postal_prefix) IS NOT DISTINCT FROM (a.channel_id, a.service, a.customer_class, a.item_group, a.country, a.postal_prefix)" \
+	" AND tstzrange(b.active_from, b.active_until) && tstzrange(a.active_from, a.active_until)" \
+	" WHERE a.tenant_id = $1 AND a.active_from IS NOT NULL AND b.active_from IS NOT NULL"
 
 /* Holds stand on something, are counted at their order, and came and went with events. */
 #define HOLD_PARTS \

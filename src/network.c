@@ -94,9 +94,18 @@ static OmsPlan prefix_length_plan = {
 };
 
 static OmsPlan policies_plan = {
-	.sql = "SELECT policy_id, channel_id, definition, owner, service, customer_class, item_group FROM {routing_policies} WHERE tenant_id = $1 AND status = 'active'",
+	.sql = "SELECT policy_id, channel_id, definition, owner, service, customer_class, item_group, country, postal_prefix"
+	" FROM {routing_policy_versions} WHERE tenant_id = $1 AND active_from <= $2 AND (active_until IS NULL OR active_until > $2)",
 	.kind = PLAN_FREE,
-	OMS_ARGTYPES(INT4OID)
+	OMS_ARGTYPES(INT4OID, TIMESTAMPTZOID)
+};
+
+/* The moments before and after $2 at which a policy begins or ends. */
+static OmsPlan moments_plan = {
+	.sql = "SELECT coalesce(max(m.at) FILTER (WHERE m.at <= $2), '-infinity'), coalesce(min(m.at) FILTER (WHERE m.at > $2), 'infinity')"
+	" FROM {routing_policy_versions} p CROSS JOIN LATERAL (VALUES (p.active_from), (p.active_until)) m(at) WHERE p.tenant_id = $1",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, TIMESTAMPTZOID)
 };
 
 /* OFFSET 0 keeps the planner from reading the whole chart while it looks small. */
@@ -277,9 +286,22 @@ collect_policy(TupleTableSlot *slot, void *state)
 	RoutingPolicy *policy = oms_routing_policy_read(definition);
 
 	policy->policy_id = oms_slot_int64(slot, 1);
-	policy->scope = (PolicyScope) {oms_slot_int64(slot, 2), oms_slot_text(slot, 5), oms_slot_text(slot, 6), oms_slot_text(slot, 7)};
+	policy->scope = (PolicyScope)
+	{
+		oms_slot_int64(slot, 2), oms_slot_text(slot, 5), oms_slot_text(slot, 6), oms_slot_text(slot, 7), oms_slot_text(slot, 8),
+			oms_slot_text(slot, 9)
+	};
 	policy->owner = oms_slot_text(slot, 4);
 	cache.network.policies = lappend(cache.network.policies, policy);
+}
+
+static void
+collect_moments(TupleTableSlot *slot, void *state)
+{
+	bool		isnull;
+
+	cache.network.policies_from = DatumGetTimestampTz(oms_slot_datum(slot, 1, &isnull));
+	cache.network.policies_until = DatumGetTimestampTz(oms_slot_datum(slot, 2, &isnull));
 }
 
 static void
@@ -294,10 +316,11 @@ make_lanes(void)
 static void
 load(void)
 {
-	Datum		values[1] = {Int32GetDatum(oms_call->tenant)};
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), TimestampTzGetDatum(oms_call->now)};
 	int			position = 0;
 
 	memset(&cache.network, 0, sizeof(cache.network));
+	(void) oms_execute_latest(&moments_plan, values, collect_moments, NULL);
 	(void) oms_execute_latest(&policies_plan, values, collect_policy, NULL);
 	(void) oms_execute_latest(&services_plan, values, collect_service, NULL);
 	(void) oms_execute_latest(&rates_plan, values, collect_rate, &position);
@@ -316,7 +339,9 @@ oms_network(void)
 	uint64		generation = oms_configuration_generation();
 	MemoryContext old;
 
-	if (likely(cache.generation == generation && cache.tenant == oms_call->tenant))
+	/* A policy that is scheduled takes over at its moment, by the clock of the call. */
+	if (likely(cache.generation == generation && cache.tenant == oms_call->tenant &&
+			   oms_call->now >= cache.network.policies_from && oms_call->now < cache.network.policies_until))
 		return &cache.network;
 	if (cache.context == NULL)
 		cache.context = AllocSetContextCreate(TopMemoryContext, "oms network", ALLOCSET_DEFAULT_SIZES);
@@ -331,6 +356,12 @@ oms_network(void)
 }
 
 static bool
+begins_with(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static bool
 is_for(const char *wanted, const char *given)
 {
 	return wanted == NULL || (given != NULL && strcmp(wanted, given) == 0);
@@ -340,16 +371,20 @@ is_for(const char *wanted, const char *given)
 static int
 fit(const PolicyScope *policy, const PolicyScope *order)
 {
-	int			said[] = {policy->item_group != NULL, policy->customer_class != NULL, policy->service != NULL,
+	int			said[] = {policy->country != NULL, policy->item_group != NULL, policy->customer_class != NULL, policy->service != NULL,
 	policy->channel_id != 0};
 	int			closeness = 0;
 
 	if ((policy->channel_id != 0 && policy->channel_id != order->channel_id) || !is_for(policy->service, order->service) ||
-		!is_for(policy->customer_class, order->customer_class) || !is_for(policy->item_group, order->item_group))
+		!is_for(policy->customer_class, order->customer_class) || !is_for(policy->item_group, order->item_group) ||
+		!is_for(policy->country, order->country) ||
+		(policy->postal_prefix && !begins_with(order->postal_prefix ? order->postal_prefix : "", policy->postal_prefix)))
 		return -1;
 	for (int i = 0; i < lengthof(said); i++)
 		closeness += said[i] * ((1 << lengthof(said)) + (1 << i));
-	return closeness;
+
+	/* A part of a country is closer than all of it, by the length of its prefix. */
+	return closeness * (OMS_CODE_BYTES_MAX + 1) + (policy->postal_prefix ? (int) strlen(policy->postal_prefix) : 0);
 }
 
 /* The active policy that fits an order most closely; NULL where it goes to the nearest. */
@@ -416,12 +451,6 @@ typedef struct LaneSearch
 	int		   *scores;			/* [lane * chart_count + chart] of the best row so far */
 	char	  **zones;
 } LaneSearch;
-
-static bool
-begins_with(const char *text, const char *prefix)
-{
-	return strncmp(text, prefix, strlen(prefix)) == 0;
-}
 
 /* A row that names the location wins, then the longer destination, then the longer origin. */
 static void

@@ -112,6 +112,8 @@ typedef struct PolicyScope
 	const char *service;		/* NULL here and below: any, or none */
 	const char *customer_class;
 	const char *item_group;		/* that all items to be routed are of */
+	const char *country;		/* where the order goes */
+	const char *postal_prefix;	/* of a policy: how postal codes begin; of an order: the whole code */
 } PolicyScope;
 
 typedef struct RoutingPolicy
@@ -164,6 +166,8 @@ typedef struct Network
 	ExchangeRate *exchanges;	/* the latest first */
 	int			prefix_length;	/* of the longest destination prefix; -1: no chart goes by prefix or location */
 	List	   *policies;		/* active ones */
+	TimestampTz policies_from;	/* when they became so, */
+	TimestampTz policies_until; /* and when others follow */
 } Network;
 
 /* Where a parcel goes. */
@@ -178,6 +182,7 @@ typedef struct Destination
 extern Network *oms_network(void);
 extern const RoutingPolicy *oms_routing_policy(const PolicyScope *order);
 extern RoutingPolicy *oms_routing_policy_read(Jsonb *definition);
+extern void oms_routing_policy_check(Jsonb *definition, const char *owner);
 extern const RateCard **oms_network_cards(Network *network, Location *const *locations, int count,
 										   const Destination *destination, bool *zone_only);
 extern bool oms_service_matches(const CarrierService *service, const char *asked, const char *currency);

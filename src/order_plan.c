@@ -328,7 +328,11 @@ scope_of(const Placement *placement, const int *demand_of_line, int line_count)
 		if (other == NULL || strcmp(other, group) != 0)
 			group = NULL;
 	}
-	return (PolicyScope) {placement->channel->channel_id, placement->document->service, customer_class(placement), group};
+	return (PolicyScope)
+	{
+		placement->channel->channel_id, placement->document->service, customer_class(placement), group,
+			placement->address ? placement->address->country : NULL, placement->address ? placement->address->postal_code : NULL
+	};
 }
 
 /* Routes by the policy that is for the order; false where the built-in rule must decide. */

@@ -1,6 +1,6 @@
 /*
  * routing_policy.c
- *	  Routing policies: reading, saving and activating them.
+ *	  Definitions of routing policies: reading, checking and saving them.
  */
 #include "oms.h"
 
@@ -9,7 +9,6 @@
 #include "utils/fmgrprotos.h"
 
 #include "call.h"
-#include "channel.h"
 #include "document.h"
 #include "event.h"
 #include "money.h"
@@ -264,7 +263,7 @@ allocate(void *context, size_t size)
 
 /* The user's own rules: each by itself, then what runs as they will. */
 static void
-check_rules(PolicyDocument *document, FaultList *faults)
+check_rules(PolicyDocument *document, const char *owner, FaultList *faults)
 {
 	RoutingPolicy *policy;
 	int			before;
@@ -299,7 +298,7 @@ check_rules(PolicyDocument *document, FaultList *faults)
 	if (faults->count > before)
 		return;
 	policy = policy_of_document(document);
-	policy->owner = GetUserNameFromId(oms_call->user, false);
+	policy->owner = owner;
 	oms_rules_check(policy, faults);
 }
 
@@ -448,7 +447,7 @@ check_contradictions(PolicyDocument *document, Jsonb *definition, FaultList *fau
 }
 
 static void
-check_policy(PolicyDocument *document, Jsonb *definition, FaultList *faults)
+check_policy(PolicyDocument *document, Jsonb *definition, const char *owner, FaultList *faults)
 {
 	bool		ranked = strcmp(document->objective, "ranking") == 0;
 
@@ -463,7 +462,7 @@ check_policy(PolicyDocument *document, Jsonb *definition, FaultList *faults)
 				  "definition.ranking", ranked ? "is required" : "needs objective \"ranking\"");
 	oms_document_duplicates(&document->relax, &relax_shape, offsetof(RelaxDocument, rule), "definition.relax", "rule",
 							faults);
-	check_rules(document, faults);
+	check_rules(document, owner, faults);
 	if (faults->count == 0)
 		check_contradictions(document, definition, faults);
 	if (faults->count == 0 && ranked && !is_ranking_supported(policy_of_document(document)))
@@ -472,59 +471,38 @@ check_policy(PolicyDocument *document, Jsonb *definition, FaultList *faults)
 				  "definition.ranking", "has no exact method in this order of terms");
 }
 
+/* Names every fault of a definition that somebody saves, or that is to become active. */
+void
+oms_routing_policy_check(Jsonb *definition, const char *owner)
+{
+	FaultList	faults;
+	PolicyDocument *document = NULL;
+
+	oms_faults_init(&faults);
+	if (definition == NULL)
+		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give an object with objective.", "definition", "is null");
+	else
+		document = oms_document_read(definition, &policy_shape, &faults);
+	if (faults.count == 0)
+		check_policy(document, definition, owner, &faults);
+	oms_faults_raise(&faults, "routing policy is not valid");
+}
+
 static OmsPlan insert_plan = {
-	.sql = "INSERT INTO {routing_policies} (tenant_id, code, version, status, definition, created_at, owner)"
-	" SELECT $1, $2, coalesce(max(version), 0) + 1, 'draft', $3, $4, $5 FROM {routing_policies}"
+	.sql = "INSERT INTO {routing_policy_versions} (tenant_id, code, version, definition, created_at, owner)"
+	" SELECT $1, $2, coalesce(max(version), 0) + 1, $3, $4, $5 FROM {routing_policy_versions}"
 	" WHERE tenant_id = $1 AND code = $2 RETURNING version",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, TEXTOID)
 };
 
-static OmsPlan archive_plan = {
-	.sql = "UPDATE {routing_policies} SET status = 'archived' WHERE tenant_id = $1 AND status = 'active'"
-	" AND channel_id IS NOT DISTINCT FROM $2 AND service IS NOT DISTINCT FROM $3 AND customer_class IS NOT DISTINCT FROM $4"
-	" AND item_group IS NOT DISTINCT FROM $5",
+/* A draft is saved anew in its place. */
+static OmsPlan replace_plan = {
+	.sql = "UPDATE {routing_policy_versions} SET definition = $3, created_at = $4, owner = $5"
+	" WHERE tenant_id = $1 AND code = $2 AND version = $6 AND active_from IS NULL RETURNING version",
 	.kind = PLAN_FREE,
-	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID)
+	OMS_ARGTYPES(INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, TEXTOID, INT4OID)
 };
-
-static OmsPlan activate_plan = {
-	.sql = "UPDATE {routing_policies} SET status = 'active', channel_id = $2, service = $3, customer_class = $4,"
-	" item_group = $5, activated_at = $6 WHERE tenant_id = $1 AND code = $7 AND version = $8 AND status = 'draft'",
-	.kind = PLAN_FREE,
-	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, INT4OID)
-};
-
-static OmsPlan currency_plan = {
-	.sql = "SELECT p.definition ->> 'currency' FROM {routing_policies} p WHERE p.tenant_id = $1 AND p.code = $2"
-	" AND p.version = $3 AND p.definition ->> 'currency' IS NOT NULL"
-	" AND EXISTS (SELECT FROM {carrier_services} s WHERE s.tenant_id = $1 AND s.active)"
-	" AND NOT EXISTS (SELECT FROM {carrier_services} s WHERE s.tenant_id = $1 AND s.active"
-	" AND s.currency = p.definition ->> 'currency')",
-	.kind = PLAN_FREE,
-	OMS_ARGTYPES(INT4OID, TEXTOID, INT4OID)
-};
-
-static void
-read_currency(TupleTableSlot *slot, void *state)
-{
-	*(char **) state = oms_slot_text(slot, 1);
-}
-
-/* With services in other currencies only, such a policy refuses every order. */
-static void
-check_currency(const char *code, int32 version)
-{
-	Datum		values[3] = {Int32GetDatum(oms_call->tenant), CStringGetTextDatum(code), Int32GetDatum(version)};
-	char	   *currency = NULL;
-
-	if (oms_execute_each(&currency_plan, values, NULL, read_currency, &currency) > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OMS_DOCUMENT),
-				 errmsg("policy \"%s\" could serve no order", code),
-				 errdetail("No active service charges in %s.", currency),
-				 errhint("oms.upsert_carriers adds services; a policy without a currency takes them all.")));
-}
 
 static void
 read_version(TupleTableSlot *slot, void *state)
@@ -532,65 +510,37 @@ read_version(TupleTableSlot *slot, void *state)
 	*(int32 *) state = oms_slot_int32(slot, 1);
 }
 
+/* A version that is a draft; others stay what they are. */
+static void
+refuse_version(const char *code, int32 version)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OMS_TRANSITION),
+			 errmsg("policy \"%s\" has no draft of version %d", code, version),
+			 errdetail("version: is not there, or scheduled, active or archived"),
+			 errhint("Only drafts change: leave version out for a new one.")));
+}
+
 /*
- * oms.save_routing_policy(code text, definition jsonb, idempotency_key text) -> integer
+ * oms.save_routing_policy(code text, definition jsonb, version integer, idempotency_key text) -> integer
  */
 OMS_FUNCTION(oms_save_routing_policy, CALL_KEYED)
 {
 	char	   *code = oms_argument_required(fcinfo, 0, "code");
-	FaultList	faults;
-	PolicyDocument *document = NULL;
-	Datum		values[5];
+	char	   *owner = GetUserNameFromId(oms_call->user, false);
+	Datum		values[6];
 	int32		version = 0;
 
-	oms_faults_init(&faults);
-	if (PG_ARGISNULL(1))
-		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give an object with objective.", "definition", "is null");
-	else
-		document = oms_document_read(PG_GETARG_JSONB_P(1), &policy_shape, &faults);
-	if (faults.count == 0)
-		check_policy(document, PG_GETARG_JSONB_P(1), &faults);
-	oms_faults_raise(&faults, "routing policy is not valid");
+	oms_routing_policy_check(PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), owner);
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = CStringGetTextDatum(code);
 	values[2] = PG_GETARG_DATUM(1);
 	values[3] = TimestampTzGetDatum(oms_call->now);
-	values[4] = CStringGetTextDatum(GetUserNameFromId(oms_call->user, false));
-	(void) oms_execute_each(&insert_plan, values, NULL, read_version, &version);
+	values[4] = CStringGetTextDatum(owner);
+	values[5] = PG_GETARG_DATUM(2);
+	if (oms_execute_each(PG_ARGISNULL(2) ? &insert_plan : &replace_plan, values, NULL, read_version, &version) == 0)
+		refuse_version(code, PG_GETARG_INT32(2));
 	oms_event(&(Event) {.object_type = "routing_policy",.type = "routing_policy.saved",.reason = code,
 			.data = PG_GETARG_JSONB_P(1)});
 	PG_RETURN_INT32(version);
-}
-
-/*
- * oms.activate_routing_policy(code text, version integer, channel text, service text, customer_class text, item_group text,
- *		idempotency_key text) -> void
- */
-OMS_FUNCTION(oms_activate_routing_policy, CALL_KEYED)
-{
-	static const char *const scopes[] = {"service", "customer_class", "item_group"};
-	char	   *code = oms_argument_required(fcinfo, 0, "code");
-	char	   *channel = oms_argument_text(fcinfo, 2);
-	int32		version = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
-	Datum		values[8];
-	char		nulls[9] = "        ";
-
-	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = Int64GetDatum(channel ? oms_channel_get(channel)->channel_id : 0);
-	nulls[1] = channel ? ' ' : 'n';
-	for (int i = 0; i < lengthof(scopes); i++)
-		values[2 + i] = oms_text_or_null(PG_ARGISNULL(3 + i) ? NULL : oms_argument_required(fcinfo, 3 + i, scopes[i]), &nulls[2 + i]);
-	values[5] = TimestampTzGetDatum(oms_call->now);
-	values[6] = CStringGetTextDatum(code);
-	values[7] = Int32GetDatum(version);
-	check_currency(code, version);
-	(void) oms_execute(&archive_plan, values, nulls);
-	if (oms_execute(&activate_plan, values, nulls) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OMS_UNKNOWN),
-				 errmsg("policy \"%s\" has no draft of version %d", code, version),
-				 errhint("oms.save_routing_policy makes a draft and returns its version.")));
-	oms_event(&(Event) {.object_type = "routing_policy",.type = "routing_policy.activated",
-			.reason = psprintf("%s version %d", code, version)});
-	PG_RETURN_VOID();
 }

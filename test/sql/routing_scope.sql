@@ -41,7 +41,7 @@ SELECT code, status FROM oms.routing_policies WHERE status = 'archived';
 SELECT policy_of('shop', NULL, NULL, 'SOFA') IS NULL, policy_of('shop', NULL, 'vip', 'SOFA'), policy_of('shop', NULL, NULL, 'CUP');
 SELECT oms.activate_routing_policy('any', oms.save_routing_policy('any', '{"objective":"cost"}'), service => '');
 SELECT oms.activate_routing_policy('any', 2, 'nowhere');
-INSERT INTO oms.routing_policies (created_at, version, status, code, owner, definition, customer_class) SELECT now(), 9, 'active', 'second', owner, definition, 'vip' FROM oms.routing_policies WHERE code = 'vip';
+INSERT INTO oms.routing_policy_versions (created_at, active_from, version, code, owner, definition, customer_class) SELECT now(), now(), 9, 'second', owner, definition, 'vip' FROM oms.routing_policies WHERE code = 'vip';
 SELECT * FROM oms.audit();
 \c postgres
 DROP DATABASE oms_routing_scope;
