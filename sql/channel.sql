@@ -19,8 +19,13 @@ BEGIN
         currency           text NOT NULL DEFAULT 'EUR' CHECK (currency ~ '^[A-Z]{3}$'),
         time_zone          text NOT NULL DEFAULT 'UTC',
         capture            text NOT NULL DEFAULT 'shipping' CHECK (capture IN ('placing', 'release', 'shipping', 'manual')),
+        capture_order      text NOT NULL DEFAULT 'oldest' CHECK (capture_order IN ('newest', 'oldest', 'proportional')),
         refund_order       text NOT NULL DEFAULT 'newest' CHECK (refund_order IN ('newest', 'oldest', 'proportional')),
+        refund_excess      text NOT NULL DEFAULT 'manual' CHECK (refund_excess IN ('manual', 'automatic')),
+        refund_methods     jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(refund_methods) = 'array'),
         confirmation       text NOT NULL DEFAULT 'none' CHECK (confirmation IN ('none', 'required')),
+        confirmation_role    text,
+        authorization_period interval CHECK (authorization_period > '0'),
         payment_timeout      interval CHECK (payment_timeout > '0'),
         confirmation_timeout interval CHECK (confirmation_timeout > '0'),
         backorder_timeout    interval CHECK (backorder_timeout > '0'),
@@ -38,6 +43,11 @@ BEGIN
     COMMENT ON COLUMN oms.channels.backorder IS 'units that no location has may be promised up to stock.backorder_limit';
     COMMENT ON COLUMN oms.channels.payment_timeout IS 'expire_orders cancels an order that nothing is authorized or captured for this long after it was placed; null: never';
     COMMENT ON COLUMN oms.channels.capture IS 'when captures are asked for: with the order, with each release, with each shipment, or by hand';
+    COMMENT ON COLUMN oms.channels.capture_order IS 'which payments are captured first; proportional: each its share of what it has authorized';
+    COMMENT ON COLUMN oms.channels.refund_excess IS 'automatic: what is captured beyond what is owed is asked back without anybody doing so';
+    COMMENT ON COLUMN oms.channels.refund_methods IS 'methods other than the payment''s own that refunds may be asked for by: [{"method"}]';
+    COMMENT ON COLUMN oms.channels.authorization_period IS 'authorizations end this long after they were given where nobody said when; null: never by themselves';
+    COMMENT ON COLUMN oms.channels.confirmation_role IS 'only members of this role confirm orders; null: whoever may call confirm_order';
     COMMENT ON COLUMN oms.channels.refund_order IS 'which payments are paid back first; proportional: each its share of what it has captured';
     COMMENT ON COLUMN oms.channels.confirmation_timeout IS 'the same for orders that wait for confirm_order';
     COMMENT ON COLUMN oms.channels.substitution IS 'units that cannot be promised at all may be served by substitutes of their items';
@@ -45,7 +55,7 @@ BEGIN
     COMMENT ON COLUMN oms.channels.draft_timeout IS 'how long a draft without valid_until is valid';
     COMMENT ON COLUMN oms.channels.reservation_ttl IS 'how long a cart is held where reserve does not say';
     COMMENT ON COLUMN oms.channels.reservation_ttl_max IS 'the longest that reserve and extend_reservation may say';
-    COMMENT ON COLUMN oms.channels.confirmation IS 'required: nothing is released before confirm_order';
+    COMMENT ON COLUMN oms.channels.confirmation IS 'required: nothing is released or captured before confirm_order';
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.channels
         FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
 

@@ -5,6 +5,11 @@ CREATE FUNCTION oms.expire_orders(max_count integer DEFAULT NULL, idempotency_ke
     AS 'MODULE_PATHNAME', 'oms_expire_orders';
 COMMENT ON FUNCTION oms.expire_orders(integer, text) IS 'cancels what has waited longer than its channel lets it: unpaid and unconfirmed orders, unfilled backorders, drafts; returns how many orders it cancelled or cut';
 
+CREATE FUNCTION oms.expire_payments(max_count integer DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS integer
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_expire_payments';
+COMMENT ON FUNCTION oms.expire_payments(integer, text) IS 'ends authorizations whose expires_at has passed, each at that date; returns how many it looked at';
+
 CREATE PROCEDURE oms.init_expiry() LANGUAGE plpgsql AS $init$
 BEGIN
     CREATE TABLE oms.order_deadlines (

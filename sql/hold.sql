@@ -45,11 +45,12 @@ BEGIN
         lift_role        text,
         duration         interval CHECK (duration > '0'),
         retry_interval   interval NOT NULL DEFAULT '15 minutes' CHECK (retry_interval > '0'),
-        place_check      text CHECK (place_check IN ('fraud', 'credit', 'address')),
+        place_check      text CHECK (place_check IN ('fraud', 'credit', 'address', 'charge_back')),
         place_when       jsonpath,
         release_when     jsonpath,
         release_function text,
         on_reject        text NOT NULL DEFAULT 'keep' CHECK (on_reject IN ('keep', 'cancel')),
+        on_confirm       text NOT NULL DEFAULT 'keep' CHECK (on_confirm IN ('keep', 'lift')),
         PRIMARY KEY (code, tenant_id)
     );
     COMMENT ON TABLE oms.hold_types IS 'kinds of holds: which actions each blocks, where it may stand, who may lift it and when it ends by itself';
@@ -57,10 +58,11 @@ BEGIN
     COMMENT ON COLUMN oms.hold_types.stops_order IS 'on a line or fulfillment it also blocks the actions of the whole order and of its other parts';
     COMMENT ON COLUMN oms.hold_types.lift_role IS 'only members of this role lift it by hand; null: whoever may call release_hold';
     COMMENT ON COLUMN oms.hold_types.duration IS 'ends this long after it was placed where no release_at is given';
-    COMMENT ON COLUMN oms.hold_types.place_check IS 'for channels that list the type in channel_holds: fraud asks for a check, credit compares with customers.credit_limit, address looks for what is missing';
+    COMMENT ON COLUMN oms.hold_types.place_check IS 'for channels that list the type in channel_holds: fraud asks for a check, credit compares with customers.credit_limit, address looks for what is missing, charge_back holds an order when its money is charged back';
     COMMENT ON COLUMN oms.hold_types.place_when IS 'for channels that list the type: the hold is placed where this predicate holds for the order; null: always';
     COMMENT ON COLUMN oms.hold_types.release_when IS 'predicate over the order: looked at after every change of the order, and by release_holds each retry_interval';
     COMMENT ON COLUMN oms.hold_types.release_function IS 'schema.function(jsonb) returning boolean, asked by release_holds each retry_interval';
+    COMMENT ON COLUMN oms.hold_types.on_confirm IS 'lift: confirm_order by a member of lift_role lifts it, so that the condition of the type demands a confirmation';
     COMMENT ON COLUMN oms.hold_types.on_reject IS 'what the answer reject to a check does: keep the hold, or cancel what is open of the order';
 
     CREATE FUNCTION oms.check_hold_type() RETURNS trigger LANGUAGE plpgsql
@@ -103,7 +105,7 @@ BEGIN
         reason         text,
         placed_by      text NOT NULL,
         released_by    text,
-        release_rule   text CHECK (release_rule IN ('hand', 'time', 'condition', 'answer')),
+        release_rule   text CHECK (release_rule IN ('hand', 'time', 'condition', 'answer', 'confirm')),
         note           text,
         external_ref   text,
         attributes     jsonb,
@@ -117,7 +119,7 @@ BEGIN
     CREATE INDEX holds_due ON oms.holds (due_at) WHERE released_at IS NULL;
     COMMENT ON TABLE oms.holds IS 'holds on orders, lines and fulfillments; one blocks until released_at is set or release_at has passed';
     COMMENT ON COLUMN oms.holds.due_at IS 'when release_holds looks at it next; null: only a person or an answer lifts it';
-    COMMENT ON COLUMN oms.holds.release_rule IS 'what lifted it: a person, the clock, the condition of its type, or the answer of a check';
+    COMMENT ON COLUMN oms.holds.release_rule IS 'what lifted it: a person, the clock, the condition of its type, the answer of a check, or the confirmation of the order';
 END $init$;
 
 CREATE FUNCTION oms.init_tenant_holds(tenant integer) RETURNS void LANGUAGE plpgsql
@@ -125,15 +127,17 @@ SET search_path = pg_catalog, pg_temp AS $f$
 DECLARE
     leaving text[] := '{fulfillment.release,fulfillment.fulfill,fulfillment.ship,fulfillment.pick_up}';
 BEGIN
-    INSERT INTO oms.hold_types (tenant_id, code, name, levels, blocks, lift_role, place_check, place_when, release_when) VALUES
-        (tenant, 'fraud', 'Fraud review', '{order}', leaving || '{payment.capture}', 'oms_admin', 'fraud', NULL, NULL),
-        (tenant, 'credit', 'Credit limit', '{order}', leaving, 'oms_admin', 'credit', NULL, NULL),
+    INSERT INTO oms.hold_types (tenant_id, code, name, levels, blocks, lift_role, place_check, place_when, release_when, on_confirm) VALUES
+        (tenant, 'fraud', 'Fraud review', '{order}', leaving || '{payment.capture}', 'oms_admin', 'fraud', NULL, NULL, 'keep'),
+        (tenant, 'credit', 'Credit limit', '{order}', leaving, 'oms_admin', 'credit', NULL, NULL, 'keep'),
         (tenant, 'payment', 'Waiting for payment', '{order}', leaving, NULL, NULL,
          '$.payment_status == "unpaid" || $.payment_status == "partially_paid"',
-         '$.payment_status == "authorized" || $.payment_status == "paid" || $.payment_status == "overpaid"'),
-        (tenant, 'address', 'Address to be checked', '{order,fulfillment}', leaving, NULL, 'address', NULL, NULL),
+         '$.payment_status == "authorized" || $.payment_status == "paid" || $.payment_status == "overpaid"', 'keep'),
+        (tenant, 'address', 'Address to be checked', '{order,fulfillment}', leaving, NULL, 'address', NULL, NULL, 'keep'),
         (tenant, 'manual', 'Held by hand', '{order,line,fulfillment}',
-         leaving || '{fulfillment.accept,fulfillment.pick,fulfillment.pack,fulfillment.ready,payment.capture}', NULL, NULL, NULL, NULL)
+         leaving || '{fulfillment.accept,fulfillment.pick,fulfillment.pack,fulfillment.ready,payment.capture}', NULL, NULL, NULL, NULL, 'keep'),
+        (tenant, 'approval', 'Waiting for approval', '{order}', leaving || '{payment.capture}', NULL, NULL, NULL, NULL, 'lift'),
+        (tenant, 'charge_back', 'Charge-back', '{order}', leaving || '{payment.capture,payment.refund}', 'oms_admin', 'charge_back', NULL, NULL, 'keep')
     ON CONFLICT DO NOTHING;
 END $f$;
 COMMENT ON FUNCTION oms.init_tenant_holds(integer) IS 'loads the built-in hold types for a tenant; rows that exist stay as they are';

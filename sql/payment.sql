@@ -6,10 +6,11 @@ CREATE FUNCTION oms.add_payment(order_id bigint, payment jsonb, idempotency_key 
 COMMENT ON FUNCTION oms.add_payment(bigint, jsonb, text) IS 'adds a payment {"method","amount","status","reference","currency"} to an order; returns payment_id';
 
 CREATE FUNCTION oms.record_payment_event(payment_id bigint, type text, amount numeric, reference text,
-                                         at timestamptz DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
+                                         at timestamptz DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
+                                         idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_record_payment_event';
-COMMENT ON FUNCTION oms.record_payment_event(bigint, text, numeric, text, timestamptz, text) IS 'what the payment provider says happened; the same type and reference again changes nothing; returns the balance of the order';
+COMMENT ON FUNCTION oms.record_payment_event(bigint, text, numeric, text, timestamptz, timestamptz, text) IS 'what the payment provider says happened; the same type and reference again changes nothing; returns the balance of the order';
 
 CREATE FUNCTION oms.order_balance(order_id bigint) RETURNS jsonb
     LANGUAGE c STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
@@ -28,10 +29,10 @@ CREATE FUNCTION oms.request_void(payment_id bigint, idempotency_key text DEFAULT
 COMMENT ON FUNCTION oms.request_void(bigint, text) IS 'asks the provider, by an event, to give up what is authorized and not captured; returns the command';
 
 CREATE FUNCTION oms.request_refund(order_id bigint, amount numeric DEFAULT NULL, payment_id bigint DEFAULT NULL,
-                                   account text DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
+                                   account text DEFAULT NULL, method text DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_request_refund';
-COMMENT ON FUNCTION oms.request_refund(bigint, numeric, bigint, text, text) IS 'asks the provider, by events, to pay back what is owed (or less), spread over the payments by the rule of the channel, or to one payment; with an account it becomes credit there at once; returns the commands';
+COMMENT ON FUNCTION oms.request_refund(bigint, numeric, bigint, text, text, text) IS 'asks the provider, by events, to pay back what is owed (or less), spread over the payments by the rule of the channel, or to one payment; with an account it becomes credit there at once, with a method that the channel allows it is paid by that; returns the commands';
 
 CREATE PROCEDURE oms.init_payment() LANGUAGE plpgsql AS $init$
 BEGIN
@@ -47,11 +48,14 @@ BEGIN
         external_ref text,
         attributes   jsonb,
         account_id   bigint,
+        expires_at   timestamptz,
         PRIMARY KEY (payment_id, tenant_id)
     ) WITH (fillfactor = 80);
     ALTER SEQUENCE oms.payments_payment_id_seq OWNED BY oms.payments.payment_id;
     CREATE INDEX payments_order ON oms.payments (order_id);
+    CREATE INDEX payments_expiring ON oms.payments (expires_at) WHERE expires_at IS NOT NULL;
     COMMENT ON TABLE oms.payments IS 'means of payment of an order; amounts are in payment_events';
+    COMMENT ON COLUMN oms.payments.expires_at IS 'when what is authorized ends; null: never by itself, or it has ended';
     COMMENT ON COLUMN oms.payments.account_id IS 'the credit account that pays; null: a provider outside';
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.payments FOR EACH ROW
         WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')
@@ -87,9 +91,11 @@ BEGIN
         status       text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'done', 'failed')),
         amount       numeric NOT NULL CHECK (amount > 0),
         answered     numeric NOT NULL DEFAULT 0 CHECK (answered >= 0),
+        method       text,
         PRIMARY KEY (command_id, tenant_id)
     ) WITH (fillfactor = 80);
     ALTER SEQUENCE oms.payment_commands_command_id_seq OWNED BY oms.payment_commands.command_id;
+    COMMENT ON COLUMN oms.payment_commands.method IS 'by which a refund is asked for where it is not that of the payment';
     CREATE INDEX payment_commands_payment ON oms.payment_commands (payment_id);
     COMMENT ON TABLE oms.payment_commands IS 'what the provider was asked to do; open until its answers add up to the amount, or it says that it failed';
 
@@ -104,7 +110,7 @@ BEGIN
                 WHEN b.open > 0 OR (b.authorizations > 0 AND b.voids = 0) THEN 'authorized'
                 WHEN ended.type = 'fail' THEN 'failed' WHEN ended.type = 'expire' THEN 'expired'
                 WHEN ended.type = 'void' OR b.voids > 0 THEN 'voided' ELSE 'pending' END AS status,
-           c.capturing, c.voiding, c.refunding, p.account_id, b.transferred
+           c.capturing, c.voiding, c.refunding, p.account_id, b.transferred, p.expires_at
     FROM oms.payments p
     LEFT JOIN LATERAL (SELECT x.at, x.event_no, x.type FROM oms.payment_events x
                        WHERE x.payment_id = p.payment_id AND x.tenant_id = p.tenant_id

@@ -24,8 +24,12 @@ typedef struct ChannelDocument
 	char	   *currency;
 	char	   *time_zone;
 	char	   *capture;
+	char	   *capture_order;
 	char	   *refund_order;
+	char	   *refund_excess;
 	char	   *confirmation;
+	char	   *confirmation_role;
+	char	   *authorization_period;
 	char	   *external_ref;
 	char	   *payment_timeout;
 	char	   *confirmation_timeout;
@@ -37,11 +41,25 @@ typedef struct ChannelDocument
 	int8		active;
 	int8		backorder;
 	int8		substitution;
+	DocArray	refund_methods;
 } ChannelDocument;
 
+typedef struct RefundMethodDocument
+{
+	char	   *method;
+} RefundMethodDocument;
+
 static const char *const capture_choices[] = {"placing", "release", "shipping", "manual", NULL};
-static const char *const refund_order_choices[] = {"newest", "oldest", "proportional", NULL};
+static const char *const payment_order_choices[] = {"newest", "oldest", "proportional", NULL};
+static const char *const refund_excess_choices[] = {"manual", "automatic", NULL};
 static const char *const confirmation_choices[] = {"none", "required", NULL};
+
+static const DocField refund_method_fields[] = {
+	{"method", DOC_CODE, offsetof(RefundMethodDocument, method), .required = true},
+};
+
+static const DocShape refund_method_shape =
+DOC_SHAPE_OF(RefundMethodDocument, refund_method_fields, "a method of refunds");
 
 static const DocField channel_fields[] = {
 	{"code", DOC_CODE, offsetof(ChannelDocument, code), .required = true},
@@ -49,8 +67,13 @@ static const DocField channel_fields[] = {
 	{"currency", DOC_TEXT, offsetof(ChannelDocument, currency)},
 	{"time_zone", DOC_TEXT, offsetof(ChannelDocument, time_zone)},
 	{"capture", DOC_TEXT, offsetof(ChannelDocument, capture), .choices = capture_choices},
-	{"refund_order", DOC_TEXT, offsetof(ChannelDocument, refund_order), .choices = refund_order_choices},
+	{"capture_order", DOC_TEXT, offsetof(ChannelDocument, capture_order), .choices = payment_order_choices},
+	{"refund_order", DOC_TEXT, offsetof(ChannelDocument, refund_order), .choices = payment_order_choices},
+	{"refund_excess", DOC_TEXT, offsetof(ChannelDocument, refund_excess), .choices = refund_excess_choices},
+	{"refund_methods", DOC_ARRAY, offsetof(ChannelDocument, refund_methods), .most = 100,.shape = &refund_method_shape},
 	{"confirmation", DOC_TEXT, offsetof(ChannelDocument, confirmation), .choices = confirmation_choices},
+	{"confirmation_role", DOC_CODE, offsetof(ChannelDocument, confirmation_role)},
+	{"authorization_period", DOC_TEXT, offsetof(ChannelDocument, authorization_period)},
 	{"active", DOC_BOOL, offsetof(ChannelDocument, active)},
 	{"backorder", DOC_BOOL, offsetof(ChannelDocument, backorder)},
 	{"substitution", DOC_BOOL, offsetof(ChannelDocument, substitution)},
@@ -70,7 +93,8 @@ static const DocShape channel_shape = DOC_SHAPE_OF(ChannelDocument, channel_fiel
 	" FROM jsonb_to_recordset($2) u(code text, name text, currency text, time_zone text, capture text, refund_order text," \
 	" confirmation text, active boolean, backorder boolean, substitution boolean, external_ref text, attributes jsonb," \
 	" payment_timeout interval, confirmation_timeout interval, backorder_timeout interval, draft_timeout interval," \
-	" reservation_ttl interval, reservation_ttl_max interval)"
+	" reservation_ttl interval, reservation_ttl_max interval, capture_order text, refund_excess text, refund_methods jsonb," \
+	" confirmation_role text, authorization_period interval)"
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {channels} (tenant_id, code)"
@@ -90,7 +114,11 @@ static OmsPlan update_plan = {
 	" backorder_timeout = coalesce(u.backorder_timeout, c.backorder_timeout),"
 	" draft_timeout = coalesce(u.draft_timeout, c.draft_timeout),"
 	" reservation_ttl = coalesce(u.reservation_ttl, c.reservation_ttl),"
-	" reservation_ttl_max = coalesce(u.reservation_ttl_max, c.reservation_ttl_max)"
+	" reservation_ttl_max = coalesce(u.reservation_ttl_max, c.reservation_ttl_max),"
+	" capture_order = coalesce(u.capture_order, c.capture_order), refund_excess = coalesce(u.refund_excess, c.refund_excess),"
+	" refund_methods = coalesce(u.refund_methods, c.refund_methods),"
+	" confirmation_role = coalesce(u.confirmation_role, c.confirmation_role),"
+	" authorization_period = coalesce(u.authorization_period, c.authorization_period)"
 	CHANNEL_ROWS " WHERE c.tenant_id = $1 AND c.code = u.code",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, JSONBOID)
@@ -174,6 +202,7 @@ OMS_FUNCTION(oms_upsert_channels, CALL_KEYED)
 		check_timeout(row->confirmation_timeout, i, "confirmation_timeout", &faults);
 		check_timeout(row->backorder_timeout, i, "backorder_timeout", &faults);
 		check_timeout(row->draft_timeout, i, "draft_timeout", &faults);
+		check_timeout(row->authorization_period, i, "authorization_period", &faults);
 		check_reservation(row, i, &faults);
 	}
 	oms_faults_raise(&faults, "channels are not valid");

@@ -22,6 +22,11 @@ typedef struct Channel
 	const char *code;
 	const char *currency;
 	const char *capture;
+	const char *capture_order;	/* newest, oldest, proportional */
+	const char *refund_order;	/* likewise */
+	bool		refunds_excess; /* without being asked */
+	const char *confirmation_role;	/* NULL: whoever may call confirm_order */
+	int64		authorization_period;	/* microseconds; 0: authorizations do not end by themselves */
 } Channel;
 
 extern Channel *oms_channel_find(const char *code);

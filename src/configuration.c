@@ -31,7 +31,9 @@ static OmsPlan channels_plan = {
 	" c.code, c.currency, c.capture,"
 	" EXISTS (SELECT FROM {channel_holds} h WHERE h.channel_id = c.channel_id AND h.tenant_id = $1),"
 	" coalesce(c.payment_timeout, c.confirmation_timeout, c.backorder_timeout) IS NOT NULL,"
-	" (extract(epoch FROM c.reservation_ttl) * 1000000)::bigint, (extract(epoch FROM c.reservation_ttl_max) * 1000000)::bigint, c.substitution"
+	" (extract(epoch FROM c.reservation_ttl) * 1000000)::bigint, (extract(epoch FROM c.reservation_ttl_max) * 1000000)::bigint, c.substitution,"
+	" c.capture_order, c.refund_order, c.refund_excess = 'automatic', c.confirmation_role,"
+	" coalesce((extract(epoch FROM c.authorization_period) * 1000000)::bigint, 0)"
 	" FROM {channels} c WHERE c.tenant_id = $1",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
@@ -103,6 +105,11 @@ collect_channel(TupleTableSlot *slot, void *state)
 	channel->reservation_ttl = oms_slot_int64(slot, 11);
 	channel->reservation_ttl_max = oms_slot_int64(slot, 12);
 	channel->substitution = oms_slot_bool(slot, 13);
+	channel->capture_order = oms_slot_text(slot, 14);
+	channel->refund_order = oms_slot_text(slot, 15);
+	channel->refunds_excess = oms_slot_bool(slot, 16);
+	channel->confirmation_role = oms_slot_text(slot, 17);
+	channel->authorization_period = oms_slot_int64(slot, 18);
 	cache.configuration.channels = lappend(cache.configuration.channels, channel);
 }
 

@@ -218,6 +218,9 @@ oms_exchange_follow(Order *order, int64 return_id)
 	}
 	if (strcmp(exchange->status, oms_machine_initial(MACHINE_ORDER)) != 0 && strcmp(exchange->status, "cancelled") != 0)
 		pay(order, exchange, return_id, &state);
+	/* A draft may still be placed, and then it wants the money. */
+	if (strcmp(exchange->status, oms_machine_initial(MACHINE_ORDER)) != 0)
+		oms_payment_refund_excess(order->order_id);
 }
 
 typedef struct Link

@@ -19,6 +19,7 @@
 #include "expiry.h"
 #include "machine.h"
 #include "order.h"
+#include "payment.h"
 #include "relation.h"
 
 /* Deadlines that one run looks at where nothing else is said. */
@@ -55,6 +56,20 @@ static OmsPlan due_plan = {
 	" ORDER BY due_at LIMIT $3",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, TIMESTAMPTZOID, INT8OID)
+};
+
+static OmsPlan due_payments_plan = {
+	.sql = "SELECT p.payment_id, p.order_id, p.expires_at FROM {payments} p WHERE p.expires_at <= $2 AND p.tenant_id = $1"
+	" ORDER BY p.expires_at LIMIT $3",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, TIMESTAMPTZOID, INT8OID)
+};
+
+static OmsPlan payment_plan = {
+	.sql = "SELECT p.payment_id, p.order_id, p.expires_at FROM {payments} p WHERE p.payment_id = $2 AND p.expires_at <= $3"
+	" AND p.tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID)
 };
 
 /* Writes the deadlines of an order that has just been placed. */
@@ -176,6 +191,8 @@ end_order(void *state)
 
 	if (!backorder || units != NULL)
 		oms_order_cancel(order, units, action, reason_of(deadline->kind));
+	if (oms_machine_final(MACHINE_ORDER, oms_order_read(order->order_id)->status))
+		oms_payment_void_all(order->order_id);
 }
 
 /* True where the order was cancelled, or cut by what nobody has. */
@@ -220,6 +237,87 @@ OMS_FUNCTION(oms_expire_orders, CALL_KEYED)
 	{
 		CHECK_FOR_INTERRUPTS();
 		ended += look_at(lfirst(cell));
+	}
+	PG_RETURN_INT32(ended);
+}
+
+/* ---- Authorizations ---- */
+
+typedef struct EndedPayment
+{
+	int64		payment_id;
+	int64		order_id;
+	TimestampTz end;
+} EndedPayment;
+
+static void
+read_ended(TupleTableSlot *slot, void *state)
+{
+	EndedPayment *row = state;
+	bool		isnull;
+
+	row->payment_id = oms_slot_int64(slot, 1);
+	row->order_id = oms_slot_int64(slot, 2);
+	row->end = DatumGetTimestampTz(oms_slot_datum(slot, 3, &isnull));
+}
+
+static void
+collect_ended(TupleTableSlot *slot, void *state)
+{
+	EndedPayment *row = palloc(sizeof(EndedPayment));
+
+	read_ended(slot, row);
+	*(List **) state = lappend(*(List **) state, row);
+}
+
+static int
+compare_ended(const ListCell *left, const ListCell *right)
+{
+	const EndedPayment *a = lfirst(left);
+	const EndedPayment *b = lfirst(right);
+
+	return a->order_id != b->order_id ? oms_compare_int64(&a->order_id, &b->order_id)
+		: oms_compare_int64(&a->payment_id, &b->payment_id);
+}
+
+/* True where the authorization was still due once its order was locked. */
+static bool
+end_payment(const EndedPayment *ended)
+{
+	EndedPayment now = {0};
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(ended->payment_id),
+	TimestampTzGetDatum(oms_call->now)};
+
+	if (oms_order_lock_free(ended->order_id) == NULL)
+		return false;
+	(void) oms_execute_each(&payment_plan, values, NULL, read_ended, &now);
+	if (now.payment_id == 0)
+		return false;
+	oms_payment_expire(now.payment_id, now.end);
+	return true;
+}
+
+/*
+ * oms.expire_payments(max_count integer, idempotency_key text) -> integer
+ *
+ * An order that another transaction has locked waits for the next run.
+ */
+OMS_FUNCTION(oms_expire_payments, CALL_KEYED)
+{
+	int32		max_count = PG_ARGISNULL(0) ? EXPIRE_BATCH : PG_GETARG_INT32(0);
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), TimestampTzGetDatum(oms_call->now),
+	Int64GetDatum(max_count)};
+	List	   *list = NIL;
+	ListCell   *cell;
+	int			ended = 0;
+
+	oms_argument_positive(max_count, "max_count");
+	(void) oms_execute_each(&due_payments_plan, values, NULL, collect_ended, &list);
+	list_sort(list, compare_ended);
+	foreach(cell, list)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ended += end_payment(lfirst(cell));
 	}
 	PG_RETURN_INT32(ended);
 }

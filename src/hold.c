@@ -32,6 +32,7 @@
 #include "hold.h"
 #include "machine.h"
 #include "order.h"
+#include "payment.h"
 #include "relation.h"
 
 /* Orders that one run of release_holds looks at where nothing else is said. */
@@ -170,6 +171,26 @@ static OmsPlan list_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID)
 };
 
+/* The holds that a confirmation of their order lifts. */
+static OmsPlan confirmed_plan = {
+	.sql = "SELECT h.hold_id, h.order_id, h.hold_type, false, false, false, t.lift_role, NULL::text"
+	" FROM {holds} h JOIN {hold_types} t ON t.code = h.hold_type AND t.tenant_id = $1"
+	" WHERE h.order_id = $2 AND h.tenant_id = $1 AND " IS_ACTIVE " AND t.on_confirm = 'lift' ORDER BY h.hold_id",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID)
+};
+
+/* The types that a channel places on orders whose money is charged back, where none stands yet. */
+static OmsPlan charged_back_plan = {
+	.sql = "SELECT t.code, t.place_check, t.place_when IS NOT NULL FROM {channel_holds} c"
+	" JOIN {hold_types} t ON t.code = c.hold_type AND t.tenant_id = $1"
+	" WHERE c.channel_id = $2 AND c.tenant_id = $1 AND t.active AND 'order' = ANY (t.levels) AND t.place_check = 'charge_back'"
+	" AND NOT EXISTS (SELECT FROM {holds} h WHERE h.order_id = $3 AND h.hold_type = t.code AND h.tenant_id = $1"
+	" AND h.released_at IS NULL) ORDER BY t.code",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID)
+};
+
 static OmsPlan line_plan = {
 	.sql = "SELECT l.line_no::bigint FROM {order_lines} l WHERE l.order_id = $2 AND l.line_no = $3 AND l.tenant_id = $1",
 	.kind = PLAN_INDEXED,
@@ -243,22 +264,22 @@ collect_blocking(TupleTableSlot *slot, void *state)
 }
 
 /*
- * Refuses an action, named machine.action, that a hold blocks.  fulfillment_id
+ * Notes the holds that block an action, named machine.action.  fulfillment_id
  * is 0 for actions of the whole order; lines names those that the action takes,
  * NULL means all of the fulfillment, or none in particular for an order.
  */
-void
-oms_hold_check(int64 order_id, const char *action, int64 fulfillment_id, const int32 *lines, int line_count)
+static void
+find_blocking(Blocked *blocked, int64 order_id, int64 fulfillment_id, const int32 *lines, int line_count)
 {
+	const char *action = blocked->action;
 	const char *point = strchr(action, '.');
-	Blocked		blocked = {.action = action};
 	Datum		values[7];
 	char		nulls[8] = "       ";
 
+	oms_faults_init(&blocked->faults);
 	if (!oms_hold_possible(order_id))
 		return;
 	Assert(point != NULL);
-	oms_faults_init(&blocked.faults);
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(order_id);
 	values[2] = TimestampTzGetDatum(oms_call->now);
@@ -270,8 +291,27 @@ oms_hold_check(int64 order_id, const char *action, int64 fulfillment_id, const i
 		values[6] = oms_array_int32(lines, line_count);
 	else
 		nulls[6] = 'n';
-	(void) oms_execute_each(&blocking_plan, values, nulls, collect_blocking, &blocked);
+	(void) oms_execute_each(&blocking_plan, values, nulls, collect_blocking, blocked);
+}
+
+/* Refuses an action that a hold blocks. */
+void
+oms_hold_check(int64 order_id, const char *action, int64 fulfillment_id, const int32 *lines, int line_count)
+{
+	Blocked		blocked = {.action = action};
+
+	find_blocking(&blocked, order_id, fulfillment_id, lines, line_count);
 	oms_faults_raise(&blocked.faults, psprintf("%s is blocked: order " INT64_FORMAT " is held", action, order_id));
+}
+
+/* Whether a hold blocks an action of the whole order, for what is left undone then and not refused. */
+bool
+oms_hold_blocks(int64 order_id, const char *action)
+{
+	Blocked		blocked = {.action = action};
+
+	find_blocking(&blocked, order_id, 0, NULL, 0);
+	return blocked.faults.count > 0;
 }
 
 /* ---- Placing ---- */
@@ -537,6 +577,18 @@ lift(const OrderHold *hold, const char *rule, const char *note)
 						.type = "hold.released",.reason = note,.data = oms_write_finish(&writer)});
 }
 
+/* Who may lift a hold by hand. */
+static void
+check_lifter(const OrderHold *hold)
+{
+	if (hold->lift_role != NULL && !oms_call_has_role(hold->lift_role))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_NOT_PERMITTED),
+				 errmsg("hold " INT64_FORMAT " of type \"%s\" is lifted by role %s", hold->hold_id, hold->type, hold->lift_role),
+				 errdetail("hold_id: %s is not a member of %s", GetUserNameFromId(oms_call->user, false), hold->lift_role),
+				 errhint("hold_types.lift_role names the role.")));
+}
+
 /*
  * oms.release_hold(hold_id, note, idempotency_key) -> boolean
  */
@@ -549,19 +601,30 @@ OMS_FUNCTION(oms_release_hold, CALL_KEYED)
 	hold = get_hold(hold_id);
 	if (hold.lifted)
 		PG_RETURN_BOOL(false);
-	if (hold.expired)
-	{
-		lift(&hold, "time", NULL);
-		PG_RETURN_BOOL(false);
-	}
-	if (hold.lift_role != NULL && !oms_call_has_role(hold.lift_role))
-		ereport(ERROR,
-				(errcode(ERRCODE_OMS_NOT_PERMITTED),
-				 errmsg("hold " INT64_FORMAT " of type \"%s\" is lifted by role %s", hold_id, hold.type, hold.lift_role),
-				 errdetail("hold_id: %s is not a member of %s", GetUserNameFromId(oms_call->user, false), hold.lift_role),
-				 errhint("hold_types.lift_role names the role.")));
-	lift(&hold, "hand", oms_argument_text(fcinfo, 1));
-	PG_RETURN_BOOL(true);
+	if (!hold.expired)
+		check_lifter(&hold);
+	lift(&hold, hold.expired ? "time" : "hand", hold.expired ? NULL : oms_argument_text(fcinfo, 1));
+	oms_payment_resume(hold.order_id);
+	PG_RETURN_BOOL(!hold.expired);
+}
+
+/* Lifts what the confirmation of a locked order lifts; returns how many. */
+int
+oms_hold_confirmed(Order *order)
+{
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order->order_id),
+	TimestampTzGetDatum(oms_call->now)};
+	List	   *list = NIL;
+	ListCell   *cell;
+
+	if (order->holds == 0)
+		return 0;
+	(void) oms_execute_each(&confirmed_plan, values, NULL, collect_hold, &list);
+	foreach(cell, list)
+		check_lifter(lfirst(cell));
+	foreach(cell, list)
+		lift(lfirst(cell), "confirm", NULL);
+	return list_length(list);
 }
 
 static void
@@ -608,6 +671,8 @@ reconsider(int64 order_id, bool ask_functions)
 		lift(hold, rule, NULL);
 		lifted++;
 	}
+	if (lifted > 0)
+		oms_payment_resume(order_id);
 	return lifted;
 }
 
@@ -790,6 +855,8 @@ reason_to_hold(const Order *order, const LookedAt *type, const char *decision)
 		return oms_customer_credit_fault(order->order_id);
 	if (strcmp(type->check, "address") == 0)
 		return address_fault(order->order_id);
+	if (strcmp(type->check, "charge_back") == 0)
+		return NULL;			/* comes later, if at all */
 	if (decision == NULL)
 		return "waits for a fraud check";
 	return strcmp(decision, "accept") == 0 ? NULL : psprintf("the fraud check says %s", decision);
@@ -828,6 +895,27 @@ oms_hold_new_order(Order *order, const char *decision)
 	return look_at(order, types_to_look_at(order, false), decision);
 }
 
+/* Money of a locked order was charged back: the holds that its channel has for that. */
+void
+oms_hold_charged_back(Order *order, const char *reference)
+{
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order->channel_id),
+	Int64GetDatum(order->order_id)};
+	List	   *list = NIL;
+	ListCell   *cell;
+
+	if (!order->channel->looks_for_holds)
+		return;
+	(void) oms_execute_each(&charged_back_plan, values, NULL, collect_looked_at, &list);
+	foreach(cell, list)
+	{
+		LookedAt   *type = lfirst(cell);
+
+		if (!type->conditional || condition_met(type->type, oms_order_document(order->order_id), true))
+			(void) place_hold(order->order_id, type->type, psprintf("charge-back %s", reference), 0, 0, DT_NOEND);
+	}
+}
+
 /* Conditions look at a locked order again when its risk has changed. */
 void
 oms_hold_risk_changed(Order *order)
@@ -847,6 +935,7 @@ oms_hold_answered(int64 order_id, int64 hold_id, const char *note)
 	if (hold.lifted || hold.expired)
 		return 0;
 	lift(&hold, "answer", note);
+	oms_payment_resume(order_id);
 	return 1;
 }
 

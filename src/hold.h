@@ -25,6 +25,9 @@ extern void oms_hold_note(int64 order_id, int32 holds);
 extern bool oms_hold_possible(int64 order_id);
 extern void oms_hold_check(int64 order_id, const char *action, int64 fulfillment_id, const int32 *lines,
 						   int line_count);
+extern bool oms_hold_blocks(int64 order_id, const char *action);
+extern int	oms_hold_confirmed(Order *order);
+extern void oms_hold_charged_back(Order *order, const char *reference);
 extern void oms_hold_reconsider(int64 order_id);
 extern List *oms_hold_new_order(Order *order, const char *decision);
 extern void oms_hold_risk_changed(Order *order);

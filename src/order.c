@@ -173,7 +173,7 @@ static OmsPlan document_plan = {
 	" OFFSET 0) l ON true"
 	" WHERE f.order_id = o.order_id AND f.tenant_id = $1),"
 	" 'payments', (SELECT jsonb_agg(jsonb_build_object('payment_id', p.payment_id, 'method', p.method,"
-	" 'status', p.status, 'currency', p.currency, 'external_ref', p.external_ref,"
+	" 'status', p.status, 'currency', p.currency, 'external_ref', p.external_ref, 'expires_at', p.expires_at,"
 	" 'events', (SELECT jsonb_agg(jsonb_build_object('type', e.type, 'amount', e.amount, 'reference', e.reference,"
 	" 'at', e.at) ORDER BY e.at, e.type, e.reference) FROM {payment_events} e"
 	" WHERE e.payment_id = p.payment_id AND e.tenant_id = $1)) ORDER BY p.payment_id) FROM {payments} p"
@@ -634,6 +634,7 @@ refresh(int64 order_id, bool all)
 	OrderTotals totals = {0};
 	Datum		values[10];
 	Numeric		total;
+	bool		overpaid;
 
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(order_id);
@@ -644,6 +645,7 @@ refresh(int64 order_id, bool all)
 	follow_quantities(order, &sums);
 	values[2] = CStringGetTextDatum(oms_payment_status_of(order_id, total));
 	values[3] = CStringGetTextDatum(fulfillment_status(&sums));
+	overpaid = strcmp(TextDatumGetCString(values[2]), "overpaid") == 0;
 	note_derived(order, TextDatumGetCString(values[2]), fulfillment_status(&sums), &totals, total, all);
 	values[4] = NumericGetDatum(totals.items);
 	values[5] = NumericGetDatum(totals.discounts);
@@ -654,6 +656,9 @@ refresh(int64 order_id, bool all)
 	(void) oms_execute(&refresh_plan, values, NULL);
 	if (order->holds > 0)
 		oms_hold_reconsider(order_id);
+	if (overpaid)
+		oms_payment_overpaid(order_id, strcmp(order->payment_status, "overpaid") != 0 ||
+							 oms_money_compare(total, order->total) != 0);
 }
 
 /*
@@ -768,9 +773,17 @@ OMS_FUNCTION(oms_order_timeline, CALL_READ)
 OMS_FUNCTION(oms_confirm_order, CALL_KEYED)
 {
 	Order	   *order = oms_order_lock(oms_argument_id(fcinfo, 0, "order_id"));
+	const char *role = order->channel->confirmation_role;
 
-	oms_order_step(order, "confirm", NULL, NULL);
-	oms_events_flush();
+	if (role != NULL && !oms_call_has_role(role))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_NOT_PERMITTED),
+				 errmsg("orders of channel \"%s\" are confirmed by role %s", order->channel->code, role),
+				 errdetail("order_id: %s is not a member of %s", GetUserNameFromId(oms_call->user, false), role),
+				 errhint("confirmation_role of the channel names the role.")));
+	if (oms_hold_confirmed(order) == 0 || oms_machine_allows(MACHINE_ORDER, order->status, "confirm"))
+		oms_order_step(order, "confirm", NULL, NULL);
+	oms_payment_resume(order->order_id);
 	PG_RETURN_JSONB_P(oms_order_document(order->order_id));
 }
 

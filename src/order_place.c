@@ -167,6 +167,10 @@ oms_placement_complete(Placement *placement, int placed_event)
 	Jsonb	   *result;
 
 	oms_placement_add_payments(placement);
+	/* Before anything is captured: a hold may forbid it. */
+	if (placement->channel->looks_for_holds)
+		placement->order_holds = oms_hold_new_order(oms_order_read(placement->order_id),
+													placement->risk ? placement->risk->decision : NULL);
 	if (placement->document->payments.count > 0)
 	{
 		oms_payment_capture(placement->order_id, "placing", true);
@@ -174,13 +178,12 @@ oms_placement_complete(Placement *placement, int placed_event)
 		if (strcmp(placement->channel->capture, "placing") == 0)
 			placement->payment_status = oms_order_read(placement->order_id)->payment_status;
 	}
+	if (strcmp(placement->payment_status, "overpaid") == 0)
+		oms_payment_overpaid(placement->order_id, true);
 	if (placement->channel->has_timeouts)
 		oms_deadlines_set(placement->order_id, placement->channel->channel_id,
 						  strcmp(placement->payment_status, "unpaid") == 0,
 						  strcmp(placement->fulfillment_status, "backordered") == 0);
-	if (placement->channel->looks_for_holds)
-		placement->order_holds = oms_hold_new_order(oms_order_read(placement->order_id),
-													placement->risk ? placement->risk->decision : NULL);
 	result = oms_placement_answer(placement);
 	oms_event_set_data(placed_event, result);
 	return result;

@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "credit.h"
 #include "event.h"
+#include "hold.h"
 #include "machine.h"
 #include "money.h"
 #include "order.h"
@@ -39,6 +40,7 @@ static const DocField payment_fields[] = {
 	{"currency", DOC_TEXT, offsetof(PaymentDocument, currency)},
 	{"account", DOC_CODE, offsetof(PaymentDocument, account)},
 	{"external_ref", DOC_CODE, offsetof(PaymentDocument, external_ref)},
+	{"expires_at", DOC_TIME, offsetof(PaymentDocument, expires_at)},
 	{"attributes", DOC_OBJECT, offsetof(PaymentDocument, attributes)},
 };
 
@@ -46,9 +48,10 @@ const DocShape oms_payment_shape = DOC_SHAPE_OF(PaymentDocument, payment_fields,
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {payments} (payment_id, order_id, added_at, tenant_id, status, currency, method, external_ref,"
-	" attributes, account_id) VALUES ($2, $3, $4, $1, $5, $6, $7, $8, $9, nullif($10, 0))",
+	" attributes, account_id, expires_at) VALUES ($2, $3, $4, $1, $5, $6, $7, $8, $9, nullif($10, 0), $11)",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, INT8OID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, INT8OID,
+				 TIMESTAMPTZOID)
 };
 
 static OmsPlan event_plan = {
@@ -70,6 +73,14 @@ static OmsPlan order_of_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
 
+/* An authorization's end, which another one only moves further away; null takes it away. */
+static OmsPlan end_plan = {
+	.sql = "UPDATE {payments} SET expires_at = $3 WHERE payment_id = $2 AND tenant_id = $1"
+	" AND ($3 IS NULL OR expires_at IS NULL OR expires_at < $3)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID)
+};
+
 static OmsPlan step_plan = {
 	.sql = "UPDATE {payments} SET status = $3 WHERE payment_id = $2 AND tenant_id = $1",
 	.kind = PLAN_INDEXED,
@@ -80,7 +91,7 @@ static OmsPlan balance_plan = {
 	.sql = "SELECT coalesce(sum(b.authorized), 0), coalesce(sum(b.captured), 0), coalesce(sum(b.refunded), 0),"
 	" coalesce(sum(b.granted), 0), coalesce(sum(b.unmatched), 0), coalesce(sum(b.capturing), 0), coalesce(sum(b.voiding), 0),"
 	" coalesce(sum(b.refunding), 0), (SELECT coalesce(sum(r.amount), 0) FROM {refunds} r"
-	" WHERE r.order_id = $2 AND r.tenant_id = $1 AND r.status <> 'revoked')"
+	" WHERE r.order_id = $2 AND r.tenant_id = $1 AND r.status <> 'revoked'), coalesce(sum(b.charged_back), 0)"
 	" FROM {payment_balances} b WHERE b.order_id = $2 AND b.tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
@@ -150,6 +161,9 @@ check_account(PaymentDocument *payment, const char *place, const char *currency,
 	if (payment->status && strcmp(payment->status, "pending") == 0)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "A credit account pays at once.", place,
 				  "a payment from an account is not pending");
+	if (!TIMESTAMP_NOT_FINITE(payment->expires_at))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "What an account holds does not end.", place,
+				  "a payment from an account has no expires_at");
 }
 
 /* Notes what is wrong with a payment of an order in the given currency. */
@@ -167,6 +181,18 @@ oms_payment_check(PaymentDocument *payment, const char *place, const char *curre
 				  "%s has more decimals than %s", oms_money_text(payment->amount), currency);
 	if (payment->account)
 		check_account(payment, place, currency, faults);
+	if (!TIMESTAMP_NOT_FINITE(payment->expires_at) && payment->status && strcmp(payment->status, "authorized") != 0)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Only what is authorized ends.", psprintf("%s.expires_at", place),
+				  "a payment that is %s does not expire", payment->status);
+}
+
+/* When an authorization ends: as said, else after the channel's period; DT_NOEND: never by itself. */
+static TimestampTz
+authorization_end(const Order *order, TimestampTz said, TimestampTz authorized_at)
+{
+	if (!TIMESTAMP_NOT_FINITE(said))
+		return said;
+	return order->channel->authorization_period > 0 ? authorized_at + order->channel->authorization_period : DT_NOEND;
 }
 
 static bool
@@ -219,8 +245,10 @@ oms_payment_add(int64 order_id, const PaymentDocument *payment, const char *curr
 	const char *type = strcmp(wanted, "captured") == 0 ? "capture" : "authorize";
 	bool		has_event = strcmp(wanted, "pending") != 0;
 	Jsonb	   *data = amount_document(payment->method, amount, currency, payment->reference);
-	Datum		values[10];
-	char		nulls[11] = "          ";
+	TimestampTz end = strcmp(wanted, "authorized") == 0 && payment->account_id == 0
+		? authorization_end(oms_order_read(order_id), payment->expires_at, oms_call->now) : DT_NOEND;
+	Datum		values[11];
+	char		nulls[12] = "           ";
 
 	if (payment->account_id != 0)
 		oms_credit_follow(payment->account_id, order_id, payment_id, type, amount, false);
@@ -241,6 +269,8 @@ oms_payment_add(int64 order_id, const PaymentDocument *payment, const char *curr
 	values[8] = JsonbPGetDatum(payment->attributes);
 	nulls[8] = payment->attributes ? ' ' : 'n';
 	values[9] = Int64GetDatum(payment->account_id);
+	values[10] = TimestampTzGetDatum(end);
+	nulls[10] = TIMESTAMP_IS_NOEND(end) ? 'n' : ' ';
 	(void) oms_execute(&insert_plan, values, nulls);
 	if (has_event)
 		(void) insert_event(payment_id, order_id, oms_call->now, type,
@@ -270,7 +300,6 @@ read_balance(TupleTableSlot *slot, void *state)
 typedef struct PaymentBalance
 {
 	Balance		balance;
-	Numeric		charged_back;
 	const char *status;
 } PaymentBalance;
 
@@ -280,7 +309,6 @@ read_payment_balance(TupleTableSlot *slot, void *state)
 	PaymentBalance *payment = state;
 
 	read_balance(slot, &payment->balance);
-	payment->charged_back = oms_slot_numeric(slot, 10);
 	payment->status = oms_slot_text(slot, 11);
 }
 
@@ -385,6 +413,8 @@ oms_balance_document(int64 order_id)
 	oms_write_numeric(&writer, "authorized", balance.authorized);
 	oms_write_numeric(&writer, "captured", balance.captured);
 	oms_write_numeric(&writer, "refunded", balance.refunded);
+	if (oms_money_compare(balance.charged_back, oms_money_zero()) > 0)
+		oms_write_numeric(&writer, "charged_back", balance.charged_back);
 	oms_write_numeric(&writer, "refundable", net);
 	oms_write_numeric(&writer, "due", oms_balance_due(order->total, &balance));
 	oms_write_numeric(&writer, "excess", oms_balance_excess(order->total, &balance));
@@ -516,7 +546,7 @@ note_any(TupleTableSlot *slot, void *state)
  * authorizations that it uses; only without a time is it held to those known.
  */
 static void
-check_amount(int64 payment_id, const char *type, Numeric amount, const Balance *balance, Numeric charged_back, bool dated)
+check_amount(int64 payment_id, const char *type, Numeric amount, const Balance *balance, bool dated)
 {
 	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(payment_id)};
 	Numeric		limit;
@@ -527,7 +557,7 @@ check_amount(int64 payment_id, const char *type, Numeric amount, const Balance *
 		limit = oms_money_compare(balance->ever_authorized, balance->captured) > 0 ? balance->ever_authorized
 			: balance->captured;
 		limit = oms_money_subtract(limit, oms_money_subtract(oms_money_add(balance->refunded, balance->unmatched),
-															 charged_back));
+															 balance->charged_back));
 		if (oms_money_compare(balance->ever_authorized, oms_money_zero()) > 0 && oms_money_compare(amount, limit) > 0)
 			refuse_amount(payment_id, type, amount, "captured", limit);
 		return;
@@ -615,7 +645,7 @@ record(int64 payment_id, const PaymentRow *payment, const char *type, Numeric am
 	PaymentBalance after;
 
 	(void) oms_execute_each(&payment_balance_plan, values, NULL, read_payment_balance, &after);
-	check_amount(payment_id, type, amount, &after.balance, after.charged_back, dated);
+	check_amount(payment_id, type, amount, &after.balance, dated);
 	(void) insert_event(payment_id, payment->order_id, at, type, reference, amount);
 	answer_command(payment_id, type, amount);
 	(void) oms_execute_each(&payment_balance_plan, values, NULL, read_payment_balance, &after);
@@ -631,6 +661,32 @@ record(int64 payment_id, const PaymentRow *payment, const char *type, Numeric am
 	oms_order_refresh(payment->order_id);
 	if (strcmp(type, "authorize") == 0)
 		oms_payment_capture(payment->order_id, oms_order_read(payment->order_id)->channel->capture, false);
+	if (strcmp(type, "charge_back") == 0)
+		oms_hold_charged_back(oms_order_read(payment->order_id), reference);
+}
+
+static void
+write_end(int64 payment_id, TimestampTz end)
+{
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(payment_id), TimestampTzGetDatum(end)};
+
+	(void) oms_execute(&end_plan, values, TIMESTAMP_IS_NOEND(end) ? "  n" : NULL);
+}
+
+/* The time of a locked order's authorization is over: what is left of it ended at that date, whenever somebody looks. */
+void
+oms_payment_expire(int64 payment_id, TimestampTz end)
+{
+	PaymentRow	payment = get_payment(payment_id);
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(payment_id)};
+	PaymentBalance before;
+
+	write_end(payment_id, DT_NOEND);
+	(void) oms_execute_each(&payment_balance_plan, values, NULL, read_payment_balance, &before);
+	if (oms_money_compare(before.balance.authorized, oms_money_zero()) <= 0)
+		return;
+	record(payment_id, &payment, "expire", oms_money_zero(),
+		   psprintf("end of the authorization " INT64_FORMAT, (int64) timestamptz_to_time_t(end)), end, true);
 }
 
 /* Executes a command of a payment that a credit account pays; its order is locked. */
@@ -653,7 +709,7 @@ oms_payment_move_out(int64 payment_id, Numeric amount, const char *reference)
 }
 
 /*
- * oms.record_payment_event(payment_id, type, amount, reference, at, idempotency_key) -> jsonb
+ * oms.record_payment_event(payment_id, type, amount, reference, at, expires_at, idempotency_key) -> jsonb
  */
 OMS_FUNCTION(oms_record_payment_event, CALL_KEYED)
 {
@@ -662,6 +718,8 @@ OMS_FUNCTION(oms_record_payment_event, CALL_KEYED)
 	char	   *reference = oms_argument_required(fcinfo, 3, "reference");
 	PaymentRow	payment = get_payment(payment_id);
 	TimestampTz at = PG_ARGISNULL(4) ? oms_call->now : PG_GETARG_TIMESTAMPTZ(4);
+	TimestampTz end = DT_NOEND;
+	Order	   *order;
 	Numeric		amount;
 
 	if (PG_ARGISNULL(2))
@@ -672,7 +730,13 @@ OMS_FUNCTION(oms_record_payment_event, CALL_KEYED)
 				 errhint("Give 0 for an event that moves no money.")));
 	amount = PG_GETARG_NUMERIC(2);
 	check_event_arguments(type, amount, payment.currency);
-	(void) oms_order_lock(payment.order_id);
+	if (!PG_ARGISNULL(5) && strcmp(type, "authorize") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("payment event is not valid"),
+				 errdetail("expires_at: is for events of type authorize, not %s", type),
+				 errhint("Leave it out.")));
+	order = oms_order_lock(payment.order_id);
 	payment = get_payment(payment_id);	/* as it is now that nobody else can change it */
 	if (payment.account_id != 0)
 		ereport(ERROR,
@@ -681,6 +745,12 @@ OMS_FUNCTION(oms_record_payment_event, CALL_KEYED)
 				 errdetail("payment_id: the database itself executes what is asked of it"),
 				 errhint("oms.request_capture, oms.request_void and oms.request_refund move its money.")));
 	if (!is_known(payment_id, type, reference, amount))
+	{
+		if (strcmp(type, "authorize") == 0)
+			end = authorization_end(order, PG_ARGISNULL(5) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(5), at);
+		if (!TIMESTAMP_IS_NOEND(end))
+			write_end(payment_id, end);
 		record(payment_id, &payment, type, amount, reference, at, !PG_ARGISNULL(4));
+	}
 	PG_RETURN_JSONB_P(oms_balance_document(payment.order_id));
 }

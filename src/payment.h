@@ -21,6 +21,7 @@ typedef struct PaymentDocument
 	Numeric		amount;			/* NULL: the order's total */
 	char	   *account;		/* credit account that pays; NULL: a provider outside */
 	int64		account_id;		/* found by oms_payment_check */
+	TimestampTz expires_at;		/* DT_NOBEGIN: nobody says */
 	Jsonb	   *attributes;
 } PaymentDocument;
 
@@ -38,6 +39,7 @@ typedef struct Balance
 	Numeric		voiding;
 	Numeric		refunding;
 	Numeric		granted;		/* of the order: refunds granted, executed or not */
+	Numeric		charged_back;	/* of what is refunded, more where it was not captured */
 } Balance;
 
 extern void oms_payment_execute(int64 payment_id, const char *type, Numeric amount, const char *reference);
@@ -45,6 +47,11 @@ extern void oms_payment_move_out(int64 payment_id, Numeric amount, const char *r
 extern void oms_payment_transfer(Order *order, Numeric amount, int64 account_id, const char *reason);
 extern Numeric oms_payment_movable(Order *order);
 extern void oms_payment_give_back(int64 order_id);
+extern void oms_payment_expire(int64 payment_id, TimestampTz end);
+extern void oms_payment_resume(int64 order_id);
+extern void oms_payment_void_all(int64 order_id);
+extern void oms_payment_refund_excess(int64 order_id);
+extern void oms_payment_overpaid(int64 order_id, bool is_news);
 extern void oms_payment_capture(int64 order_id, const char *stage, bool tell);
 
 extern void oms_payment_check(PaymentDocument *payment, const char *place, const char *currency,

@@ -16,6 +16,7 @@
 #include "document.h"
 #include "event.h"
 #include "hold.h"
+#include "machine.h"
 #include "money.h"
 #include "order.h"
 #include "payment.h"
@@ -24,16 +25,16 @@
 
 static OmsPlan payments_plan = {
 	.sql = "SELECT b.payment_id, b.method, b.authorized - b.capturing - b.voiding, b.captured - b.refunded - b.refunding,"
-	" coalesce(b.account_id, 0) FROM {payment_balances} b WHERE b.order_id = $2 AND b.tenant_id = $1 ORDER BY b.payment_id",
+	" coalesce(b.account_id, 0), coalesce(b.expires_at, 'infinity') FROM {payment_balances} b WHERE b.order_id = $2 AND b.tenant_id = $1 ORDER BY b.payment_id",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
 
 static OmsPlan insert_plan = {
-	.sql = "INSERT INTO {payment_commands} (payment_id, order_id, requested_at, tenant_id, type, amount)"
-	" VALUES ($2, $3, $4, $1, $5, $6) RETURNING command_id",
+	.sql = "INSERT INTO {payment_commands} (payment_id, order_id, requested_at, tenant_id, type, amount, method)"
+	" VALUES ($2, $3, $4, $1, $5, $6, $7) RETURNING command_id",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, NUMERICOID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, NUMERICOID, TEXTOID)
 };
 
 static OmsPlan order_of_plan = {
@@ -42,10 +43,19 @@ static OmsPlan order_of_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
 
-static OmsPlan rule_plan = {
-	.sql = "SELECT refund_order FROM {channels} WHERE channel_id = $2 AND tenant_id = $1",
+static OmsPlan method_plan = {
+	.sql = "SELECT 1 FROM {channels} WHERE channel_id = $2 AND tenant_id = $1"
+	" AND refund_methods @> jsonb_build_array(jsonb_build_object('method', $3))",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID)
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)
+};
+
+/* Returns that pay for other goods, those that end in this call too: what they leave is given back after that. */
+static OmsPlan exchange_plan = {
+	.sql = "SELECT 1 FROM {returns} WHERE order_id = $2 AND tenant_id = $1 AND exchange_on IS NOT NULL"
+	" AND (ended_at IS NULL OR ended_at >= $3) LIMIT 1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID)
 };
 
 /*
@@ -77,6 +87,8 @@ typedef struct Source
 	Numeric		refundable;
 	Numeric		taken;
 	int64		account_id;		/* of the credit account that pays; 0: a provider outside */
+	TimestampTz end;			/* of what is authorized */
+	int64		command_id;
 } Source;
 
 typedef struct SourceList
@@ -91,6 +103,7 @@ read_source(TupleTableSlot *slot, void *state)
 {
 	SourceList *list = state;
 	Source	   *source;
+	bool		isnull;
 
 	if (list->count == list->capacity)
 	{
@@ -105,6 +118,23 @@ read_source(TupleTableSlot *slot, void *state)
 	source->refundable = oms_slot_numeric(slot, 4);
 	source->taken = oms_money_zero();
 	source->account_id = oms_slot_int64(slot, 5);
+	source->end = DatumGetTimestampTz(oms_slot_datum(slot, 6, &isnull));
+}
+
+/* What has ended by the clock is ended in the record, before anybody counts on it; true where there was any. */
+static bool
+expire_sources(const SourceList *list)
+{
+	bool		any = false;
+
+	for (int i = 0; i < list->count; i++)
+	{
+		if (list->rows[i].end > oms_call->now)
+			continue;
+		oms_payment_expire(list->rows[i].payment_id, list->rows[i].end);
+		any = true;
+	}
+	return any;
 }
 
 static SourceList
@@ -115,6 +145,11 @@ sources_of(int64 order_id, int64 only)
 	int			kept = 0;
 
 	(void) oms_execute_each(&payments_plan, values, NULL, read_source, &all);
+	if (expire_sources(&all))
+	{
+		all.count = 0;
+		(void) oms_execute_each(&payments_plan, values, NULL, read_source, &all);
+	}
 	for (int i = 0; i < all.count; i++)
 		if (only == 0 || all.rows[i].payment_id == only)
 			all.rows[kept++] = all.rows[i];
@@ -140,6 +175,12 @@ is_positive(Numeric amount)
 	return oms_money_compare(amount, oms_money_zero()) > 0;
 }
 
+static Numeric
+room_of(const Source *source, bool refund)
+{
+	return refund ? source->refundable : source->capturable;
+}
+
 /* Takes an amount from the sources in turn; returns what none of them could give. */
 static Numeric
 take_in_turn(SourceList *list, Numeric amount, bool refund, bool newest_first)
@@ -147,7 +188,7 @@ take_in_turn(SourceList *list, Numeric amount, bool refund, bool newest_first)
 	for (int i = 0; i < list->count && is_positive(amount); i++)
 	{
 		Source	   *source = &list->rows[newest_first ? list->count - 1 - i : i];
-		Numeric		room = oms_money_subtract(refund ? source->refundable : source->capturable, source->taken);
+		Numeric		room = oms_money_subtract(room_of(source, refund), source->taken);
 		Numeric		part = least(room, amount);
 
 		if (!is_positive(part))
@@ -158,33 +199,44 @@ take_in_turn(SourceList *list, Numeric amount, bool refund, bool newest_first)
 	return amount;
 }
 
-/* To each source its share of what can be paid back, cumulatively rounded, so that the shares add up. */
+/* To each source its share of what it can give, cumulatively rounded, so that the shares add up. */
 static Numeric
-take_in_proportion(SourceList *list, Numeric amount, int digits)
+take_in_proportion(SourceList *list, Numeric amount, bool refund, int digits)
 {
 	Numeric		all = oms_money_zero();
 	Numeric		before = oms_money_zero();
 	Numeric		given = oms_money_zero();
 
 	for (int i = 0; i < list->count; i++)
-		if (is_positive(list->rows[i].refundable))
-			all = oms_money_add(all, list->rows[i].refundable);
-	if (oms_money_compare(amount, all) > 0)
-		return oms_money_subtract(amount, all);
+		if (is_positive(room_of(&list->rows[i], refund)))
+			all = oms_money_add(all, room_of(&list->rows[i], refund));
+	if (oms_money_compare(amount, all) >= 0)
+		return take_in_turn(list, amount, refund, false);
 	for (int i = 0; i < list->count; i++)
 	{
 		Source	   *source = &list->rows[i];
 		Numeric		until;
 
-		if (!is_positive(source->refundable))
+		if (!is_positive(room_of(source, refund)))
 			continue;
-		before = oms_money_add(before, source->refundable);
+		before = oms_money_add(before, room_of(source, refund));
 		until = oms_money_round(oms_money_share(amount, before, all), digits);
-		source->taken = least(source->refundable, oms_money_subtract(until, given));
+		source->taken = least(room_of(source, refund), oms_money_subtract(until, given));
 		given = oms_money_add(given, source->taken);
 	}
 	/* Rounding may leave a unit where a share was cut to what its payment has. */
-	return take_in_turn(list, oms_money_subtract(amount, given), true, false);
+	return take_in_turn(list, oms_money_subtract(amount, given), refund, false);
+}
+
+/* Takes an amount from the sources in a declared order; returns what none of them could give. */
+static Numeric
+take(const Order *order, SourceList *list, Numeric amount, bool refund)
+{
+	const char *rule = refund ? order->channel->refund_order : order->channel->capture_order;
+
+	if (strcmp(rule, "proportional") == 0)
+		return take_in_proportion(list, amount, refund, oms_currency_digits(order->currency));
+	return take_in_turn(list, amount, refund, strcmp(rule, "newest") == 0);
 }
 
 static void
@@ -193,13 +245,27 @@ read_id(TupleTableSlot *slot, void *state)
 	*(int64 *) state = oms_slot_int64(slot, 1);
 }
 
-/* A command: an event for the provider, or done at once where a credit account pays. */
-static int64
-insert_command(Order *order, const Source *source, const char *type)
+/* Tells the provider of a command; method is another than the payment's for refunds by it. */
+static void
+tell_provider(const Order *order, const Source *source, const char *type, const char *method)
 {
-	Datum		values[6];
-	int64		command_id = 0;
 	DocWriter	writer;
+
+	oms_write_begin(&writer);
+	oms_write_int64(&writer, "command_id", source->command_id);
+	oms_write_text(&writer, "method", method ? method : source->method);
+	oms_write_text(&writer, "paid_with", method ? source->method : NULL);
+	oms_write_numeric(&writer, "amount", source->taken);
+	oms_write_text(&writer, "currency", order->currency);
+	oms_event(&(Event) {.order_id = order->order_id,.object_id = source->payment_id,.object_type = "payment",
+						.type = psprintf("payment.%s_requested", type),.data = oms_write_finish(&writer)});
+}
+
+static void
+insert_command(const Order *order, Source *source, const char *type, const char *method)
+{
+	Datum		values[7];
+	char		nulls[8] = "       ";
 
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(source->payment_id);
@@ -207,20 +273,8 @@ insert_command(Order *order, const Source *source, const char *type)
 	values[3] = TimestampTzGetDatum(oms_call->now);
 	values[4] = CStringGetTextDatum(type);
 	values[5] = NumericGetDatum(source->taken);
-	(void) oms_execute_each(&insert_plan, values, NULL, read_id, &command_id);
-	if (source->account_id != 0)
-	{
-		oms_payment_execute(source->payment_id, type, source->taken, psprintf("command " INT64_FORMAT, command_id));
-		return command_id;
-	}
-	oms_write_begin(&writer);
-	oms_write_int64(&writer, "command_id", command_id);
-	oms_write_text(&writer, "method", source->method);
-	oms_write_numeric(&writer, "amount", source->taken);
-	oms_write_text(&writer, "currency", order->currency);
-	oms_event(&(Event) {.order_id = order->order_id,.object_id = source->payment_id,.object_type = "payment",
-						.type = psprintf("payment.%s_requested", type),.data = oms_write_finish(&writer)});
-	return command_id;
+	values[6] = oms_text_or_null(method, &nulls[6]);
+	(void) oms_execute_each(&insert_plan, values, nulls, read_id, &source->command_id);
 }
 
 /* Locks the credit accounts that a list moves, in their order. */
@@ -236,9 +290,13 @@ lock_accounts(const SourceList *list)
 	oms_credit_lock(ids, count);
 }
 
-/* Writes a command for each source that something is taken of; the answer lists them. */
+/*
+ * Writes a command for each source that something is taken of; the answer lists
+ * them.  All are written before credit accounts execute theirs: what follows
+ * from the first of those then sees that nothing is left to be asked for.
+ */
 static Jsonb *
-write_commands(Order *order, const SourceList *list, const char *type)
+write_commands(Order *order, SourceList *list, const char *type, const char *method)
 {
 	DocWriter	writer;
 
@@ -248,16 +306,25 @@ write_commands(Order *order, const SourceList *list, const char *type)
 	oms_write_begin_array(&writer, "commands");
 	for (int i = 0; i < list->count; i++)
 	{
-		if (!is_positive(list->rows[i].taken))
+		Source	   *source = &list->rows[i];
+
+		if (!is_positive(source->taken))
 			continue;
+		insert_command(order, source, type, method);
 		oms_write_begin_object(&writer, NULL);
-		oms_write_int64(&writer, "command_id", insert_command(order, &list->rows[i], type));
-		oms_write_int64(&writer, "payment_id", list->rows[i].payment_id);
-		oms_write_text(&writer, "method", list->rows[i].method);
-		oms_write_numeric(&writer, "amount", list->rows[i].taken);
+		oms_write_int64(&writer, "command_id", source->command_id);
+		oms_write_int64(&writer, "payment_id", source->payment_id);
+		oms_write_text(&writer, "method", method ? method : source->method);
+		oms_write_numeric(&writer, "amount", source->taken);
 		oms_write_end(&writer);
 	}
 	oms_write_end_array(&writer);
+	for (int i = 0; i < list->count; i++)
+		if (is_positive(list->rows[i].taken) && list->rows[i].account_id == 0)
+			tell_provider(order, &list->rows[i], type, method);
+		else if (is_positive(list->rows[i].taken))
+			oms_payment_execute(list->rows[i].payment_id, type, list->rows[i].taken,
+								psprintf("command " INT64_FORMAT, list->rows[i].command_id));
 	return oms_write_finish(&writer);
 }
 
@@ -294,7 +361,7 @@ sum_of(const SourceList *list, bool refund)
 
 	for (int i = 0; i < list->count; i++)
 	{
-		Numeric		part = refund ? list->rows[i].refundable : list->rows[i].capturable;
+		Numeric		part = room_of(&list->rows[i], refund);
 
 		if (is_positive(part))
 			sum = oms_money_add(sum, part);
@@ -311,6 +378,13 @@ to_capture(Numeric worth, const Balance *balance)
 	return is_positive(left) ? left : oms_money_zero();
 }
 
+/* Until a channel's order is confirmed nothing is captured. */
+static bool
+waits_for_confirmation(const Order *order)
+{
+	return order->channel->confirmation && oms_machine_allows(MACHINE_ORDER, order->status, "confirm");
+}
+
 /*
  * oms.request_capture(order_id, amount, payment_id, idempotency_key) -> jsonb
  */
@@ -321,13 +395,18 @@ OMS_FUNCTION(oms_request_capture, CALL_KEYED)
 	Balance		balance;
 	Numeric		amount;
 
-	if (order->holds > 0)
-		oms_hold_check(order->order_id, "payment.capture", 0, NULL, 0);
+	oms_hold_check(order->order_id, "payment.capture", 0, NULL, 0);
+	if (waits_for_confirmation(order))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_TRANSITION),
+				 errmsg("order " INT64_FORMAT " is placed: capture is not allowed", order->order_id),
+				 errdetail("Channel \"%s\" requires confirmation.", order->channel->code),
+				 errhint("oms.confirm_order approves the order.")));
 	oms_balance_read(order->order_id, &balance);
 	amount = wanted_amount(fcinfo, order, least(to_capture(order->total, &balance), sum_of(&list, false)),
 						   "due and authorized");
-	(void) take_in_turn(&list, amount, false, false);
-	PG_RETURN_JSONB_P(write_commands(order, &list, "capture"));
+	(void) take(order, &list, amount, false);
+	PG_RETURN_JSONB_P(write_commands(order, &list, "capture", NULL));
 }
 
 /*
@@ -357,27 +436,7 @@ OMS_FUNCTION(oms_request_void, CALL_KEYED)
 				 errdetail("Nothing is authorized that is not captured, voided or asked to be."),
 				 errhint("oms.payment_balances shows the amounts.")));
 	list.rows[0].taken = list.rows[0].capturable;
-	PG_RETURN_JSONB_P(write_commands(order, &list, "void"));
-}
-
-static void
-read_rule(TupleTableSlot *slot, void *state)
-{
-	*(char **) state = oms_slot_text(slot, 1);
-}
-
-/* Spreads what is paid back over the payments, by the rule of the channel. */
-static void
-spread_refund(const Order *order, SourceList *list, Numeric amount)
-{
-	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order->channel_id)};
-	char	   *rule = "newest";
-
-	(void) oms_execute_each(&rule_plan, values, NULL, read_rule, &rule);
-	if (strcmp(rule, "proportional") == 0)
-		(void) take_in_proportion(list, amount, oms_currency_digits(order->currency));
-	else
-		(void) take_in_turn(list, amount, true, strcmp(rule, "newest") == 0);
+	PG_RETURN_JSONB_P(write_commands(order, &list, "void", NULL));
 }
 
 /* Moves what was taken of the payments into a credit account, each part an event of its payment. */
@@ -414,7 +473,7 @@ oms_payment_transfer(Order *order, Numeric amount, int64 account_id, const char 
 {
 	SourceList	list = sources_of(order->order_id, 0);
 
-	spread_refund(order, &list, amount);
+	(void) take(order, &list, amount, true);
 	move_out(order, &list, account_id, reason);
 }
 
@@ -445,30 +504,69 @@ target_account(FunctionCallInfo fcinfo, const Order *order)
 	return account_id;
 }
 
+/* Another method than those of the payments, which the channel must allow; NULL: none is named. */
+static char *
+target_method(FunctionCallInfo fcinfo, const Order *order)
+{
+	char	   *method = PG_ARGISNULL(4) ? NULL : oms_argument_required(fcinfo, 4, "method");
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order->channel_id)};
+
+	if (method == NULL)
+		return NULL;
+	if (!PG_ARGISNULL(3))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("a refund goes to an account or by a method"),
+				 errdetail("method: stands beside account"),
+				 errhint("Leave one of them out.")));
+	values[2] = CStringGetTextDatum(method);
+	if (oms_execute(&method_plan, values, NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_NOT_PERMITTED),
+				 errmsg("channel \"%s\" pays nothing back by \"%s\"", order->channel->code, method),
+				 errdetail("method: \"%s\" is not one of refund_methods of the channel", method),
+				 errhint("Leave it out to pay back to where the money came from.")));
+	return method;
+}
+
+/* What credit accounts paid goes back there alone. */
+static void
+leave_accounts(SourceList *list)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < list->count; i++)
+		if (list->rows[i].account_id == 0)
+			list->rows[kept++] = list->rows[i];
+	list->count = kept;
+}
+
 /*
- * oms.request_refund(order_id, amount, payment_id, account, idempotency_key) -> jsonb
+ * oms.request_refund(order_id, amount, payment_id, account, method, idempotency_key) -> jsonb
  */
 OMS_FUNCTION(oms_request_refund, CALL_KEYED)
 {
 	Order	   *order = oms_order_lock(oms_argument_id(fcinfo, 0, "order_id"));
 	SourceList	list = sources_of(order->order_id, optional_payment(fcinfo));
 	int64		account_id = target_account(fcinfo, order);
+	char	   *method = target_method(fcinfo, order);
 	Jsonb	   *result;
 	Balance		balance;
 	Numeric		amount;
 
-	if (order->holds > 0)
-		oms_hold_check(order->order_id, "payment.refund", 0, NULL, 0);
+	oms_hold_check(order->order_id, "payment.refund", 0, NULL, 0);
+	if (method != NULL)
+		leave_accounts(&list);
 	oms_balance_read(order->order_id, &balance);
 	amount = wanted_amount(fcinfo, order, least(oms_balance_excess(order->total, &balance), sum_of(&list, true)),
 						   "owed to the customer");
-	spread_refund(order, &list, amount);
+	(void) take(order, &list, amount, true);
 	if (account_id != 0)
 	{
 		move_out(order, &list, account_id, "refund");
 		PG_RETURN_JSONB_P(oms_balance_document(order->order_id));
 	}
-	result = write_commands(order, &list, "refund");
+	result = write_commands(order, &list, "refund", method);
 	oms_refund_follow(order->order_id);
 	PG_RETURN_JSONB_P(result);
 }
@@ -494,7 +592,8 @@ oms_payment_capture(int64 order_id, const char *stage, bool tell)
 	Numeric		worth = oms_money_zero();
 	Numeric		missing;
 
-	if (strcmp(order->channel->capture, stage) != 0 || strcmp(stage, "manual") == 0)
+	if (strcmp(order->channel->capture, stage) != 0 || strcmp(stage, "manual") == 0 || waits_for_confirmation(order) ||
+		oms_hold_blocks(order_id, "payment.capture"))
 		return;
 	list = sources_of(order_id, 0);
 	if (list.count == 0)
@@ -505,8 +604,8 @@ oms_payment_capture(int64 order_id, const char *stage, bool tell)
 	values[3] = CStringGetTextDatum(stage);
 	(void) oms_execute_each(&worth_plan, values, NULL, read_worth, &worth);
 	oms_balance_read(order_id, &balance);
-	missing = take_in_turn(&list, to_capture(worth, &balance), false, false);
-	(void) write_commands(order, &list, "capture");
+	missing = take(order, &list, to_capture(worth, &balance), false);
+	(void) write_commands(order, &list, "capture", NULL);
 	if (tell && is_positive(missing))
 	{
 		DocWriter	writer;
@@ -551,9 +650,71 @@ oms_payment_give_back(int64 order_id)
 									 oms_balance_due(order->total, &balance));
 	(void) take_in_turn(&list, free_amount, false, true);
 	keep_accounts(&list);
-	(void) write_commands(order, &list, "void");
+	(void) write_commands(order, &list, "void", NULL);
 	list = sources_of(order_id, 0);
 	(void) take_in_turn(&list, oms_balance_excess(order->total, &balance), true, true);
 	keep_accounts(&list);
-	(void) write_commands(order, &list, "refund");
+	(void) write_commands(order, &list, "refund", NULL);
+}
+
+/* Voids everything that is authorized for an order that has ended. */
+void
+oms_payment_void_all(int64 order_id)
+{
+	SourceList	list = sources_of(order_id, 0);
+
+	for (int i = 0; i < list.count; i++)
+		list.rows[i].taken = list.rows[i].capturable;
+	(void) write_commands(oms_order_read(order_id), &list, "void", NULL);
+}
+
+/* Asks back what a locked order's customer paid beyond what is owed, where its channel does so by itself. */
+void
+oms_payment_refund_excess(int64 order_id)
+{
+	Order	   *order = oms_order_read(order_id);
+	SourceList	list;
+	Balance		balance;
+
+	if (!order->channel->refunds_excess || oms_hold_blocks(order_id, "payment.refund"))
+		return;
+	oms_balance_read(order_id, &balance);
+	if (!is_positive(oms_balance_excess(order->total, &balance)))
+		return;
+	list = sources_of(order_id, 0);
+	(void) take(order, &list, least(oms_balance_excess(order->total, &balance), sum_of(&list, true)), true);
+	(void) write_commands(order, &list, "refund", NULL);
+	oms_refund_follow(order_id);
+}
+
+/* An order is paid beyond what is owed: tells it once for each reason, and asks the money back where the channel does. */
+void
+oms_payment_overpaid(int64 order_id, bool is_news)
+{
+	Order	   *order = oms_order_read(order_id);
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id), TimestampTzGetDatum(oms_call->now)};
+	Balance		balance;
+	DocWriter	writer;
+
+	if (is_news)
+	{
+		oms_balance_read(order_id, &balance);
+		oms_write_begin(&writer);
+		oms_write_numeric(&writer, "amount", oms_money_subtract(oms_money_zero(), oms_balance_due(order->total, &balance)));
+		oms_write_text(&writer, "currency", order->currency);
+		oms_event(&(Event) {.order_id = order_id,.object_id = order_id,.object_type = "order",.type = "payment.overpaid",
+							.data = oms_write_finish(&writer)});
+	}
+	if (order->channel->refunds_excess && oms_execute(&exchange_plan, values, NULL) == 0)
+		oms_payment_refund_excess(order_id);
+}
+
+/* What a hold or a missing confirmation kept from being asked for. */
+void
+oms_payment_resume(int64 order_id)
+{
+	Order	   *order = oms_order_read(order_id);
+
+	oms_payment_capture(order_id, order->channel->capture, true);
+	oms_payment_refund_excess(order_id);
 }
