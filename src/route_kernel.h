@@ -313,6 +313,30 @@ extern RouteStatus route_policy(const RouteProblem *problem,
 								const int64_t *distance,
 								RouteResult *result);
 
+/* Why a plan that somebody else made is none. */
+typedef enum RoutePlanFault
+{
+	ROUTE_PLAN_OK,
+	ROUTE_PLAN_PROBLEM,			/* the problem is outside the limits */
+	ROUTE_PLAN_SHARE,			/* no such line or location, or no units */
+	ROUTE_PLAN_STOCK,			/* more units than the location has */
+	ROUTE_PLAN_TOO_MANY,		/* more units than the line wants */
+	ROUTE_PLAN_TOO_FEW,			/* units that must be served are not */
+	ROUTE_PLAN_WHOLE_LINE,		/* a line is divided that must not be */
+	ROUTE_PLAN_PACKAGES,		/* more than packages_max */
+	ROUTE_PLAN_WEIGHT			/* a package beyond the last step */
+} RoutePlanFault;
+
+/*
+ * Check a plan against the hard rules and price it like any other; not proven,
+ * no bound.  A fault names line and location, -1 where it is of neither.
+ */
+extern RoutePlanFault route_price(const RouteProblem *problem,
+								  const RouteControl *control,
+								  const RouteShare *shares, int32_t count,
+								  RouteResult *result,
+								  int32_t *line, int32_t *location);
+
 /*
  * Check a result against its problem with code of its own.  The control's
  * arena serves for scratch.  Checks the bound by the prices in the

@@ -3,35 +3,27 @@
  *	  Rules of a routing policy that are SQL expressions of its owner.
  *
  * All rules of a policy are one statement, or two where some look at each line:
- * it runs once per order, over all locations that have anything of it.  It runs
- * with the rights of the role that saved the policy, reads only, and is stopped
- * after oms.routing_rule_timeout.  An error in it does not end the transaction:
- * the order has no plan then, and the reason says why.
+ * it runs once per order, over all locations that have anything of it.  Where
+ * it fails the order has no plan, and the reason says why.
  */
 #include "oms.h"
 
 #include <math.h>
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi_priv.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parser.h"
-#include "storage/latch.h"
-#include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/timeout.h"
 
 #include "call.h"
 #include "network.h"
 #include "relation.h"
+#include "routing_owner.h"
 #include "routing_rule.h"
-
-/* Policies whose statements one backend keeps. */
-#define KEPT_MAX		64
 
 /* A cost beyond this is a mistake, and the kernel's limits are not far. */
 #define COST_MAX		1000000000
@@ -41,19 +33,6 @@ typedef enum RuleScope
 	SCOPE_LOCATION,
 	SCOPE_LINE
 } RuleScope;
-
-typedef struct KeptStatement
-{
-	char	   *sql;
-	Oid			role;
-	SPIPlanPtr	plan;
-} KeptStatement;
-
-static KeptStatement kept[KEPT_MAX];
-static int	kept_count = 0;
-
-static TimeoutId rule_timeout = MAX_TIMEOUTS;
-static volatile sig_atomic_t timed_out = false;
 
 /* ---- The statement ---- */
 
@@ -199,145 +178,17 @@ prepare(const PolicyRule *rules, int count, RuleScope scope)
 	return plan;
 }
 
-static void
-forget_statements(void)
-{
-	while (kept_count > 0)
-	{
-		KeptStatement *statement = &kept[--kept_count];
-
-		SPI_freeplan(statement->plan);
-		pfree(statement->sql);
-	}
-}
-
 static SPIPlanPtr
 kept_statement(const RoutingPolicy *policy, RuleScope scope, Oid role)
 {
 	char	   *sql = make_statement(policy->rules, policy->rule_count, scope);
-	KeptStatement *statement;
-	SPIPlanPtr	plan;
+	SPIPlanPtr	plan = oms_owner_kept(sql, role);
 
-	for (int i = 0; i < kept_count; i++)
-		if (kept[i].role == role && strcmp(kept[i].sql, sql) == 0)
-			return kept[i].plan;
-	if (kept_count == KEPT_MAX)
-		forget_statements();
+	if (plan)
+		return plan;
 	plan = prepare(policy->rules, policy->rule_count, scope);
-	statement = &kept[kept_count];
-	statement->sql = MemoryContextStrdup(TopMemoryContext, sql);
-	statement->role = role;
-	statement->plan = plan;
-	if (SPI_keepplan(plan) != 0)
-		elog(ERROR, "statement could not be kept");
-	kept_count++;
+	oms_owner_keep(sql, role, plan);
 	return plan;
-}
-
-/* ---- Running it ---- */
-
-static void
-end_time(void)
-{
-	timed_out = true;
-	InterruptPending = true;
-	QueryCancelPending = true;
-	SetLatch(MyLatch);
-}
-
-static void
-begin_time(void)
-{
-	if (rule_timeout == MAX_TIMEOUTS)
-		rule_timeout = RegisterTimeout(USER_TIMEOUT, end_time);
-	timed_out = false;
-	enable_timeout_after(rule_timeout, oms_routing_rule_timeout_setting);
-}
-
-/* A cancel of ours that came too late must not hit what follows. */
-static void
-stop_time(void)
-{
-	disable_timeout(rule_timeout, false);
-	if (timed_out)
-		QueryCancelPending = false;
-}
-
-static int
-run_statement(SPIPlanPtr plan, Datum *values, const char *nulls)
-{
-	int			rc;
-
-	begin_time();
-	rc = SPI_execute_plan(plan, values, nulls, true, 0);
-	stop_time();
-	if (rc != SPI_OK_SELECT)
-		elog(ERROR, "rules failed with %s", SPI_result_code_string(rc));
-	return (int) SPI_processed;
-}
-
-/* Work of the owner's, inside a subtransaction of its own. */
-typedef void (*RuleWork) (void *state, Oid role);
-
-/* Errors that say nothing about the rules. */
-static bool
-is_outside(const ErrorData *error)
-{
-	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-
-	return (category == ERRCODE_OPERATOR_INTERVENTION && !timed_out) ||
-		category == ERRCODE_TRANSACTION_ROLLBACK || category == ERRCODE_INSUFFICIENT_RESOURCES ||
-		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
-}
-
-/*
- * Runs work with the rights of the role.  NULL where it went well, else why
- * it did not.
- */
-static char *
-run_as(const char *owner, RuleWork work, void *state)
-{
-	Oid			role = get_role_oid(owner, true);
-	MemoryContext context = CurrentMemoryContext;
-	volatile bool read_only = oms_read_only;
-	OmsAttempt	attempt;
-	Oid			user;
-	int			security_context;
-	char	   *volatile failure = NULL;
-
-	if (!OidIsValid(role))
-		return psprintf("role \"%s\" does not exist", owner);
-	GetUserIdAndSecContext(&user, &security_context);
-	timed_out = false;
-	oms_attempt_begin(&attempt);
-	PG_TRY();
-	{
-		SetUserIdAndSecContext(role, security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-		work(state, role);
-		SetUserIdAndSecContext(user, security_context);
-		oms_attempt_keep(&attempt);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		if (rule_timeout != MAX_TIMEOUTS)
-			disable_timeout(rule_timeout, false);
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (is_outside(error))
-			PG_RE_THROW();
-		FlushErrorState();
-		if (timed_out)
-			QueryCancelPending = false;
-		oms_attempt_undo(&attempt);
-		SetUserIdAndSecContext(user, security_context);
-		failure = timed_out ? psprintf("it took longer than oms.routing_rule_timeout, %d ms", oms_routing_rule_timeout_setting)
-			: error->message;
-	}
-	PG_END_TRY();
-	oms_read_only = read_only;
-	return failure;
 }
 
 /* ---- Evaluating ---- */
@@ -485,7 +336,7 @@ evaluate(void *state, Oid role)
 			any |= in_scope(&evaluation->policy->rules[i], scope);
 		if (!any)
 			continue;
-		count = run_statement(kept_statement(evaluation->policy, scope, role), evaluation->values, evaluation->nulls);
+		count = oms_owner_query(kept_statement(evaluation->policy, scope, role), evaluation->values, evaluation->nulls);
 		for (int i = 0; i < count; i++)
 			keep_row(evaluation, scope, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
 		SPI_freetuptable(SPI_tuptable);
@@ -508,7 +359,7 @@ oms_rules_evaluate(const RoutingPolicy *policy, const RoutingRequest *request)
 	fill_arguments(&evaluation);
 	if (evaluation.place_count == 0)
 		return evaluation.verdict;
-	failure = run_as(policy->owner, evaluate, &evaluation);
+	failure = oms_owner_run(policy->owner, evaluate, &evaluation);
 	if (failure)
 		evaluation.verdict->failure = psprintf("The rules of the policy could not be evaluated: %s.", failure);
 	return evaluation.verdict;
@@ -546,7 +397,7 @@ check_rule(void *state, Oid role)
 				 errmsg("it is of type %s, not %s", format_type_be(type), cost ? "a number" : "boolean")));
 	evaluation.request = &request;
 	fill_arguments(&evaluation);
-	(void) run_statement(plan, evaluation.values, evaluation.nulls);
+	(void) oms_owner_query(plan, evaluation.values, evaluation.nulls);
 	SPI_freetuptable(SPI_tuptable);
 	SPI_freeplan(plan);
 }
@@ -557,7 +408,7 @@ oms_rules_check(const RoutingPolicy *policy, FaultList *faults)
 {
 	for (int i = 0; i < policy->rule_count; i++)
 	{
-		char	   *failure = run_as(policy->owner, check_rule, &policy->rules[i]);
+		char	   *failure = oms_owner_run(policy->owner, check_rule, &policy->rules[i]);
 
 		if (failure)
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT,

@@ -13,6 +13,7 @@
 #include "../../src/route_kernel_dual.c"
 #include "../../src/route_kernel_plan.c"
 #include "../../src/route_kernel_policy.c"
+#include "../../src/route_kernel_price.c"
 #include "../../src/route_kernel_rank.c"
 #include "../../src/route_kernel_scan.c"
 #include "../../src/route_kernel_search.c"

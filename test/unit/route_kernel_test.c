@@ -1,4 +1,4 @@
-/* sources: src/route_kernel.c src/route_kernel_bound.c src/route_kernel_check.c src/route_kernel_cover.c src/route_kernel_dual.c src/route_kernel_plan.c src/route_kernel_policy.c src/route_kernel_rank.c src/route_kernel_scan.c src/route_kernel_search.c src/route_kernel_series.c src/route_kernel_work.c */
+/* sources: src/route_kernel.c src/route_kernel_bound.c src/route_kernel_check.c src/route_kernel_cover.c src/route_kernel_dual.c src/route_kernel_plan.c src/route_kernel_policy.c src/route_kernel_price.c src/route_kernel_rank.c src/route_kernel_scan.c src/route_kernel_search.c src/route_kernel_series.c src/route_kernel_work.c */
 /*
  * route_kernel_test.c
  *	  The router against full enumeration, by hand and at its limits.
@@ -943,6 +943,113 @@ test_policies(uint64_t instances)
 	}
 }
 
+/* --------------------------------------------------- plans of others */
+
+/* A few shares at random, often of lines and places that do not fit. */
+static int32_t
+random_shares(const Instance *in, RouteShare *shares)
+{
+	int32_t		count = random_range(0, 6);
+	int32_t		k;
+
+	for (k = 0; k < count; k++)
+	{
+		shares[k].line = random_range(0, in->problem.line_count - 1);
+		shares[k].location = random_range(0, in->problem.location_count - 1);
+		shares[k].units = random_chance(60) ? in->quantity[shares[k].line]
+			: random_range(1, in->quantity[shares[k].line]);
+	}
+	return count;
+}
+
+/* Whether shares are a plan, told from the units of each line and place. */
+static bool
+judge_shares(const Instance *in, const RouteShare *shares, int32_t count, int64_t *cost)
+{
+	const RouteProblem *p = &in->problem;
+	int32_t		units[MAX_CELLS] = {0};
+	int32_t		packages;
+	int32_t		days;
+	int32_t		l;
+	int32_t		i;
+	int32_t		k;
+
+	for (k = 0; k < count; k++)
+		units[shares[k].line * p->location_count + shares[k].location] += shares[k].units;
+	for (l = 0; l < p->line_count; l++)
+	{
+		int32_t		served = 0;
+		int32_t		places = 0;
+
+		for (i = 0; i < p->location_count; i++)
+		{
+			int32_t		here = units[l * p->location_count + i];
+
+			if (here > p->stock[l * p->location_count + i])
+				return false;
+			served += here;
+			places += here > 0;
+		}
+		if (served > p->quantity[l])
+			return false;
+		if (served < p->quantity[l] && (p->ship_complete || (p->must_serve != NULL && p->must_serve[l])))
+			return false;
+		if ((p->whole_lines || (p->whole != NULL && p->whole[l])) && served > 0 &&
+			(places > 1 || served < p->quantity[l]))
+			return false;
+	}
+	return oracle_price(in, units, cost, &packages, &days);
+}
+
+static void
+test_price(uint64_t instances)
+{
+	long		plans = 0;
+	long		faults = 0;
+	uint64_t	seed;
+
+	for (seed = 0; seed < instances; seed++)
+	{
+		RouteControl control = control_default();
+		RouteShare	shares[6];
+		RouteResult best;
+		RouteResult result;
+		RoutePlanFault fault;
+		Instance	in;
+		int64_t		cost = 0;
+		int32_t		count;
+		int32_t		line;
+		int32_t		location;
+
+		random_small(&in, seed + 9000000);
+		arena_used = 0;
+		if (route_solve(&in.problem, &control, &best) == ROUTE_OPTIMAL)
+		{
+			CHECK(route_price(&in.problem, &control, best.shares, best.share_count, &result, &line, &location)
+				  == ROUTE_PLAN_OK);
+			CHECK(result.cost == best.cost && result.package_count == best.package_count &&
+				  result.share_count == best.share_count && !result.proven);
+		}
+		count = random_shares(&in, shares);
+		fault = route_price(&in.problem, &control, shares, count, &result, &line, &location);
+		/* a line in parts adds up in the model, but no part of a whole line is whole */
+		if (fault == ROUTE_PLAN_WHOLE_LINE)
+		{
+			CHECK(shares[0].units > 0 && line >= 0);
+			continue;
+		}
+		CHECK((fault == ROUTE_PLAN_OK) == judge_shares(&in, shares, count, &cost));
+		plans += fault == ROUTE_PLAN_OK;
+		faults += fault != ROUTE_PLAN_OK;
+		if (fault != ROUTE_PLAN_OK)
+			continue;
+		CHECK(result.cost == cost && best.status == ROUTE_OPTIMAL && cost >= best.cost);
+		CHECK(route_verify(&in.problem, &control, &result) == ROUTE_VERIFY_PLAN_ONLY);
+	}
+	printf("price: %ld plans, %ld faults\n", plans, faults);
+	CHECK(plans > 0 && faults > 0);
+}
+
 /* ------------------------------------------------------------- hand-made */
 
 /* Two lines; A has both, B and C one each; A is far and dear. */
@@ -970,6 +1077,49 @@ three_locations(Instance *in)
 	in->quantity[1] = 3;
 	in->penalty[0] = in->penalty[1] = 1000;
 	in->weight[0] = in->weight[1] = 400;
+}
+
+static void
+test_price_by_hand(void)
+{
+	static const RouteShare good[] = {{0, 1, 1}, {1, 2, 3}, {0, 1, 1}};
+	static const RouteShare over[] = {{0, 1, 1}, {1, 2, 4}};
+	static const RouteShare stock[] = {{0, 2, 1}};
+	static const RouteShare nowhere[] = {{0, 3, 1}};
+	static const RouteShare nothing[] = {{0, 1, 0}};
+	static const bool must[2] = {true, true};
+	static const int32_t tariff_of[3] = {0, 0, 0};
+	static const int64_t limit[] = {1000};
+	static const int64_t cost[] = {7};
+	RouteTariff tariff = {1, limit, cost};
+	RouteControl control = control_default();
+	RouteResult result;
+	Instance	in;
+	int32_t		line;
+	int32_t		location;
+
+	arena_used = 0;
+	three_locations(&in);
+	in.problem.must_serve = must;
+	CHECK(route_price(&in.problem, &control, good, 3, &result, &line, &location) == ROUTE_PLAN_OK);
+	CHECK(result.cost == 98 && result.package_count == 2 && result.share_count == 2 && line == -1 && location == -1);
+	CHECK(route_price(&in.problem, &control, good, 2, &result, &line, &location) == ROUTE_PLAN_TOO_FEW && line == 0);
+	CHECK(route_price(&in.problem, &control, over, 2, &result, &line, &location) == ROUTE_PLAN_TOO_MANY && line == 1);
+	CHECK(route_price(&in.problem, &control, stock, 1, &result, &line, &location) == ROUTE_PLAN_STOCK && location == 2);
+	CHECK(route_price(&in.problem, &control, nowhere, 1, &result, &line, &location) == ROUTE_PLAN_SHARE);
+	CHECK(route_price(&in.problem, &control, nothing, 1, &result, &line, &location) == ROUTE_PLAN_SHARE);
+	in.problem.packages_max = 1;
+	CHECK(route_price(&in.problem, &control, good, 3, &result, &line, &location) == ROUTE_PLAN_PACKAGES);
+	in.problem.packages_max = 0;
+	in.problem.whole_lines = true;
+	CHECK(route_price(&in.problem, &control, good, 3, &result, &line, &location) == ROUTE_PLAN_WHOLE_LINE && line == 0);
+	in.problem.whole_lines = false;
+	/* 1,200 grams from the third are too many, 800 from the second are not */
+	in.problem.weight_grams = in.weight;
+	in.problem.tariffs = &tariff;
+	in.problem.tariff_count = 1;
+	in.problem.tariff_of = tariff_of;
+	CHECK(route_price(&in.problem, &control, good, 3, &result, &line, &location) == ROUTE_PLAN_WEIGHT && location == 2);
 }
 
 static void
@@ -1536,6 +1686,8 @@ main(int argc, char **argv)
 	test_order_of_locations(20000 * scale);
 	test_lexicographic(30000 * scale);
 	test_policies(20000 * scale);
+	test_price_by_hand();
+	test_price(20000 * scale);
 	test_anytime(50000 * scale);
 	test_false_optimum(10000 * scale);
 	free(arena_memory);
