@@ -116,6 +116,15 @@ typedef struct PolicyScope
 	const char *postal_prefix;	/* of a policy: how postal codes begin; of an order: the whole code */
 } PolicyScope;
 
+/* What plans where a strategy's answer is not taken. */
+typedef enum RoutingFallback
+{
+	FALLBACK_COST,
+	FALLBACK_RANKING,
+	FALLBACK_NEAREST,
+	FALLBACK_REFUSE
+} RoutingFallback;
+
 typedef struct RoutingPolicy
 {
 	int64		policy_id;
@@ -147,7 +156,9 @@ typedef struct RoutingPolicy
 	int			relax[RULE_COUNT + POLICY_RULES_MAX];	/* RoutingRule, then RULE_COUNT + index of rules */
 	int			rule_count;
 	PolicyRule *rules;
-	const char *owner;			/* role that the rules run as */
+	const char *strategy;		/* function that plans; NULL: the objective does */
+	RoutingFallback fallback;
+	const char *owner;			/* role that rules and strategy run as */
 } RoutingPolicy;
 
 typedef struct Network

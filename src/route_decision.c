@@ -21,7 +21,7 @@
 #include "route_least_value.h"
 #include "routing.h"
 
-#define RECORD_LAYOUT 6
+#define RECORD_LAYOUT 7
 
 PG_FUNCTION_INFO_V1(oms_route_replays);
 
@@ -164,30 +164,27 @@ copy_stock(const RoutingDecision *decision)
 	return memcpy(MemoryContextAllocExtended(CurrentMemoryContext, Max(1, size), MCXT_ALLOC_HUGE), decision->stock, size);
 }
 
+static RouteControl
+control_of(const RoutingDecision *decision)
+{
+	return (RouteControl)
+	{
+		.alloc = allocate,.alloc_context = CurrentMemoryContext,.should_stop = should_stop,
+			.nodes_max = decision->nodes_max
+	};
+}
+
 /*
- * Solves the problem of a decision, or with a winner finds the best plan from
- * other locations.  What result points to lives in the current memory context.
+ * The plan that the objective of a decision asks for.  What result points to
+ * lives in the current memory context, here and below.
  */
 RouteStatus
-oms_decision_solve(RoutingDecision *decision, const RouteResult *winner, RouteResult *result)
+oms_decision_optimum(RoutingDecision *decision, RouteResult *result)
 {
 	RouteProblem problem;
-	RouteControl control = {
-		.alloc = allocate,.alloc_context = CurrentMemoryContext,.should_stop = should_stop,
-		.nodes_max = decision->nodes_max
-	};
+	RouteControl control = control_of(decision);
 
 	fill_problem(decision, &problem);
-	if (winner)
-	{
-		RouteStatus status = route_runner_up(&problem, &control, winner, result);
-
-		/* The search for it knows no least value: one that breaks it was never possible. */
-		if (decision->least_value > 0 && (status == ROUTE_OPTIMAL || status == ROUTE_FEASIBLE) &&
-			!route_obeys_least_value(&problem, decision->values, decision->least_value, result))
-			return ROUTE_UNKNOWN;
-		return status;
-	}
 	if (decision->thumb > 0)
 		return route_policy(&problem, &control, (RoutePolicy) (decision->thumb - 1), decision->distances, result);
 	if (decision->term_count > 0)
@@ -197,6 +194,113 @@ oms_decision_solve(RoutingDecision *decision, const RouteResult *winner, RouteRe
 		return route_solve_least_value(&problem, &control, decision->values, decision->least_value, copy_stock(decision),
 									   result);
 	return route_solve(&problem, &control, result);
+}
+
+/* The best plan from other locations than the winner's. */
+static RouteStatus
+find_runner_up(RoutingDecision *decision, const RouteResult *winner, RouteResult *result)
+{
+	RouteProblem problem;
+	RouteControl control = control_of(decision);
+	RouteStatus status;
+
+	fill_problem(decision, &problem);
+	status = route_runner_up(&problem, &control, winner, result);
+
+	/* The search for it knows no least value: one that breaks it was never possible. */
+	if (decision->least_value > 0 && (status == ROUTE_OPTIMAL || status == ROUTE_FEASIBLE) &&
+		!route_obeys_least_value(&problem, decision->values, decision->least_value, result))
+		return ROUTE_UNKNOWN;
+	return status;
+}
+
+static const char *
+code_of(const RoutingDecision *decision, int location)
+{
+	const Location *row = oms_location_by_id(decision->location_ids[location]);
+
+	return row ? row->code : "a location";
+}
+
+static const char *
+plan_fault_text(const RoutingDecision *decision, RoutePlanFault fault, int32 line, int32 location)
+{
+	switch (fault)
+	{
+		case ROUTE_PLAN_OK:
+			return NULL;
+		case ROUTE_PLAN_SHARE:
+			return "a part has no units";
+		case ROUTE_PLAN_STOCK:
+			return psprintf("line %d takes more units of \"%s\" than it may", line + 1, code_of(decision, location));
+		case ROUTE_PLAN_TOO_MANY:
+			return psprintf("line %d gets more units than it wants", line + 1);
+		case ROUTE_PLAN_TOO_FEW:
+			return psprintf("line %d gets fewer units than there are for it", line + 1);
+		case ROUTE_PLAN_WHOLE_LINE:
+			return psprintf("line %d is not to be divided", line + 1);
+		case ROUTE_PLAN_PACKAGES:
+			return psprintf("more than " INT64_FORMAT " fulfillments", decision->packages_max);
+		case ROUTE_PLAN_WEIGHT:
+			return psprintf("no service carries what \"%s\" would send", code_of(decision, location));
+		case ROUTE_PLAN_PROBLEM:
+			break;
+	}
+	return "the problem is too large";
+}
+
+/* Checks a plan against the problem and prices it like its own; NULL, or what is wrong with it. */
+const char *
+oms_decision_price(RoutingDecision *decision, const RouteShare *shares, int count, RouteResult *result)
+{
+	RouteProblem problem;
+	RouteControl control = control_of(decision);
+	RoutePlanFault fault;
+	int32		line;
+	int32		location;
+
+	fill_problem(decision, &problem);
+	fault = route_price(&problem, &control, shares, count, result, &line, &location);
+	if (fault == ROUTE_PLAN_OK && decision->least_value > 0 &&
+		!route_obeys_least_value(&problem, decision->values, decision->least_value, result))
+		return "a fulfillment is worth less than min_fulfillment_value";
+	return plan_fault_text(decision, fault, line, location);
+}
+
+/* Whether the plan is what a strategy answered. */
+bool
+oms_decision_is_answer(const RoutingDecision *decision)
+{
+	return decision->strategy[0] != '\0' && decision->strategy_failure[0] == '\0';
+}
+
+/* The recorded answer of a strategy, with the bound that the optimum gives. */
+static RouteStatus
+price_answer(RoutingDecision *decision, RouteResult *result)
+{
+	RouteResult optimum = {0};
+	RouteStatus status = oms_decision_optimum(decision, &optimum);
+
+	if (status != ROUTE_OPTIMAL && status != ROUTE_FEASIBLE)
+		return status;
+	if (oms_decision_price(decision, decision->shares, decision->share_count, result) != NULL)
+		return ROUTE_INFEASIBLE;
+	result->lower_bound = optimum.lower_bound;
+	result->gap = result->cost - optimum.lower_bound;
+	result->proven = result->gap == 0;
+	return ROUTE_FEASIBLE;
+}
+
+/*
+ * Makes the plan of a decision, or with a winner the best plan from other
+ * locations.  A strategy is not asked again: its answer is in the decision.
+ */
+RouteStatus
+oms_decision_solve(RoutingDecision *decision, const RouteResult *winner, RouteResult *result)
+{
+	if (winner)
+		return find_runner_up(decision, winner, result);
+	return oms_decision_is_answer(decision) ? price_answer(decision, result) : oms_decision_optimum(decision, result);
 }
 
 /* ---- The record ---- */
@@ -395,6 +499,8 @@ code_problem(Codec *codec, RoutingDecision *decision)
 	code(codec, &decision->cost_per_kilometre);
 	code(codec, &decision->volumetric_divisor);
 	code(codec, &decision->least_value);
+	code_text(codec, &decision->strategy);
+	code_text(codec, &decision->strategy_failure);
 	code_times(codec, decision);
 	code_double(codec, &decision->shipping_weight);
 	code_double(codec, &decision->order_weight);
@@ -467,6 +573,9 @@ code_plan(Codec *codec, RoutingDecision *decision)
 		code_int32(codec, &decision->shares[i].line);
 		code_int32(codec, &decision->shares[i].location);
 		code_int32(codec, &decision->shares[i].units);
+		if (decision->shares[i].line < 0 || decision->shares[i].line >= decision->line_count ||
+			decision->shares[i].location < 0 || decision->shares[i].location >= decision->location_count)
+			codec->broken = true;
 	}
 	code_count(codec, &decision->package_count);
 	decision->packages = room(codec, decision->packages, decision->package_count, sizeof(RoutePackage));

@@ -47,6 +47,8 @@ typedef struct RoutingDecision
 	int64		cost_per_kilometre;
 	int64		cost_per_day_late;
 	int64		least_value;	/* of the goods of a package; 0: any */
+	char	   *strategy;		/* function that was asked for the plan; empty: none */
+	char	   *strategy_failure;	/* why its answer was not taken; empty: it was */
 	int64		volumetric_divisor; /* that weights were made with; 0: none */
 	bool		dated;			/* days of delivery counted */
 	double		shipping_weight;
@@ -108,6 +110,9 @@ typedef struct RoutingDecision
 } RoutingDecision;
 
 extern RouteStatus oms_decision_solve(RoutingDecision *decision, const RouteResult *winner, RouteResult *result);
+extern RouteStatus oms_decision_optimum(RoutingDecision *decision, RouteResult *result);
+extern const char *oms_decision_price(RoutingDecision *decision, const RouteShare *shares, int count, RouteResult *result);
+extern bool oms_decision_is_answer(const RoutingDecision *decision);
 extern int64 oms_decision_scarcity(const RoutingDecision *decision, const RouteShare *shares, int count, int location);
 extern int64 oms_decision_rule_cost(const RoutingDecision *decision, int location);
 extern int64 oms_weighted(int64 amount, double weight);

@@ -18,6 +18,7 @@
 
 #include "call.h"
 #include "dates.h"
+#include "event.h"
 #include "heap.h"
 #include "money.h"
 #include "network.h"
@@ -26,6 +27,7 @@
 #include "routing.h"
 #include "scarcity.h"
 #include "routing_rule.h"
+#include "routing_strategy.h"
 
 /* Steps of all tariffs of one order together. */
 #define TARIFF_CELLS_MAX 1000000
@@ -68,6 +70,7 @@ typedef struct Gathering
 	RuleVerdict *verdict;		/* of the policy's expressions; NULL: none, or past tells */
 	bool		complete;		/* every unit can be served */
 	bool		too_large;		/* beyond the kernel's limits */
+	const char *strategy_failure;	/* why the strategy's answer and no other plan is taken; NULL: not so */
 	RouteReason reason;			/* why the kernel found no plan */
 } Gathering;
 
@@ -95,7 +98,8 @@ ranks_by_distance(const RoutingPolicy *policy)
 	for (int i = 0; i < policy->term_count; i++)
 		if (policy->terms[i].kind == ROUTE_TERM_DISTANCE)
 			return true;
-	return policy->thumb == ROUTE_POLICY_NEAREST + 1 || policy->thumb == ROUTE_POLICY_NEAREST_COMPLETE + 1;
+	return policy->thumb == ROUTE_POLICY_NEAREST + 1 || policy->thumb == ROUTE_POLICY_NEAREST_COMPLETE + 1 ||
+		(policy->strategy && policy->fallback == FALLBACK_NEAREST);
 }
 
 static void
@@ -800,6 +804,14 @@ price_shipping(Gathering *gathering)
 
 /* ---- Gathering ---- */
 
+static void
+set_terms(RoutingDecision *decision, const RoutingPolicy *policy)
+{
+	decision->term_count = policy->term_count;
+	for (int i = 0; i < policy->term_count; i++)
+		decision->terms[i] = (RouteTerm) {policy->terms[i].kind, policy->terms[i].tolerance};
+}
+
 static RoutingDecision *
 make_decision(const RoutingRequest *request, const RoutingPolicy *policy, int64 relaxed)
 {
@@ -823,9 +835,9 @@ make_decision(const RoutingRequest *request, const RoutingPolicy *policy, int64 
 	decision->unit_weight = policy->unit_weight;
 	decision->currency = pstrdup(policy->currency ? policy->currency : "");
 	decision->asked = *request;
-	decision->term_count = policy->term_count;
-	for (int i = 0; i < policy->term_count; i++)
-		decision->terms[i] = (RouteTerm) {policy->terms[i].kind, policy->terms[i].tolerance};
+	decision->strategy = decision->strategy_failure = "";
+	if (policy->strategy == NULL)
+		set_terms(decision, policy);
 	decision->rule_count = policy->rule_count;
 	decision->rule_names = palloc(sizeof(char *) * Max(1, policy->rule_count));
 	for (int i = 0; i < policy->rule_count; i++)
@@ -973,6 +985,95 @@ keep_result(Gathering *gathering, const RouteResult *result)
 	}
 }
 
+static bool
+is_plan(RouteStatus status)
+{
+	return status == ROUTE_OPTIMAL || status == ROUTE_FEASIBLE;
+}
+
+/* The answer that the same policy's strategy gave before, by today's numbers of lines and candidates. */
+static StrategyAnswer *
+past_answer(const Gathering *gathering)
+{
+	const RoutingDecision *past = gathering->past;
+	const RoutingDecision *decision = gathering->decision;
+	StrategyAnswer *answer = palloc0(sizeof(StrategyAnswer));
+
+	if (past->strategy_failure[0] != '\0')
+	{
+		answer->failure = past->strategy_failure;
+		return answer;
+	}
+	answer->shares = palloc(sizeof(RouteShare) * Max(1, past->share_count));
+	for (int i = 0; i < past->share_count; i++)
+	{
+		int			line = line_of_item(decision, past->item_ids[past->shares[i].line]);
+		int			location = 0;
+
+		while (location < decision->location_count &&
+			   gathering->past_kind[gathering->location_of[location]] != past->shares[i].location)
+			location++;
+		answer->shares[answer->share_count++] = (RouteShare) {line, location, past->shares[i].units};
+	}
+	return answer;
+}
+
+/* Plans as the policy declares it for a strategy without a plan; result has the optimum and keeps it for FALLBACK_COST. */
+static bool
+fall_back(Gathering *gathering, RouteResult *result)
+{
+	RoutingDecision *decision = gathering->decision;
+
+	switch (gathering->policy->fallback)
+	{
+		case FALLBACK_COST:
+			return true;
+		case FALLBACK_RANKING:
+			set_terms(decision, gathering->policy);
+			break;
+		case FALLBACK_NEAREST:
+			decision->thumb = ROUTE_POLICY_NEAREST_COMPLETE + 1;
+			break;
+		case FALLBACK_REFUSE:
+			gathering->strategy_failure = decision->strategy_failure;
+			return false;
+	}
+	return is_plan(oms_decision_solve(decision, NULL, result));
+}
+
+/*
+ * Lets the policy's strategy plan what the optimum, in result, has shown to be
+ * possible.  Where there is one way only nobody is asked.
+ */
+static bool
+follow_strategy(Gathering *gathering, RouteResult *result)
+{
+	RoutingDecision *decision = gathering->decision;
+	bool		again = gathering->past && gathering->past->policy_id == gathering->policy->policy_id;
+	StrategyAnswer *answer;
+	RouteResult plan = {0};
+	const char *failure;
+
+	if (decision->location_count + decision->exclusion_count < 2)
+		return true;
+	answer = again ? past_answer(gathering) : oms_strategy_ask(gathering->policy, decision);
+	gathering->lacked |= gathering->past && !again ? LACKED_STRATEGY : 0;
+	decision->strategy = pstrdup(gathering->policy->strategy);
+	failure = answer->failure;
+	if (failure == NULL)
+		failure = oms_decision_price(decision, answer->shares, answer->share_count, &plan);
+	if (failure)
+	{
+		decision->strategy_failure = pstrdup(failure);
+		return fall_back(gathering, result);
+	}
+	plan.lower_bound = result->lower_bound;
+	plan.gap = plan.cost - plan.lower_bound;
+	plan.proven = plan.gap == 0;
+	*result = plan;
+	return true;
+}
+
 /*
  * Gathers and solves, giving up soft rules in their order until every unit is
  * served.  False where the last attempt has no plan.
@@ -998,8 +1099,10 @@ solve_with_rules(Gathering *gathering)
 			if (gathering->decision->line_count == 0)
 				return false;
 			status = oms_decision_solve(gathering->decision, NULL, &result);
-			if (status == ROUTE_OPTIMAL || status == ROUTE_FEASIBLE)
+			if (is_plan(status))
 			{
+				if (gathering->policy->strategy && !follow_strategy(gathering, &result))
+					return false;
 				keep_result(gathering, &result);
 				return true;
 			}
@@ -1251,6 +1354,8 @@ make_plan(Gathering *gathering)
 		plan->decision = gathering->decision;
 	else if (gathering->too_large)
 		return NULL;
+	else if (gathering->strategy_failure)
+		return refused_plan(request, psprintf("The strategy of the policy gave no plan: %s.", gathering->strategy_failure));
 	oms_routing_finish(request, plan);
 	for (int i = 0; i < request->line_count; i++)
 		missing += plan->missing[i];
@@ -1362,6 +1467,9 @@ oms_routing_record(const RoutingPlan *plan, int64 order_id, int decision_no)
 
 	if (decision == NULL || decision->location_count + decision->exclusion_count < 2)
 		return;
+	if (decision->strategy_failure[0] != '\0')
+		oms_event(&(Event) {.order_id = order_id,.object_id = order_id,.object_type = "order",.type = "order.strategy_failed",
+							.action = decision->strategy,.reason = decision->strategy_failure});
 	values[0] = Int64GetDatum(order_id);
 	values[1] = Int64GetDatum(decision->policy_id);
 	values[2] = TimestampTzGetDatum(oms_call->now);
@@ -1511,6 +1619,19 @@ explain_change_of_date(Explanation *explanation, const RouteResult *winner, cons
 		}
 }
 
+/* What the cheapest plan would have been, where a strategy chose another one. */
+static void
+explain_optimum(Explanation *explanation)
+{
+	RouteResult optimum = {0};
+	RouteStatus status = oms_decision_optimum(explanation->decision, &optimum);
+
+	if (!is_plan(status) || optimum.cost >= explanation->decision->cost)
+		return;
+	explain(explanation, "optimum", 0, "cost", optimum.cost, "the strategy's plan costs more");
+	explain_packages(explanation, "optimum", optimum.packages, optimum.package_count, NULL, optimum.shares, optimum.share_count);
+}
+
 /* The other plan, and what would have to be cheaper for it. */
 static void
 explain_runner_up(Explanation *explanation)
@@ -1523,6 +1644,11 @@ explain_runner_up(Explanation *explanation)
 
 	if (decision->term_count > 0)
 		return;					/* a ranking has no single amount to lower */
+	if (oms_decision_is_answer(decision))
+	{
+		explain_optimum(explanation);
+		return;
+	}
 	(void) oms_decision_solve(decision, NULL, &winner);
 	status = oms_decision_solve(decision, &winner, &runner_up);
 	if (status != ROUTE_OPTIMAL && status != ROUTE_FEASIBLE)
@@ -1549,9 +1675,12 @@ explain_decision(Explanation *explanation)
 	RoutingDecision *decision = explanation->decision;
 
 	explain(explanation, "policy", 0, "cost", decision->cost, explanation->policy);
+	if (decision->strategy[0] != '\0')
+		explain(explanation, "policy", 0, "strategy", PG_INT64_MIN, oms_decision_is_answer(decision) ? decision->strategy
+				: psprintf("%s gave no plan: %s", decision->strategy, decision->strategy_failure));
 	if (decision->term_count == 0)
 		explain(explanation, "policy", 0, "lower bound", decision->lower_bound,
-				decision->proven ? "proven" : "search limit reached");
+				decision->proven ? "proven" : oms_decision_is_answer(decision) ? "of the cheapest plan" : "search limit reached");
 	for (int i = 0; i < RULE_COUNT + decision->rule_count; i++)
 		if (decision->relaxed & (INT64CONST(1) << i))
 			explain(explanation, "relaxed", 0, i < RULE_COUNT ? rules[i] : decision->rule_names[i - RULE_COUNT],

@@ -68,6 +68,7 @@ typedef struct RoutingPlan
 #define LACKED_PLACES	1		/* distance, costs and rank of a location */
 #define LACKED_RATES	2
 #define LACKED_RULES	4
+#define LACKED_STRATEGY 8
 
 extern int64 oms_routing_metres(const RoutingRequest *request, int place);
 extern bool oms_routing_applies(const PolicyScope *order, int candidates);

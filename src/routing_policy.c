@@ -16,6 +16,7 @@
 #include "relation.h"
 #include "route_kernel.h"
 #include "routing_rule.h"
+#include "routing_strategy.h"
 
 #define SEARCH_NODES_DEFAULT 20000
 
@@ -65,6 +66,8 @@ typedef struct PolicyDocument
 	DocArray	rules;
 	DocArray	only_groups;
 	DocArray	without_groups;
+	char	   *strategy;
+	char	   *fallback;
 	int32		max_fulfillments;
 	int32		search_nodes;
 	int8		whole_lines;
@@ -73,9 +76,12 @@ typedef struct PolicyDocument
 } PolicyDocument;
 
 /* Behind "ranking" the rules of thumb, in the order of RoutePolicy. */
-static const char *const objectives[] = {"nearest", "cost", "ranking", "nearest_first", "priority", "fewest_splits",
+static const char *const objectives[] = {"nearest", "cost", "strategy", "ranking", "nearest_first", "priority", "fewest_splits",
 "nearest_complete", NULL};
-#define OBJECTIVE_RANKING 2
+#define OBJECTIVE_RANKING 3
+
+/* In the order of RoutingFallback. */
+static const char *const fallbacks[] = {"cost", "ranking", "nearest", "refuse", NULL};
 
 static const char *const term_names[] = {"cost", "fulfillments", "distance", "rank", NULL};
 static const RouteTermKind term_kinds[] = {ROUTE_TERM_COST, ROUTE_TERM_PACKAGES, ROUTE_TERM_DISTANCE, ROUTE_TERM_RANK};
@@ -116,6 +122,8 @@ static const DocShape group_shape = DOC_SHAPE_OF(GroupDocument, group_fields, "a
 
 static const DocField policy_fields[] = {
 	{"objective", DOC_TEXT, offsetof(PolicyDocument, objective), .required = true,.choices = objectives},
+	{"strategy", DOC_CODE, offsetof(PolicyDocument, strategy)},
+	{"fallback", DOC_TEXT, offsetof(PolicyDocument, fallback), .choices = fallbacks},
 	{"currency", DOC_TEXT, offsetof(PolicyDocument, currency)},
 	{"convert", DOC_BOOL, offsetof(PolicyDocument, convert)},
 	{"shipping_weight", DOC_DOUBLE, offsetof(PolicyDocument, shipping_weight), .least = 0,.most = 1000},
@@ -196,6 +204,8 @@ policy_of_document(PolicyDocument *document)
 
 	policy->nearest = strcmp(document->objective, "nearest") == 0;
 	policy->thumb = Max(0, index_of(objectives, document->objective) - OBJECTIVE_RANKING);
+	policy->strategy = document->strategy;
+	policy->fallback = document->fallback ? index_of(fallbacks, document->fallback) : FALLBACK_COST;
 	policy->whole_lines = document->whole_lines == 1;
 	policy->currency = document->currency;
 	policy->converts = document->convert == 1;
@@ -401,9 +411,10 @@ check_least_value(const PolicyDocument *document, const RoutingPolicy *policy, F
 
 	if (policy->least_value == 0)
 		return;
-	if (strcmp(document->objective, "cost") != 0)
-		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use objective \"cost\".", "definition.min_fulfillment_value",
-				  "needs objective \"cost\"");
+	if (strcmp(document->objective, "cost") != 0 &&
+		(policy->strategy == NULL || policy->fallback == FALLBACK_RANKING || policy->fallback == FALLBACK_NEAREST))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use objective \"cost\", or a strategy with fallback cost or refuse.",
+				  "definition.min_fulfillment_value", "needs objective \"cost\"");
 	if (!policy->whole_lines)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give whole_lines, too.", "definition.min_fulfillment_value",
 				  "needs whole_lines");
@@ -446,10 +457,27 @@ check_contradictions(PolicyDocument *document, Jsonb *definition, FaultList *fau
 						  "stands there already");
 }
 
+/* The function, and what plans where its answer is not taken. */
+static void
+check_strategy(const PolicyDocument *document, const char *owner, FaultList *faults)
+{
+	bool		planned = strcmp(document->objective, "strategy") == 0;
+
+	if (planned != (document->strategy != NULL))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Objective strategy and the name in strategy go together.",
+				  "definition.strategy", planned ? "is required" : "needs objective \"strategy\"");
+	if (planned != (document->fallback != NULL))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "A strategy may fail: fallback is cost, ranking, nearest or refuse.",
+				  "definition.fallback", planned ? "is required" : "needs objective \"strategy\"");
+	if (planned && document->strategy)
+		oms_strategy_check(document->strategy, owner, faults);
+}
+
 static void
 check_policy(PolicyDocument *document, Jsonb *definition, const char *owner, FaultList *faults)
 {
-	bool		ranked = strcmp(document->objective, "ranking") == 0;
+	bool		ranked = strcmp(document->objective, "ranking") == 0 ||
+		(document->fallback && strcmp(document->fallback, "ranking") == 0);
 
 	check_conversion(document, faults);
 	check_groups(&document->only_groups, NULL, "only_groups", faults);
@@ -458,8 +486,9 @@ check_policy(PolicyDocument *document, Jsonb *definition, const char *owner, Fau
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use an ISO 4217 code such as EUR.", "definition.currency",
 				  "\"%s\" is not a currency", document->currency);
 	if (ranked != (document->ranking.count > 0))
-		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Objective ranking and the list ranking go together.",
-				  "definition.ranking", ranked ? "is required" : "needs objective \"ranking\"");
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Objective or fallback ranking and the list ranking go together.",
+				  "definition.ranking", ranked ? "is required" : "needs objective or fallback \"ranking\"");
+	check_strategy(document, owner, faults);
 	oms_document_duplicates(&document->relax, &relax_shape, offsetof(RelaxDocument, rule), "definition.relax", "rule",
 							faults);
 	check_rules(document, owner, faults);

@@ -232,9 +232,9 @@ read_sku(TupleTableSlot *slot, void *state)
 			unconstify(RoutingLine *, request->lines)[i].sku = oms_slot_text(slot, 2);
 }
 
-/* What expressions of a policy may ask for and no record holds. */
+/* What expressions and strategies of a policy are told and no record holds. */
 static void
-add_rule_arguments(Replanning *replanning)
+add_arguments(Replanning *replanning)
 {
 	RoutingRequest *request = &replanning->request;
 	int64	   *item_ids = palloc(sizeof(int64) * Max(1, request->line_count));
@@ -288,8 +288,8 @@ replan(Simulation *simulation, Replanning *replanning)
 				 errmsg("the routing decision of order " INT64_FORMAT " cannot be read", replanning->source->order_id),
 				 errhint("oms.audit() names every such decision.")));
 	rebuild_request(replanning);
-	if (simulation->policy->rule_count > 0)
-		add_rule_arguments(replanning);
+	if (simulation->policy->rule_count > 0 || simulation->policy->strategy)
+		add_arguments(replanning);
 	replanning->recorded = palloc0(sizeof(RoutingPlan));
 	replanning->recorded->decision = replanning->past;
 	oms_routing_finish(&replanning->request, replanning->recorded);
@@ -445,7 +445,7 @@ plan_text(const Replanning *replanning, const RoutingPlan *plan)
 static char *
 lacked_text(int lacked)
 {
-	static const char *const names[] = {"places", "rates", "rules"};
+	static const char *const names[] = {"places", "rates", "rules", "strategy"};
 	StringInfoData text;
 
 	initStringInfo(&text);
