@@ -1,0 +1,307 @@
+/*
+ * routing_candidates.c
+ *	  Which locations may serve an order, and which of its units.
+ */
+#include "oms.h"
+
+#include <math.h>
+
+#include "routing_gather.h"
+
+/* A heavier line counts as this heavy: no rate card goes so far. */
+#define LINE_GRAMS_MAX (INT64CONST(1) << 38)
+
+bool
+oms_routing_holds(const Gathering *gathering, int rule)
+{
+	return (gathering->relaxed & (INT64CONST(1) << rule)) == 0;
+}
+
+static bool
+ranks_by_distance(const RoutingPolicy *policy)
+{
+	for (int i = 0; i < policy->term_count; i++)
+		if (policy->terms[i].kind == ROUTE_TERM_DISTANCE)
+			return true;
+	return policy->thumb == ROUTE_POLICY_NEAREST + 1 || policy->thumb == ROUTE_POLICY_NEAREST_COMPLETE + 1 ||
+		(policy->strategy && policy->fallback == FALLBACK_NEAREST);
+}
+
+void
+oms_routing_exclude(Gathering *gathering, int place, ExclusionReason reason, int64 detail)
+{
+	RoutingDecision *decision = gathering->decision;
+
+	decision->exclusions[decision->exclusion_count++] = (RoutingExclusion)
+	{
+		gathering->request->locations[place]->location_id, reason, detail, place
+	};
+}
+
+/* Whether the policy's groups leave a location out; detail says how. */
+static bool
+is_left_out(const Gathering *gathering, const Location *location, int64 *detail)
+{
+	const RoutingPolicy *policy = gathering->policy;
+	bool		named = policy->only_count == 0;
+
+	if (!oms_routing_holds(gathering, RULE_GROUPS))
+		return false;
+	for (int i = 0; i < policy->only_count; i++)
+		named |= oms_location_in_group(location, policy->only[i]);
+	*detail = 0;
+	for (int i = 0; named && i < policy->without_count; i++)
+		if (oms_location_in_group(location, policy->without[i]))
+		{
+			*detail = 1;
+			return true;
+		}
+	return !named;
+}
+
+static bool
+has_stock(const RoutingRequest *request, int location)
+{
+	for (int line = 0; line < request->line_count; line++)
+		if (request->free[(Size) line * request->location_count + location] > 0)
+			return true;
+	return false;
+}
+
+/* The first rule that keeps a line from a place; -1: none. */
+static int
+forbidding_rule(const Gathering *gathering, int line, int place)
+{
+	const RoutingRequest *request = gathering->request;
+
+	for (int i = 0; gathering->verdict && i < gathering->policy->rule_count; i++)
+		if (!gathering->policy->rules[i].cost && oms_routing_holds(gathering, RULE_COUNT + i) &&
+			!gathering->verdict->allowed[((Size) i * request->line_count + line) * request->location_count + place])
+			return i;
+	return -1;
+}
+
+/* The rule that leaves nothing of a place, which has stock; -1: none. */
+static int
+excluding_rule(const Gathering *gathering, int place)
+{
+	const RoutingRequest *request = gathering->request;
+	int			rule = -1;
+
+	for (int line = 0; line < request->line_count; line++)
+		if (request->free[(Size) line * request->location_count + place] > 0 &&
+			(rule = forbidding_rule(gathering, line, place)) < 0)
+			return -1;
+	return rule;
+}
+
+/* The index of a problem's line with an item, or -1. */
+int
+oms_routing_line_of_item(const RoutingDecision *decision, int64 item_id)
+{
+	for (int i = 0; i < decision->line_count; i++)
+		if (decision->item_ids[i] == item_id)
+			return i;
+	return -1;
+}
+
+/*
+ * Free units that rules leave.  The same policy's rules are not asked again:
+ * what they left is in the record.
+ */
+static int32
+usable_units(const Gathering *gathering, int line, int place)
+{
+	const RoutingRequest *request = gathering->request;
+	const RoutingDecision *past = gathering->past;
+	int32		free = request->free[(Size) line * request->location_count + place];
+	int			candidate;
+	int			past_line;
+
+	if (free == 0 || gathering->policy->rule_count == 0)
+		return free;
+	if (gathering->verdict)
+		return forbidding_rule(gathering, line, place) >= 0 ? 0 : free;
+	candidate = gathering->past_kind[place];
+	past_line = oms_routing_line_of_item(past, request->lines[line].item_id);
+	if (candidate < 0 || past_line < 0)
+		return 0;
+	if (past->whole_lines && free < request->lines[line].quantity)
+		return free;			/* no matter: too few for the line */
+	return past->stock[(Size) past_line * past->location_count + candidate] > 0 ? free : 0;
+}
+
+/* The costs that rules give a candidate. */
+static void
+set_rule_costs(Gathering *gathering, int position, int place)
+{
+	RoutingDecision *decision = gathering->decision;
+	int			rules = decision->rule_count;
+	int			candidate = gathering->past ? gathering->past_kind[place] : -1;
+
+	for (int i = 0; i < rules; i++)
+		decision->rule_costs[(Size) position * rules + i] =
+			gathering->verdict ? gathering->verdict->costs[(Size) i * gathering->request->location_count + place]
+			: candidate >= 0 ? gathering->past->rule_costs[(Size) candidate * rules + i] : 0;
+}
+
+/* Metres to a location; -1 where they are not known. */
+int64
+oms_routing_metres(const RoutingRequest *request, int place)
+{
+	double		distance;
+
+	if (request->metres)
+		return request->metres[place];
+	distance = oms_location_distance(request->locations[place], request->destination.latitude,
+									 request->destination.longitude);
+	return isinf(distance) ? -1 : (int64) llround(distance * 1000);
+}
+
+static bool
+is_missing_rate(int64 reason)
+{
+	return reason == EXCLUDED_NO_RATE || reason == EXCLUDED_NO_SERVICE || reason == EXCLUDED_ZONE ||
+		reason == EXCLUDED_WEIGHT;
+}
+
+/* Why a location was no candidate in the decision that is made again; NULL: it was one. */
+static const RoutingExclusion *
+past_exclusion(const Gathering *gathering, int place)
+{
+	int			kind = gathering->past ? gathering->past_kind[place] : PAST_NOTHING;
+
+	return kind < PAST_NOTHING ? &gathering->past->exclusions[PAST_EXCLUSION(kind)] : NULL;
+}
+
+/*
+ * Candidates by place: those that have something and are near enough.  Where
+ * past prices hold, a location that had no rate has none.
+ */
+void
+oms_routing_choose_locations(Gathering *gathering)
+{
+	const RoutingRequest *request = gathering->request;
+	const RoutingPolicy *policy = gathering->policy;
+	RoutingDecision *decision = gathering->decision;
+	bool		by_same_policy = gathering->past && gathering->past->policy_id == policy->policy_id;
+	bool		far_excluded = !isnan(policy->max_kilometres) && oms_routing_holds(gathering, RULE_MAX_KILOMETRES);
+	bool		needs_distance = far_excluded || policy->cost_per_kilometre > 0 || ranks_by_distance(policy);
+
+	/* Groups are those of today, where the record does not tell who was in them. */
+	if (gathering->past && !by_same_policy && policy->only_count + policy->without_count > 0)
+		gathering->lacked |= LACKED_PLACES;
+	for (int i = 0; i < request->location_count; i++)
+	{
+		Location   *location = request->locations[i];
+		const RoutingExclusion *before = past_exclusion(gathering, i);
+		int64		metres;
+		int64		detail;
+		int			rule;
+		int			position = decision->location_count;
+
+		if (!has_stock(request, i))
+			continue;
+		metres = oms_routing_metres(request, i);
+		rule = excluding_rule(gathering, i);
+		if (before && (is_missing_rate(before->reason) ? gathering->past_prices : by_same_policy))
+			oms_routing_exclude(gathering, i, before->reason, before->detail);
+		else if (!by_same_policy && is_left_out(gathering, location, &detail))
+			oms_routing_exclude(gathering, i, EXCLUDED_GROUP, detail);
+		else if (needs_distance && metres < 0)
+			oms_routing_exclude(gathering, i, EXCLUDED_NO_PLACE, 0);
+		else if (far_excluded && metres > policy->max_kilometres * 1000)
+			oms_routing_exclude(gathering, i, EXCLUDED_DISTANCE, metres / 1000);
+		else if (rule >= 0)
+			oms_routing_exclude(gathering, i, EXCLUDED_RULE, rule);
+		else
+		{
+			decision->location_ids[position] = location->location_id;
+			decision->distances[position] = metres;
+			decision->fixed_costs[position] = location->cost_per_order;
+			decision->unit_costs[position] = location->cost_per_unit;
+			decision->ranks[position] = location->rank;
+			decision->tariff_of[position] = -1;
+			set_rule_costs(gathering, position, i);
+			gathering->location_of[position] = i;
+			decision->location_count++;
+			if (before)
+				gathering->lacked |= LACKED_PLACES;
+		}
+	}
+}
+
+/* The divisor that makes parcels heaviest, of the services that may be used; 0: none has one. */
+static int64
+find_divisor(const Gathering *gathering)
+{
+	const RoutingPolicy *policy = gathering->policy;
+	int64		least = 0;
+
+	if (gathering->past && gathering->past->policy_id == policy->policy_id)
+		return gathering->past->volumetric_divisor;
+	for (int i = 0; i < gathering->network->service_count; i++)
+	{
+		const CarrierService *service = &gathering->network->services[i];
+
+		if (service->volumetric_divisor > 0 && (least == 0 || service->volumetric_divisor < least) &&
+			oms_service_matches(service, gathering->request->service, policy->converts ? NULL : policy->currency))
+			least = service->volumetric_divisor;
+	}
+	return least;
+}
+
+/*
+ * Grams that a line's units count for.  The greater of weight and volume is
+ * taken unit by unit, not parcel by parcel, so that weights stay sums: a parcel
+ * of light and heavy goods is never priced too low.
+ */
+static int64
+billable_weight(const RoutingLine *line, int64 divisor)
+{
+	int64		volumetric = divisor > 0 ? (line->volume + divisor - 1) / divisor : 0;
+
+	return Min(Max(line->weight_grams, volumetric), LINE_GRAMS_MAX);
+}
+
+/*
+ * The lines that can be served: whole where the policy wants it, else as many
+ * units as the candidates have.
+ */
+void
+oms_routing_choose_lines(Gathering *gathering)
+{
+	const RoutingRequest *request = gathering->request;
+	RoutingDecision *decision = gathering->decision;
+	int			locations = decision->location_count;
+	bool		whole = decision->whole_lines != 0;
+
+	gathering->complete = true;
+	decision->volumetric_divisor = find_divisor(gathering);
+	decision->line_count = 0;
+	for (int i = 0; i < request->line_count; i++)
+	{
+		const RoutingLine *line = &request->lines[i];
+		int64		weight = billable_weight(line, decision->volumetric_divisor);
+		int32	   *stock = decision->stock + (Size) decision->line_count * locations;
+		int			position = decision->line_count;
+		int64		served = 0;
+
+		for (int j = 0; j < locations; j++)
+		{
+			int32		free = usable_units(gathering, i, gathering->location_of[j]);
+
+			stock[j] = whole ? free >= line->quantity : Min(free, line->quantity);
+			served += whole ? (int64) stock[j] * line->quantity : stock[j];
+		}
+		gathering->complete &= served >= line->quantity;
+		if (served == 0)
+			continue;
+		decision->item_ids[position] = line->item_id;
+		decision->units[position] = whole ? 1 : (int32) Min(served, line->quantity);
+		decision->factors[position] = whole ? line->quantity : 1;
+		decision->weights[position] = whole ? weight : (weight + line->quantity - 1) / line->quantity;
+		decision->values[position] = whole ? line->value : line->value / line->quantity;
+		decision->line_count++;
+	}
+}
