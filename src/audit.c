@@ -88,7 +88,7 @@
 	" JOIN {orders} o ON o.tenant_id = $1 AND o.channel_id = x.channel_id AND o.placed_at >= x.starts_at" \
 	" AND (x.ends_at IS NULL OR o.placed_at < x.ends_at)" \
 	" JOIN {order_lines} l ON l.order_id = o.order_id AND l.tenant_id = $1 AND l.item_id = x.item_id" \
-	" WHERE x.tenant_id = $1 AND x.location_id IS NULL GROUP BY x.quota_id) u USING (quota_id)" \
+	" WHERE x.tenant_id = $1 AND x.location_id IS NULL AND x.location_group IS NULL GROUP BY x.quota_id) u USING (quota_id)" \
 	" WHERE q.tenant_id = $1 AND q.used <> coalesce(u.units, 0)"
 
 /* Supplies have received what their movements say; what may be promised of them is in the limit of the counter. */

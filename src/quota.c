@@ -34,7 +34,7 @@
 
 static OmsPlan read_plan = {
 	.sql = "SELECT q.quota_id, q.channel_id, q.item_id, coalesce(q.location_id, 0), q.safety, q.network_safety,"
-	" q.guaranteed, coalesce(q.cap, -1), q.used, q.version, coalesce(h.units, 0)"
+	" q.guaranteed, coalesce(q.cap, -1), q.used, q.version, coalesce(h.units, 0), q.location_group"
 	" FROM {channel_quotas} q LEFT JOIN LATERAL (SELECT sum(l.quantity) AS units FROM {reservation_lines} l"
 	" JOIN {reservations} r ON r.reservation_id = l.reservation_id AND r.tenant_id = $1"
 	" WHERE l.item_id = q.item_id AND l.tenant_id = $1 AND r.channel_id = q.channel_id AND r.status = 'held'"
@@ -47,16 +47,18 @@ static OmsPlan read_plan = {
 
 static OmsPlan read_general_plan = {
 	.sql = "SELECT q.quota_id, q.channel_id, 0::bigint, coalesce(q.location_id, 0), q.safety, 0, 0, -1, 0, q.version,"
-	" 0::bigint FROM {channel_quotas} q WHERE q.tenant_id = $1 AND q.channel_id = $2 AND q.item_id IS NULL"
+	" 0::bigint, q.location_group FROM {channel_quotas} q WHERE q.tenant_id = $1 AND q.channel_id = $2 AND q.item_id IS NULL"
 	" AND (q.ends_at IS NULL OR q.ends_at > $3)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID)
 };
 
-/* Rows that span locations. */
+/* Rows that are for all locations together. */
+#define SPANS_LOCATIONS "q.location_id IS NULL AND q.location_group IS NULL"
+
 static OmsPlan lock_plan = {
 	.sql = "SELECT q.quota_id FROM {channel_quotas} q WHERE q.tenant_id = $1 AND q.item_id = ANY ($2)"
-	" AND q.location_id IS NULL ORDER BY q.quota_id FOR NO KEY UPDATE",
+	" AND " SPANS_LOCATIONS " ORDER BY q.quota_id FOR NO KEY UPDATE",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
 };
@@ -65,7 +67,7 @@ static OmsPlan take_plan = {
 	.sql = "UPDATE {channel_quotas} q SET version = q.version + 1, used = q.used + CASE WHEN q.channel_id = $4"
 	" AND q.starts_at <= $5 AND (q.ends_at IS NULL OR q.ends_at > $5) THEN u.units ELSE 0 END"
 	" FROM unnest($2::bigint[], $3::int[]) u(item_id, units)"
-	" WHERE q.tenant_id = $1 AND q.item_id = u.item_id AND q.location_id IS NULL",
+	" WHERE q.tenant_id = $1 AND q.item_id = u.item_id AND " SPANS_LOCATIONS,
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT4ARRAYOID, INT8OID, TIMESTAMPTZOID)
 };
@@ -77,7 +79,7 @@ static OmsPlan line_change_plan = {
 	" FROM (SELECT v.item_id, sum(v.units)::int AS units FROM unnest($3::bigint[], $4::int[]) v(item_id, units)"
 	" GROUP BY v.item_id) u CROSS JOIN (SELECT channel_id, placed_at FROM {orders}"
 	" WHERE order_id = $2 AND tenant_id = $1) o"
-	" WHERE q.tenant_id = $1 AND q.item_id = u.item_id AND q.location_id IS NULL",
+	" WHERE q.tenant_id = $1 AND q.item_id = u.item_id AND " SPANS_LOCATIONS,
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT8ARRAYOID, INT4ARRAYOID)
 };
@@ -111,7 +113,7 @@ collect(TupleTableSlot *slot, void *state)
 			.location_id = oms_slot_int64(slot, 4),.safety = oms_slot_int32(slot, 5),
 			.network_safety = oms_slot_int32(slot, 6),.guaranteed = oms_slot_int32(slot, 7),
 			.cap = oms_slot_int32(slot, 8),.used = oms_slot_int32(slot, 9),.version = oms_slot_int64(slot, 10),
-			.held = oms_slot_int64(slot, 11)
+			.held = oms_slot_int64(slot, 11),.group = oms_slot_text(slot, 12)
 	};
 }
 
@@ -167,19 +169,36 @@ first_of_item(const QuotaList *quotas, int64 item_id)
 	return low;
 }
 
-/* The safety of the row that says most about the item, then about the location. */
+/* How much a row says about where it counts: 3 a location, 2 a group that it is in, 1 any; 0: not there. */
+static int
+says_of_place(const Quota *row, int64 location_id)
+{
+	Location   *location;
+
+	if (row->location_id != 0)
+		return row->location_id == location_id ? 3 : 0;
+	if (row->group == NULL)
+		return 1;
+	location = oms_location_by_id(location_id);
+	return location && oms_location_in_group(location, row->group) ? 2 : 0;
+}
+
+/* The row of the channel and item that says most about the location; of several groups the one that leaves most. */
 static const Quota *
 most_specific(const QuotaList *quotas, int64 item_id, int64 location_id)
 {
 	const Quota *found = NULL;
+	int			most = 0;
 
 	for (int i = first_of_item(quotas, item_id); i < quotas->count && quotas->rows[i].item_id == item_id; i++)
 	{
 		const Quota *row = &quotas->rows[i];
+		int			says = row->channel_id == quotas->channel->channel_id ? says_of_place(row, location_id) : 0;
 
-		if (row->channel_id == quotas->channel->channel_id &&
-			(row->location_id == location_id || (row->location_id == 0 && found == NULL)))
-			found = row;
+		if (says == 0 || says < most || (says == most && row->safety <= found->safety))
+			continue;
+		found = row;
+		most = says;
 	}
 	return found;
 }
@@ -303,7 +322,7 @@ oms_quotas_limit(const QuotaList *quotas, const StockView *view, int64 item_id, 
 	{
 		const Quota *row = &quotas->rows[i];
 
-		if (row->location_id != 0)
+		if (row->location_id != 0 || row->group != NULL)
 			continue;
 		if (row->channel_id != quotas->channel->channel_id)
 		{
@@ -515,16 +534,17 @@ static OmsPlan lock_item_plan = {
 
 static OmsPlan get_plan = {
 	.sql = "SELECT quota_id, used, ends_at FROM {channel_quotas} WHERE tenant_id = $1 AND channel_id = $2"
-	" AND item_id IS NOT DISTINCT FROM $3 AND location_id IS NOT DISTINCT FROM $4 FOR NO KEY UPDATE",
+	" AND item_id IS NOT DISTINCT FROM $3 AND location_id IS NOT DISTINCT FROM $4"
+	" AND location_group IS NOT DISTINCT FROM $5 FOR NO KEY UPDATE",
 	.kind = PLAN_FREE,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT8OID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT8OID, TEXTOID)
 };
 
 static OmsPlan create_plan = {
-	.sql = "INSERT INTO {channel_quotas} (channel_id, item_id, location_id, starts_at, tenant_id)"
-	" VALUES ($2, $3, $4, $5, $1) RETURNING quota_id, used, ends_at",
+	.sql = "INSERT INTO {channel_quotas} (channel_id, item_id, location_id, location_group, starts_at, tenant_id)"
+	" VALUES ($2, $3, $4, $5, $6, $1) RETURNING quota_id, used, ends_at",
 	.kind = PLAN_FREE,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT8OID, TEXTOID, TIMESTAMPTZOID)
 };
 
 static OmsPlan restart_plan = {
@@ -546,6 +566,7 @@ typedef struct Setting
 	Channel    *channel;
 	CatalogItem *item;
 	Location   *location;
+	char	   *group;			/* of locations, NULL: none */
 	int64		quota_id;
 	int32		used;
 	TimestampTz ends_at;
@@ -575,13 +596,17 @@ check_setting(FunctionCallInfo fcinfo, const Setting *setting)
 		if (PG_GETARG_INT32(argument) < 0 || PG_GETARG_INT32(argument) > OMS_QUANTITY_MAX)
 			oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Units are whole and not negative.", unit_arguments[i].name,
 					  "is %d, must be 0 to %d", PG_GETARG_INT32(argument), OMS_QUANTITY_MAX);
-		if (unit_arguments[i].spans && (setting->item == NULL || setting->location != NULL))
-			oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give a SKU and no location.", unit_arguments[i].name,
+		if (unit_arguments[i].spans && (setting->item == NULL || setting->location != NULL || setting->group != NULL))
+			oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give a SKU, and no location or group.", unit_arguments[i].name,
 					  "is over all locations of one SKU");
 	}
 	if (setting->item && setting->item->kind != ITEM_STOCKED)
 		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Only items of kind stocked have stock.", "sku",
 				  "is a digital or service item, or a kit");
+	if (setting->group && setting->location)
+		oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Give one of them.", "location_group", "stands beside a location");
+	if (setting->group && !oms_location_group_exists(setting->group))
+		oms_fault(&faults, ERRCODE_OMS_UNKNOWN, "upsert_locations makes groups.", "location_group", "\"%s\" is not known", setting->group);
 	oms_faults_raise(&faults, "quota is not valid");
 }
 
@@ -620,27 +645,27 @@ stop_sales(const CatalogItem *item)
 static void
 lock_setting(Setting *setting)
 {
-	Datum		values[5] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(setting->channel->channel_id),
+	Datum		values[6] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(setting->channel->channel_id),
 		Int64GetDatum(setting->item ? setting->item->item_id : 0),
-		Int64GetDatum(setting->location ? setting->location->location_id : 0), TimestampTzGetDatum(oms_call->now)};
-	char		nulls[6] = "     ";
+		Int64GetDatum(setting->location ? setting->location->location_id : 0)};
+	char		nulls[7] = "      ";
 
 	nulls[2] = setting->item ? ' ' : 'n';
 	nulls[3] = setting->location ? ' ' : 'n';
-	if (setting->item)
-		values[4] = TimestampTzGetDatum(stop_sales(setting->item));
+	values[4] = oms_text_or_null(setting->group, &nulls[4]);
+	values[5] = TimestampTzGetDatum(setting->item ? stop_sales(setting->item) : oms_call->now);
 	(void) oms_execute_each(&get_plan, values, nulls, read_setting, setting);
 	if (setting->quota_id == 0)
 		(void) oms_execute_each(&create_plan, values, nulls, read_setting, setting);
 	else if (setting->restart)
 	{
-		Datum		restart[3] = {values[0], Int64GetDatum(setting->quota_id), values[4]};
+		Datum		restart[3] = {values[0], Int64GetDatum(setting->quota_id), values[5]};
 
 		(void) oms_execute(&restart_plan, restart, NULL);
 		setting->used = 0;
 		setting->ends_at = DT_NOEND;
 	}
-	if (setting->ends_at <= DatumGetTimestampTz(values[4]))
+	if (setting->ends_at <= DatumGetTimestampTz(values[5]))
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_TRANSITION),
 				 errmsg("the quota has ended"),
@@ -657,6 +682,7 @@ setting_document(FunctionCallInfo fcinfo, const Setting *setting)
 	oms_write_text(&writer, "channel", setting->channel->code);
 	oms_write_text(&writer, "sku", setting->item ? setting->item->sku : NULL);
 	oms_write_text(&writer, "location", setting->location ? setting->location->code : NULL);
+	oms_write_text(&writer, "location_group", setting->group);
 	for (int i = 0; i < lengthof(unit_arguments); i++)
 		if (!PG_ARGISNULL(unit_arguments[i].argument))
 			oms_write_int64(&writer, unit_arguments[i].name, PG_GETARG_INT32(unit_arguments[i].argument));
@@ -667,7 +693,7 @@ setting_document(FunctionCallInfo fcinfo, const Setting *setting)
 
 /*
  * oms.set_channel_quota(channel, sku, location, safety, network_safety, guaranteed, cap, ends_at, restart,
- *						 idempotency_key) -> bigint
+ *						 location_group, idempotency_key) -> bigint
  */
 OMS_FUNCTION(oms_set_channel_quota, CALL_KEYED)
 {
@@ -677,6 +703,7 @@ OMS_FUNCTION(oms_set_channel_quota, CALL_KEYED)
 
 	setting.item = PG_ARGISNULL(1) ? NULL : oms_item_get(oms_argument_required(fcinfo, 1, "sku"));
 	setting.location = PG_ARGISNULL(2) ? NULL : oms_location_get(oms_argument_required(fcinfo, 2, "location"));
+	setting.group = PG_ARGISNULL(9) ? NULL : oms_argument_required(fcinfo, 9, "location_group");
 	setting.restart = !PG_ARGISNULL(8) && PG_GETARG_BOOL(8);
 	check_setting(fcinfo, &setting);
 	if (!PG_ARGISNULL(7) && PG_GETARG_TIMESTAMPTZ(7) <= oms_call->now)

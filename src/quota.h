@@ -24,6 +24,7 @@ typedef struct Quota
 	int32		used;			/* promised to orders of the channel */
 	int64		version;		/* counts the changes of anything that the figures depend on */
 	int64		held;			/* by carts of the channel, without the asker's own */
+	char	   *group;			/* of locations; NULL: none */
 } Quota;
 
 typedef struct QuotaList

@@ -74,8 +74,9 @@ BEGIN
         WHEN 'limits' THEN format('SELECT oms.set_stock_limits(%L, %L, safety => %s, backorder_limit => %s)', place, item, pg_temp.up_to(3) - 1, pg_temp.up_to(4) - 1)
         WHEN 'quota' THEN format('SELECT oms.set_channel_quota(%L, %s)', channel, (ARRAY[
                 format('%L, %L, safety => %s', item, place, pg_temp.up_to(3)), format('%L, safety => %s', item, pg_temp.up_to(2)), format('safety => %s', pg_temp.up_to(2) - 1),
+                format('%s, safety => %s, location_group => ''cold''', pg_temp.some('NULL', quote_literal(item)), pg_temp.up_to(3)),
                 format('%L, network_safety => %s', item, units), format('%L, guaranteed => %s', item, units), format('%L, cap => %s', item, 20 + units * 4),
-                format('%L, guaranteed => 0, network_safety => 0, cap => 1000', item)])[pg_temp.up_to(7)])
+                format('%L, guaranteed => 0, network_safety => 0, cap => 1000', item)])[pg_temp.up_to(8)])
         WHEN 'reserve' THEN format('SELECT oms.reserve(%L, %L, %L, %L, %s)', (SELECT jsonb_agg(jsonb_build_object('sku', pg_temp.some('A', 'B', 'M', 'P'), 'quantity', pg_temp.up_to(5))
                 || CASE pg_temp.up_to(3) WHEN 1 THEN jsonb_build_object('location', place) WHEN 2 THEN '{"group":"cold"}' ELSE '{}' END) FROM generate_series(1, pg_temp.up_to(2))),
                 pg_temp.some('30 minutes', '5 hours'), channel, 'c' || number % 12, (random() < 0.5)::text)

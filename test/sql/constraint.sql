@@ -74,6 +74,7 @@ INSERT INTO bypass (what, statement) VALUES
     ('owe a buffer', 'UPDATE oms.channel_quotas SET network_safety = -1 WHERE cap IS NOT NULL'),
     ('cap all items at once', 'UPDATE oms.channel_quotas SET cap = 5 WHERE item_id IS NULL'),
     ('end a quota before it starts', 'UPDATE oms.channel_quotas SET ends_at = starts_at'),
+    ('leave units in two places at once', 'UPDATE oms.channel_quotas SET location_id = (SELECT min(location_id) FROM oms.locations), location_group = ''g'' WHERE item_id IS NULL'),
     ('keep two quotas for one thing', 'INSERT INTO oms.channel_quotas (channel_id, item_id, starts_at) SELECT channel_id, item_id, starts_at FROM oms.channel_quotas'),
     ('receive more than was ordered', 'UPDATE oms.supplies SET received = quantity + 1'),
     ('receive what was cancelled', 'UPDATE oms.supplies SET cancelled = quantity - received + 1'),

@@ -112,3 +112,24 @@ SELECT place('market', 'h5', 'HOT', 11);
 SELECT place('market', 'h5', 'HOT', 10);
 SELECT place('shop', 'h6', 'HOT', 10);
 SELECT * FROM oms.audit();
+
+-- Safety in a group of locations: a location says more than a group, a group more than no place, the SKU more than any of these.
+SELECT oms.upsert_locations('[{"code":"north","groups":[{"group":"stores"},{"group":"cold"}]},{"code":"east","rank":3,"groups":[{"group":"stores"}]}]');
+SELECT oms.upsert_items('[{"sku":"PAN"}]');
+SELECT oms.receive_stock(place, 'PAN', 20) FROM unnest('{north,south,east}'::text[]) place;
+CREATE FUNCTION left_by(channel text) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(location || ' ' || -quantity, ', ' ORDER BY location) FROM oms.explain_available('PAN', channel) WHERE term = 'channel_safety' $$;
+SELECT oms.set_channel_quota('shop', safety => 1, location_group => 'stores') > 0 AS set, left_by('shop');
+SELECT oms.set_channel_quota('shop', safety => 2) > 0 AS set, left_by('shop');
+SELECT oms.set_channel_quota('shop', safety => 3, location_group => 'cold') > 0 AS set, left_by('shop');
+SELECT oms.set_channel_quota('shop', 'PAN', safety => 4) > 0 AS set, left_by('shop');
+SELECT oms.set_channel_quota('shop', 'PAN', safety => 6, location_group => 'stores') > 0 AS set, left_by('shop');
+SELECT oms.set_channel_quota('shop', 'PAN', safety => 5, location_group => 'cold') > 0 AS set, left_by('shop');
+SELECT oms.set_channel_quota('shop', 'PAN', 'north', safety => 0) > 0 AS set, left_by('shop');
+SELECT channel, (SELECT sum(available) FROM oms.available('PAN', channel)) AS sum, (SELECT sum(quantity) FROM oms.explain_available('PAN', channel)) AS explained,
+       (SELECT quantity FROM oms.available_many(channel, ARRAY['PAN'])) AS many FROM unnest(ARRAY['shop', 'web']) channel;
+SELECT place('shop', 'p1', 'PAN', 15, 'east');
+SELECT place('shop', 'p1', 'PAN', 14, 'east');
+SELECT oms.set_channel_quota('shop', 'PAN', 'north', safety => 1, location_group => 'cold');
+SELECT oms.set_channel_quota('shop', 'PAN', cap => 5, location_group => 'warm');
+SELECT * FROM oms.audit();
