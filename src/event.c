@@ -1,7 +1,7 @@
 /*
  * event.c
- *	  Events of the running call.  They are collected and written in one
- *	  statement at its end, in the same transaction as the change they report.
+ *	  Events of the running call.  They are collected and written together at
+ *	  its end, in the same transaction as the change they report.
  *
  * Ids come from a sequence without cache, taken while the order's row is
  * locked, so the events of one order are in the order of its changes.
@@ -15,30 +15,31 @@
 #include "call.h"
 #include "document.h"
 #include "event.h"
+#include "heap.h"
 #include "relation.h"
 
 /* Payload of one event. */
 #define EVENT_DATA_BYTES_MAX (64 * 1024)
 
-#define EVENT_COLUMNS \
-	"(event_id, order_id, object_id, rule, at, tenant_id, object_type, type," \
-	" action, from_state, to_state, actor, reason, data)"
-
-static OmsPlan insert_one_plan = {
-	.sql = "INSERT INTO {events} " EVENT_COLUMNS
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID,
-				 TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID)
+/* The columns of an event in the order of oms_heap_insert's values. */
+static OmsHeap events_heap = {
+	.relation = "events",
+	.partitioned = true,
+	.column_count = 14,
+	.columns = {"event_id", "order_id", "object_id", "rule", "at", "tenant_id", "object_type", "type", "action",
+	"from_state", "to_state", "actor", "reason", "data"}
 };
 
-static OmsPlan insert_many_plan = {
-	.sql = "INSERT INTO {events} " EVENT_COLUMNS
+/* Finds the partition, and serves where rows cannot be written directly. */
+static OmsPlan insert_plan = {
+	.sql = "INSERT INTO {events} (event_id, order_id, object_id, rule, at, tenant_id, object_type, type,"
+	" action, from_state, to_state, actor, reason, data)"
 	" SELECT u.event_id, u.order_id, u.object_id, u.rule, $11, $12, u.object_type, u.type,"
 	" u.action, u.from_state, u.to_state, $13, u.reason, u.data"
 	" FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[],"
 	" $7::text[], $8::text[], $9::text[], $10::text[], $14::jsonb[])"
-	" u(event_id, order_id, object_id, rule, object_type, type, action, from_state, to_state, reason, data)",
+	" u(event_id, order_id, object_id, rule, object_type, type, action, from_state, to_state, reason, data)"
+	" RETURNING tableoid",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 				 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, INT4OID,
@@ -90,35 +91,6 @@ oms_event_set_data(int position, Jsonb *data)
 	oms_call->events->items[position].data = within_limit(data);
 }
 
-static void
-insert_one(const Event *event)
-{
-	Datum		values[14];
-	char		nulls[15];
-
-	memset(nulls, ' ', 14);
-	nulls[14] = '\0';
-	values[0] = Int64GetDatum(oms_next_id(SEQUENCE_EVENT));
-	values[1] = Int64GetDatum(event->order_id);
-	nulls[1] = event->order_id ? ' ' : 'n';
-	values[2] = Int64GetDatum(event->object_id);
-	nulls[2] = event->object_id ? ' ' : 'n';
-	values[3] = Int64GetDatum(event->rule);
-	nulls[3] = event->rule ? ' ' : 'n';
-	values[4] = TimestampTzGetDatum(oms_call->now);
-	values[5] = Int32GetDatum(oms_call->tenant);
-	values[6] = CStringGetTextDatum(event->object_type);
-	values[7] = CStringGetTextDatum(event->type);
-	values[8] = oms_text_or_null(event->action, &nulls[8]);
-	values[9] = oms_text_or_null(event->from_state, &nulls[9]);
-	values[10] = oms_text_or_null(event->to_state, &nulls[10]);
-	values[11] = CStringGetTextDatum(oms_call->actor);
-	values[12] = oms_text_or_null(event->reason, &nulls[12]);
-	values[13] = JsonbPGetDatum(event->data);
-	nulls[13] = event->data ? ' ' : 'n';
-	(void) oms_execute(&insert_one_plan, values, nulls);
-}
-
 static Datum
 id_array(const EventList *events, size_t offset)
 {
@@ -146,20 +118,27 @@ text_array(const EventList *events, size_t offset)
 }
 
 static void
-insert_many(const EventList *events)
+read_partition(TupleTableSlot *slot, void *state)
+{
+	bool		isnull;
+
+	*(Oid *) state = DatumGetObjectId(oms_slot_datum(slot, 1, &isnull));
+}
+
+static void
+insert_by_statement(const EventList *events)
 {
 	Datum		values[14];
-	int64	   *ids = palloc(sizeof(int64) * events->count);
 	Datum	   *data = palloc(sizeof(Datum) * events->count);
 	bool	   *nulls = palloc(sizeof(bool) * events->count);
+	Oid			partition = InvalidOid;
 
 	for (int i = 0; i < events->count; i++)
 	{
-		ids[i] = oms_next_id(SEQUENCE_EVENT);
 		data[i] = JsonbPGetDatum(events->items[i].data);
 		nulls[i] = events->items[i].data == NULL;
 	}
-	values[0] = oms_array_int64(ids, events->count);
+	values[0] = id_array(events, offsetof(Event, event_id));
 	values[1] = id_array(events, offsetof(Event, order_id));
 	values[2] = id_array(events, offsetof(Event, object_id));
 	values[3] = id_array(events, offsetof(Event, rule));
@@ -173,7 +152,77 @@ insert_many(const EventList *events)
 	values[11] = Int32GetDatum(oms_call->tenant);
 	values[12] = CStringGetTextDatum(oms_call->actor);
 	values[13] = oms_array_datum(data, nulls, events->count, JSONBOID);
-	(void) oms_execute(&insert_many_plan, values, NULL);
+	(void) oms_execute_each(&insert_plan, values, NULL, read_partition, &partition);
+	oms_heap_use_partition(&events_heap, partition);
+}
+
+static Datum
+id_or_null(int64 id, bool *isnull)
+{
+	*isnull = id == 0;
+	return Int64GetDatum(id);
+}
+
+static Datum
+text_or_null(const char *text, bool *isnull)
+{
+	*isnull = text == NULL;
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+static bool
+insert_directly(OmsHeapWork *work, const Event *event, Datum actor)
+{
+	Datum		values[14];
+	bool		nulls[14] = {0};
+
+	values[0] = Int64GetDatum(event->event_id);
+	values[1] = id_or_null(event->order_id, &nulls[1]);
+	values[2] = id_or_null(event->object_id, &nulls[2]);
+	values[3] = id_or_null(event->rule, &nulls[3]);
+	values[4] = TimestampTzGetDatum(oms_call->now);
+	values[5] = Int32GetDatum(oms_call->tenant);
+	values[6] = CStringGetTextDatum(event->object_type);
+	values[7] = CStringGetTextDatum(event->type);
+	values[8] = text_or_null(event->action, &nulls[8]);
+	values[9] = text_or_null(event->from_state, &nulls[9]);
+	values[10] = text_or_null(event->to_state, &nulls[10]);
+	values[11] = actor;
+	values[12] = text_or_null(event->reason, &nulls[12]);
+	values[13] = JsonbPGetDatum(event->data);
+	nulls[13] = event->data == NULL;
+	return oms_heap_insert_fitting(work, values, nulls);
+}
+
+/*
+ * Writes events to the partition that took the last ones, up to the first that
+ * belongs to another; returns how many.
+ */
+static int
+insert_into_partition(const EventList *events)
+{
+	OmsHeapWork work;
+	Datum		actor = CStringGetTextDatum(oms_call->actor);
+	int			written = 0;
+
+	if (!oms_heap_is_plain(&events_heap))
+		return 0;
+	oms_heap_begin(&work, &events_heap, true);
+	while (written < events->count && insert_directly(&work, &events->items[written], actor))
+		written++;
+	oms_heap_end(&work);
+	return written;
+}
+
+/* Every call writes events, so most are written without a statement. */
+static void
+insert_events(const EventList *events)
+{
+	int			written = insert_into_partition(events);
+	EventList	rest = {.count = events->count - written,.items = events->items + written};
+
+	if (rest.count > 0)
+		insert_by_statement(&rest);
 }
 
 /*
@@ -246,9 +295,9 @@ oms_events_flush(void)
 	if (events->note_count > 0)
 		place_notes(events);
 
-	if (events->count == 1)
-		insert_one(&events->items[0]);
-	else if (events->count > 1)
-		insert_many(events);
+	for (int i = 0; i < events->count; i++)
+		events->items[i].event_id = oms_next_id(SEQUENCE_EVENT);
+	if (events->count > 0)
+		insert_events(events);
 	events->count = 0;
 }

@@ -9,6 +9,7 @@
 
 typedef struct Event
 {
+	int64		event_id;		/* given when it is written */
 	int64		order_id;		/* 0: of no order */
 	int64		object_id;
 	int64		rule;			/* transition_id, 0 where no transition made it */

@@ -11,8 +11,10 @@
  * What a statement would do is kept: CHECK and NOT NULL constraints, indexes,
  * row triggers, column defaults, the waits and the errors of concurrent
  * updates at each isolation level.  A table that needs more than that
- * (statement triggers, rules, generated columns, partitions, row security
- * forced on its owner) is not plain, and its caller uses the statement.
+ * (statement triggers, rules, generated columns, row security forced on its
+ * owner) is not plain, and its caller uses the statement.  Of a partitioned
+ * table the partition that a statement chose last is written as long as its
+ * rows fit there.
  *
  * CHECK constraints are compiled once per backend and handed to the server's
  * own ExecConstraints, which would otherwise parse them in every call.
@@ -33,12 +35,14 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
+#include "partitioning/partdesc.h"
 #include "nodes/makefuncs.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -52,7 +56,7 @@ static void
 relation_changed(Datum argument, Oid relid)
 {
 	for (int i = 0; i < known_count; i++)
-		if (relid == InvalidOid || known[i]->relid == relid)
+		if (relid == InvalidOid || known[i]->relid == relid || known[i]->root == relid)
 			known[i]->valid = false;
 }
 
@@ -73,15 +77,14 @@ remember(OmsHeap *heap)
 	known[known_count++] = heap;
 }
 
-/* Whether writing rows directly leaves nothing out that a statement would do. */
+/* Whether writing rows directly leaves nothing out that a statement on the table would do. */
 static bool
 definition_is_plain(Relation relation)
 {
 	TriggerDesc *triggers = relation->trigdesc;
 	TupleConstr *constraints = RelationGetDescr(relation)->constr;
 
-	if (relation->rd_rel->relkind != RELKIND_RELATION || relation->rd_rel->relispartition ||
-		relation->rd_rel->relhasrules || relation->rd_rel->relforcerowsecurity)
+	if (relation->rd_rel->relhasrules || relation->rd_rel->relforcerowsecurity)
 		return false;
 	if (constraints && constraints->has_generated_stored)
 		return false;
@@ -180,23 +183,48 @@ find_key_index(OmsHeap *heap, Relation relation)
 	return found;
 }
 
-/* Fills what this backend keeps of a table. */
+/*
+ * Whether a partition may be written in place of its root: one of its own, with
+ * the same columns in the same order, so that defaults of the root fit.
+ */
+static bool
+is_partition_of(Relation partition, Relation root)
+{
+	PartitionDesc partitions;
+	TupleDesc	ours = RelationGetDescr(partition);
+	TupleDesc	theirs = RelationGetDescr(root);
+	int			position = 0;
+
+	if (root->rd_rel->relkind != RELKIND_PARTITIONED_TABLE || partition->rd_rel->relkind != RELKIND_RELATION ||
+		ours->natts != theirs->natts)
+		return false;
+	for (int i = 0; i < ours->natts; i++)
+		if (strcmp(NameStr(TupleDescAttr(ours, i)->attname), NameStr(TupleDescAttr(theirs, i)->attname)) != 0)
+			return false;
+	partitions = RelationGetPartitionDesc(root, true);
+	while (position < partitions->nparts && partitions->oids[position] != RelationGetRelid(partition))
+		position++;
+	return position < partitions->nparts;
+}
+
+/* What a statement would check of a row's partition, in a context that lasts. */
 static void
-describe(OmsHeap *heap)
+compile_partition_check(OmsHeap *heap, Relation partition)
+{
+	List	   *constraint = RelationGetPartitionQual(partition);
+
+	heap->partition_check = ExecInitCheck((List *) expression_planner((Expr *) constraint), NULL);
+}
+
+/* What this backend keeps of an ordinary table or of a partition that stands for its root. */
+static void
+describe_relation(OmsHeap *heap, Relation relation, Relation root)
 {
 	MemoryContext old;
-	Relation	relation;
 
-	if (heap->context == NULL)
-		heap->context = AllocSetContextCreate(TopMemoryContext, "oms table", ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(heap->context);
-	heap->relid = get_relname_relid(heap->relation, get_namespace_oid("oms", false));
-	remember(heap);
-	relation = table_open(heap->relid, AccessShareLock);
-
-	/* Valid before it is filled: a change that arrives meanwhile must count. */
-	heap->valid = true;
-	heap->plain = definition_is_plain(relation);
+	heap->plain = definition_is_plain(relation) && definition_is_plain(root);
+	heap->plain &= heap->partitioned ? is_partition_of(relation, root)
+		: relation->rd_rel->relkind == RELKIND_RELATION && !relation->rd_rel->relispartition;
 	for (int i = 0; i < heap->column_count; i++)
 	{
 		heap->attributes[i] = get_attnum(heap->relid, heap->columns[i]);
@@ -205,11 +233,54 @@ describe(OmsHeap *heap)
 	}
 	heap->index = heap->key_count > 0 ? find_key_index(heap, relation) : InvalidOid;
 	heap->plain &= heap->key_count == 0 || OidIsValid(heap->index);
+	if (!heap->plain)
+		return;
 	old = MemoryContextSwitchTo(heap->context);
 	compile_checks(heap, relation);
-	compile_defaults(heap, relation);
+	compile_defaults(heap, root);
+	if (heap->partitioned)
+		compile_partition_check(heap, relation);
 	MemoryContextSwitchTo(old);
-	table_close(relation, AccessShareLock);
+}
+
+/* Fills what this backend keeps of a table. */
+static void
+describe(OmsHeap *heap)
+{
+	Oid			named = get_relname_relid(heap->relation, get_namespace_oid("oms", false));
+	Relation	root;
+	Relation	relation;
+
+	if (heap->context == NULL)
+		heap->context = AllocSetContextCreate(TopMemoryContext, "oms table", ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(heap->context);
+	heap->root = named;
+	if (!heap->partitioned)
+		heap->relid = named;
+	remember(heap);
+
+	/* Valid before it is filled: a change that arrives meanwhile must count. */
+	heap->valid = true;
+	heap->plain = false;
+	root = table_open(named, AccessShareLock);
+	relation = OidIsValid(heap->relid) ? try_table_open(heap->relid, AccessShareLock) : NULL;
+	if (relation != NULL)
+	{
+		describe_relation(heap, relation, root);
+		table_close(relation, AccessShareLock);
+	}
+	table_close(root, AccessShareLock);
+}
+
+/* Names the partition that a statement has chosen: the next rows will mostly go there, too. */
+void
+oms_heap_use_partition(OmsHeap *heap, Oid partition)
+{
+	Assert(heap->partitioned);
+	if (heap->relid == partition)
+		return;
+	heap->relid = partition;
+	heap->valid = false;
 }
 
 /*
@@ -241,6 +312,7 @@ begin_write(OmsHeapWork *work)
 	work->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(work->result, work->relation, 1, NULL, 0);
 	work->result->ri_ConstraintExprs = work->heap->checks;
+	work->result->ri_PartitionCheckExpr = work->heap->partition_check;
 
 	/* Where queued triggers look for their table before they open it again. */
 	work->estate->es_opened_result_relations = lappend(work->estate->es_opened_result_relations, work->result);
@@ -259,6 +331,10 @@ oms_heap_begin(OmsHeapWork *work, OmsHeap *heap, bool for_write)
 {
 	memset(work, 0, sizeof(*work));
 	work->heap = heap;
+
+	/* A statement locks the root, too: nobody detaches a partition meanwhile. */
+	if (heap->partitioned)
+		LockRelationOid(heap->root, for_write ? RowExclusiveLock : AccessShareLock);
 	work->relation = table_open(heap->relid, for_write ? RowExclusiveLock : AccessShareLock);
 
 	/* The lock may have let a change of definition in. */
@@ -335,6 +411,18 @@ oms_heap_insert(OmsHeapWork *work, const Datum *values, const bool *nulls)
 	fill_slot(work, values, nulls);
 	ExecSimpleRelationInsert(work->result, work->estate, work->slot);
 	ResetPerTupleExprContext(work->estate);
+}
+
+/* Inserts one row of a partitioned table; false where it belongs to another partition. */
+bool
+oms_heap_insert_fitting(OmsHeapWork *work, const Datum *values, const bool *nulls)
+{
+	fill_slot(work, values, nulls);
+	if (!ExecPartitionCheck(work->result, work->slot, work->estate, false))
+		return false;
+	ExecSimpleRelationInsert(work->result, work->estate, work->slot);
+	ResetPerTupleExprContext(work->estate);
+	return true;
 }
 
 /* One row of a table; nulls as a statement takes them: 'n' or ' '. */

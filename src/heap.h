@@ -16,6 +16,7 @@
 typedef struct OmsHeap
 {
 	const char *relation;
+	bool		partitioned;	/* rows go to the partition that oms_heap_use_partition named */
 	int			key_count;		/* the first columns are the key of a unique index */
 	int			column_count;
 	const char *columns[OMS_HEAP_COLUMNS_MAX];	/* those that the code sets or reads */
@@ -23,6 +24,8 @@ typedef struct OmsHeap
 	bool		valid;			/* the rest is filled and still true */
 	bool		plain;			/* direct access gives what a statement would */
 	Oid			relid;
+	Oid			root;			/* of a partition: the table that a statement would name */
+	ExprState  *partition_check;
 	Oid			index;			/* over the key columns */
 	int			key_order[OMS_HEAP_COLUMNS_MAX];	/* which of ours each column of the index is */
 	AttrNumber	attributes[OMS_HEAP_COLUMNS_MAX];
@@ -56,9 +59,11 @@ typedef enum OmsHeapLock
 
 extern void oms_heap_init(void);
 extern bool oms_heap_is_plain(OmsHeap *heap);
+extern void oms_heap_use_partition(OmsHeap *heap, Oid partition);
 extern void oms_heap_begin(OmsHeapWork *work, OmsHeap *heap, bool for_write);
 extern void oms_heap_end(OmsHeapWork *work);
 extern void oms_heap_insert(OmsHeapWork *work, const Datum *values, const bool *nulls);
+extern bool oms_heap_insert_fitting(OmsHeapWork *work, const Datum *values, const bool *nulls);
 extern void oms_heap_insert_one(OmsHeap *heap, const Datum *values, const char *nulls);
 extern bool oms_heap_insert_new(OmsHeap *heap, const Datum *values, const char *nulls);
 extern void oms_heap_scan(OmsHeapWork *work, const Datum *keys, int key_count,
