@@ -18,6 +18,8 @@ BEGIN
         active             boolean NOT NULL DEFAULT true,
         ships              boolean NOT NULL DEFAULT true,
         pickup             boolean NOT NULL DEFAULT false,
+        returns            boolean NOT NULL DEFAULT true,
+        daily_returns      int CHECK (daily_returns >= 0),
         kind               text NOT NULL DEFAULT 'warehouse' CHECK (kind IN ('warehouse', 'store', 'supplier')),
         code               text NOT NULL CHECK (octet_length(code) BETWEEN 1 AND 200),
         name               text,
@@ -44,6 +46,8 @@ BEGIN
     );
     ALTER SEQUENCE oms.locations_location_id_seq OWNED BY oms.locations.location_id;
     COMMENT ON TABLE oms.locations IS 'warehouses, stores and suppliers';
+    COMMENT ON COLUMN oms.locations.returns IS 'goods may be sent back to it';
+    COMMENT ON COLUMN oms.locations.daily_returns IS 'units of returns that may be sent to it for those requested on one local day; null: any number';
     COMMENT ON COLUMN oms.locations.closed_until IS 'an outage: nothing new is promised from there before this moment';
     COMMENT ON COLUMN oms.locations.calendar IS 'when it works; null: always';
     COMMENT ON COLUMN oms.locations.cut_off IS 'local time; later orders count for the next working day; null: until it closes';

@@ -52,6 +52,13 @@ BEGIN
         tenant_id          int NOT NULL DEFAULT 1,
         rank               int NOT NULL DEFAULT 0,
         reason             text,
+        item_group         text,
+        currency           text CHECK (currency ~ '^[A-Z]{3}$'),
+        least_value        numeric CHECK (least_value >= 0),
+        most_value         numeric CHECK (most_value >= 0),
+        send_to            text CHECK (send_to IN ('shipping', 'nearest')),
+        location_group     text,
+        max_kilometres     float8 CHECK (max_kilometres > 0),
         approval           text CHECK (approval IN ('automatic', 'required')),
         return_window      interval CHECK (return_window >= '0'),
         refund_on          text CHECK (refund_on IN ('approval', 'receipt', 'closing', 'manual')),
@@ -62,11 +69,17 @@ BEGIN
         FOREIGN KEY (channel_id, tenant_id) REFERENCES oms.channels,
         FOREIGN KEY (item_id, tenant_id) REFERENCES oms.items,
         FOREIGN KEY (from_location_id, tenant_id) REFERENCES oms.locations,
-        FOREIGN KEY (location_id, tenant_id) REFERENCES oms.locations
+        FOREIGN KEY (location_id, tenant_id) REFERENCES oms.locations,
+        FOREIGN KEY (tenant_id, location_group) REFERENCES oms.location_groups ON UPDATE CASCADE,
+        CHECK (location_id IS NULL OR send_to IS NULL),
+        CHECK (send_to = 'nearest' OR (location_group IS NULL AND max_kilometres IS NULL)),
+        CHECK (currency IS NOT NULL OR (least_value IS NULL AND most_value IS NULL))
     );
     COMMENT ON TABLE oms.return_rules IS 'what holds for returns: of the rules that fit a line, the first by rank that says anything about a matter decides it';
-    COMMENT ON COLUMN oms.return_rules.channel_id IS 'fits orders of this channel, null: of all; item_id, from_location_id (that shipped) and reason likewise';
+    COMMENT ON COLUMN oms.return_rules.channel_id IS 'fits orders of this channel, null: of all; item_id, item_group, from_location_id (that shipped) and reason likewise';
+    COMMENT ON COLUMN oms.return_rules.least_value IS 'fits lines whose unit was sold for so much in the currency, up to most_value; null: any';
     COMMENT ON COLUMN oms.return_rules.location_id IS 'where the goods go; without any rule: the location that shipped';
+    COMMENT ON COLUMN oms.return_rules.send_to IS 'instead of a location: shipping, the one that shipped, or nearest to the customer, of location_group and within max_kilometres where these are given';
     COMMENT ON COLUMN oms.return_rules.approval IS 'required: a return waits for approve_return; without any rule: automatic';
     COMMENT ON COLUMN oms.return_rules.return_window IS 'how long after delivery, or shipping where nobody said so, units may be returned; 0: never; without any rule: for ever';
 
@@ -105,6 +118,9 @@ BEGIN
         tracking_number text,
         external_ref    text,
         attributes      jsonb,
+        decision        jsonb,
+        room_taken      int NOT NULL DEFAULT 0,
+        room_day        date,
         PRIMARY KEY (return_id, tenant_id)
     ) WITH (fillfactor = 80);
     ALTER SEQUENCE oms.returns_return_id_seq OWNED BY oms.returns.return_id;
@@ -118,9 +134,23 @@ BEGIN
     COMMENT ON COLUMN oms.returns.items IS 'what its units are worth: items - discount + tax + charges (shipping and fees), less fee (restocking); included_tax is part of items';
     COMMENT ON COLUMN oms.returns.refunded IS 'granted for it, whatever somebody revoked afterwards; less than it is worth where the order left no more';
     COMMENT ON COLUMN oms.returns.received_at IS 'of the first units';
+    COMMENT ON COLUMN oms.returns.decision IS 'why the goods go to location_id: the rule, the locations looked at, and what excluded each';
+    COMMENT ON COLUMN oms.returns.room_taken IS 'units of return_room of the location on room_day, until the return is rejected or cancelled';
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.returns FOR EACH ROW
         WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')
         EXECUTE FUNCTION oms.guard_transition('return');
+
+    CREATE TABLE oms.return_room (
+        location_id bigint NOT NULL,
+        tenant_id   int NOT NULL,
+        day         date NOT NULL,
+        capacity    int NOT NULL,
+        used        int NOT NULL,
+        PRIMARY KEY (location_id, day, tenant_id),
+        FOREIGN KEY (location_id, tenant_id) REFERENCES oms.locations ON DELETE CASCADE,
+        CONSTRAINT return_room_kept CHECK (used BETWEEN 0 AND capacity)
+    ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+    COMMENT ON TABLE oms.return_room IS 'units that locations with daily_returns take back, by the local day of the request';
 
     CREATE TABLE oms.return_lines (
         return_id bigint NOT NULL,

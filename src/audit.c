@@ -390,6 +390,11 @@
 	" UNION ALL SELECT 'orphan.return_receipt', t.receipt_id::text, 'a line of a return', 'none' FROM {return_receipts} t" \
 	" WHERE t.tenant_id = $1 AND NOT EXISTS (SELECT FROM {return_lines} x WHERE x.return_id = t.return_id" \
 	" AND x.line_no = t.line_no AND x.order_id = t.order_id AND x.item_id = t.item_id AND x.tenant_id = $1)" \
+	" UNION ALL SELECT 'return.room', coalesce(c.location_id, r.location_id) || ' on ' || coalesce(c.day, r.room_day)," \
+	" coalesce(r.units, 0)::text, coalesce(c.used, 0)::text FROM (SELECT location_id, day, used FROM {return_room}" \
+	" WHERE tenant_id = $1) c FULL JOIN (SELECT location_id, room_day, sum(room_taken) AS units FROM {returns}" \
+	" WHERE tenant_id = $1 AND room_taken > 0 GROUP BY location_id, room_day) r" \
+	" ON r.location_id = c.location_id AND r.room_day = c.day WHERE coalesce(c.used, 0) <> coalesce(r.units, 0)" \
 	" UNION ALL SELECT 'return.event', r.return_id::text, 'return.requested', 'none' FROM {returns} r" \
 	" WHERE r.tenant_id = $1 AND NOT EXISTS (SELECT FROM {events} e WHERE e.order_id = r.order_id AND e.tenant_id = $1" \
 	" AND e.object_id = r.return_id AND e.type = 'return.requested')"

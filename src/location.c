@@ -51,6 +51,8 @@ typedef struct LocationDocument
 	int8		active;
 	int8		ships;
 	int8		pickup;
+	int8		returns;
+	int32		daily_returns;
 } LocationDocument;
 
 typedef struct LocationChannelDocument
@@ -116,6 +118,8 @@ static const DocField location_fields[] = {
 	{"active", DOC_BOOL, offsetof(LocationDocument, active)},
 	{"ships", DOC_BOOL, offsetof(LocationDocument, ships)},
 	{"pickup", DOC_BOOL, offsetof(LocationDocument, pickup)},
+	{"returns", DOC_BOOL, offsetof(LocationDocument, returns)},
+	{"daily_returns", DOC_INT, offsetof(LocationDocument, daily_returns), .least = 0, .most = OMS_QUANTITY_MAX},
 	{"address", DOC_OBJECT, offsetof(LocationDocument, address)},
 	{"attributes", DOC_OBJECT, offsetof(LocationDocument, attributes)},
 	{"calendar", DOC_CODE, offsetof(LocationDocument, calendar)},
@@ -137,7 +141,7 @@ static const DocShape location_shape = DOC_SHAPE_OF(LocationDocument, location_f
 	" time_zone text, external_ref text, latitude float8, longitude float8, rank int, active boolean, closed_until timestamptz," \
 	" cost_per_order numeric, cost_per_unit numeric, ships boolean, pickup boolean, address jsonb, attributes jsonb, channels jsonb," \
 	" calendar text, cut_off time, collected_at time, handling_days int, handling_hours numeric," \
-	" daily_capacity int, capacity_unit text)"
+	" daily_capacity int, capacity_unit text, returns boolean, daily_returns int)"
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {locations} (tenant_id, code)"
@@ -162,6 +166,7 @@ static OmsPlan update_plan = {
 	" daily_capacity = coalesce(u.daily_capacity, l.daily_capacity),"
 	" capacity_unit = coalesce(u.capacity_unit, l.capacity_unit),"
 	" ships = coalesce(u.ships, l.ships), pickup = coalesce(u.pickup, l.pickup),"
+	" returns = coalesce(u.returns, l.returns), daily_returns = coalesce(u.daily_returns, l.daily_returns),"
 	" address = coalesce(u.address, l.address), attributes = coalesce(u.attributes, l.attributes)"
 	LOCATION_ROWS " WHERE l.tenant_id = $1 AND l.code = u.code",
 	.kind = PLAN_FREE,
@@ -433,18 +438,24 @@ oms_location_count(void)
 const char *
 oms_location_exclusion(const Location *location, const Channel *channel)
 {
-	ChannelLocation key = {0};
-
 	if (!location->active)
 		return "the location is not active";
 	if (location->closed_until > oms_call->now)
 		return "the location is closed";
+	return oms_location_linked(location, channel) ? NULL : "the channel may not use the location";
+}
+
+/* Whether a channel may use a location at all. */
+bool
+oms_location_linked(const Location *location, const Channel *channel)
+{
+	ChannelLocation key = {0};
+
 	if (channel == NULL || !channel->restricted)
-		return NULL;
+		return true;
 	key.channel_id = channel->channel_id;
 	key.location_id = location->location_id;
-	return hash_search(oms_configuration()->channel_locations, &key, HASH_FIND, NULL) == NULL
-		? "the channel may not use the location" : NULL;
+	return hash_search(oms_configuration()->channel_locations, &key, HASH_FIND, NULL) != NULL;
 }
 
 bool

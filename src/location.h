@@ -20,6 +20,8 @@ typedef struct Location
 	bool		active;
 	bool		ships;
 	bool		pickup;
+	bool		returns;		/* takes goods back */
+	int32		daily_returns;	/* units that it takes back in a day; -1: no limit */
 	TimestampTz closed_until;	/* DT_NOBEGIN where it is open */
 	int			group_count;
 	const char **groups;
@@ -34,6 +36,7 @@ extern int	oms_location_count(void);
 extern bool oms_location_group_exists(const char *group);
 extern bool oms_location_in_group(const Location *location, const char *group);
 extern const char *oms_location_exclusion(const Location *location, const Channel *channel);
+extern bool oms_location_linked(const Location *location, const Channel *channel);
 extern bool oms_location_serves(const Location *location, const Channel *channel);
 extern double oms_location_distance(const Location *location, double latitude, double longitude);
 

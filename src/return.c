@@ -11,6 +11,7 @@
 #include "oms.h"
 
 #include "catalog/pg_type.h"
+#include "utils/date.h"
 
 #include "call.h"
 #include "document.h"
@@ -24,6 +25,7 @@
 #include "order.h"
 #include "relation.h"
 #include "return.h"
+#include "return_location.h"
 #include "scope.h"
 
 /* Lines whose changes one event carries, far within the size of a payload. */
@@ -31,11 +33,11 @@
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {returns} (return_id, order_id, location_id, requested_at, tenant_id, status, reason, external_ref,"
-	" attributes, refund_on, shipping_refund, restocking_fee, stage)"
-	" VALUES ($2, $3, nullif($4, 0), $5, $1, $6, $7, $8, $9, $10, $11, $12, $13)",
+	" attributes, refund_on, shipping_refund, restocking_fee, stage, decision, room_taken, room_day)"
+	" VALUES ($2, $3, nullif($4, 0), $5, $1, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID,
-				 TEXTOID, NUMERICOID, TEXTOID)
+				 TEXTOID, NUMERICOID, TEXTOID, JSONBOID, INT4OID, DATEOID)
 };
 
 static OmsPlan insert_lines_plan = {
@@ -101,21 +103,18 @@ static OmsPlan count_plan = {
 static OmsPlan wanted_plan = {
 	.sql = "SELECT l.line_no, l.item_id, i.kind = 'stocked', l.shipped,"
 	" l.shipped - l.return_requested - l.returned - l.written_off - l.replaced,"
-	" coalesce(w.units, 0), coalesce(e.approval = 'required', false), i.sku,"
-	" (SELECT x.location_id FROM {locations} x WHERE x.location_id = coalesce(e.location_id, s.location_id)"
-	" AND x.tenant_id = $1 AND x.active), e.location_id IS NOT NULL,"
+	" coalesce(w.units, 0), coalesce(e.approval = 'required', false), i.sku, s.location_id,"
 	" e.refund_on, e.shipping_refund, coalesce(e.restocking_percent, 0), coalesce(e.restocking_fee, 0)"
 	" FROM unnest($4::int[], $5::text[]) u(line_no, reason)"
 	" JOIN {order_lines} l ON l.order_id = $2 AND l.line_no = u.line_no AND l.tenant_id = $1"
-	" CROSS JOIN LATERAL (SELECT x.kind, x.sku FROM {items} x WHERE x.item_id = l.item_id AND x.tenant_id = $1 OFFSET 0) i"
-	" LEFT JOIN LATERAL (SELECT a.location_id FROM {allocations} a WHERE a.order_id = $2 AND a.line_no = l.line_no"
+	" CROSS JOIN LATERAL (SELECT x.kind, x.sku, x.item_group FROM {items} x WHERE x.item_id = l.item_id AND x.tenant_id = $1"
+	" OFFSET 0) i LEFT JOIN LATERAL (SELECT a.location_id FROM {allocations} a WHERE a.order_id = $2 AND a.line_no = l.line_no"
 	" AND a.tenant_id = $1 AND a.shipped > 0 GROUP BY a.location_id ORDER BY sum(a.shipped) DESC, a.location_id LIMIT 1)"
 	" s ON true"
-	" CROSS JOIN LATERAL (SELECT" FIRST_RULE("location_id") "," FIRST_RULE("approval") "," FIRST_RULE("return_window")
+	" CROSS JOIN LATERAL (SELECT" FIRST_RULE("approval") "," FIRST_RULE("return_window")
 	"," FIRST_RULE("refund_on") "," FIRST_RULE("shipping_refund") "," FIRST_RULE("restocking_percent")
 	"," FIRST_RULE("restocking_fee")
-	" FROM {return_rules} r WHERE r.tenant_id = $1 AND (r.channel_id IS NULL OR r.channel_id = $3)"
-	" AND (r.item_id IS NULL OR r.item_id = l.item_id) AND (r.reason IS NULL OR r.reason = u.reason)"
+	" FROM {return_rules} r WHERE r.tenant_id = $1 AND " RETURN_RULE_FITS("$3", "$7")
 	" AND (r.from_location_id IS NULL OR r.from_location_id = s.location_id)) e"
 	" LEFT JOIN LATERAL (SELECT sum(a.shipped) AS units FROM {allocations} a"
 	" JOIN {fulfillments} f ON f.fulfillment_id = a.fulfillment_id AND f.tenant_id = $1"
@@ -123,7 +122,7 @@ static OmsPlan wanted_plan = {
 	" AND (e.return_window IS NULL OR coalesce(f.delivered_at, f.shipped_at) + e.return_window > $6)) w ON true"
 	" ORDER BY l.line_no",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TEXTOID)
 };
 
 static OmsPlan document_plan = {
@@ -132,7 +131,7 @@ static OmsPlan document_plan = {
 	" 'exchange_on', r.exchange_on, 'location', p.code, 'reason', r.reason, 'external_ref', r.external_ref,"
 	" 'requested_at', r.requested_at, 'approved_at', r.approved_at, 'shipped_at', r.shipped_at,"
 	" 'received_at', r.received_at, 'ended_at', r.ended_at, 'carrier', r.carrier,"
-	" 'tracking_number', r.tracking_number, 'attributes', r.attributes,"
+	" 'tracking_number', r.tracking_number, 'attributes', r.attributes, 'decision', r.decision,"
 	" 'refund', jsonb_build_object('on', r.refund_on, 'shipping', r.shipping_refund, 'items', r.items,"
 	" 'discount', r.discount, 'tax', r.tax, 'included_tax', r.included_tax, 'charges', r.charges, 'fee', r.fee,"
 	" 'total', r.items - r.discount + r.tax + r.charges - r.fee, 'granted', r.refunded),"
@@ -347,8 +346,7 @@ typedef struct Candidate
 	int32		in_time;
 	int32		quantity;		/* that the return takes */
 	bool		approval;		/* is required */
-	bool		by_rule;		/* the location */
-	int64		location_id;	/* 0: none is active */
+	int64		location_id;	/* that shipped most of it; 0: none */
 	char	   *sku;
 	char	   *refund_on;		/* NULL: no rule says; so the next */
 	char	   *shipping_refund;
@@ -390,11 +388,10 @@ collect_candidate(TupleTableSlot *slot, void *state)
 	row->approval = oms_slot_bool(slot, 7);
 	row->sku = oms_slot_text(slot, 8);
 	row->location_id = oms_slot_int64(slot, 9);
-	row->by_rule = oms_slot_bool(slot, 10);
-	row->refund_on = oms_slot_text(slot, 11);
-	row->shipping_refund = oms_slot_text(slot, 12);
-	row->restocking_percent = oms_slot_numeric(slot, 13);
-	row->restocking_fee = oms_slot_numeric(slot, 14);
+	row->refund_on = oms_slot_text(slot, 10);
+	row->shipping_refund = oms_slot_text(slot, 11);
+	row->restocking_percent = oms_slot_numeric(slot, 12);
+	row->restocking_fee = oms_slot_numeric(slot, 13);
 	row->wish = wish_of(request, row->line_no);
 }
 
@@ -405,7 +402,7 @@ read_candidates(Request *request, const char *reason)
 	int32	   *numbers = palloc(sizeof(int32) * count);
 	Datum	   *reasons = palloc0(sizeof(Datum) * count);
 	bool	   *nulls = palloc0(sizeof(bool) * count);
-	Datum		values[6];
+	Datum		values[7];
 
 	for (int i = 0; i < request->wish_count; i++)
 	{
@@ -423,6 +420,7 @@ read_candidates(Request *request, const char *reason)
 	values[3] = oms_array_int32(numbers, request->wish_count);
 	values[4] = oms_array_datum(reasons, nulls, request->wish_count, TEXTOID);
 	values[5] = TimestampTzGetDatum(oms_call->now);
+	values[6] = CStringGetTextDatum(request->order->currency);
 	(void) oms_execute_each(&wanted_plan, values, NULL, collect_candidate, request);
 }
 
@@ -478,43 +476,22 @@ decide_quantities(Request *request, bool named)
 				 errhint("What has not shipped is cancelled with oms.cancel_order.")));
 }
 
-/* The location of most units; of equal ones the first. */
-static int64
-decide_location(const Request *request, const char *code, const char **why)
+/* Where the goods among the lines go. */
+static ReturnPlace
+decide_location(const Request *request, const char *reason, const char *code)
 {
-	int64		best = 0;
-	int64		best_units = 0;
-	bool		goods = false;
+	ReturnPart *parts = palloc(sizeof(ReturnPart) * request->count);
+	int			count = 0;
 
 	for (int i = 0; i < request->count; i++)
 	{
 		const Candidate *row = &request->rows[i];
-		int64		units = 0;
 
-		goods |= row->stocked;
-		for (int j = 0; j < request->count; j++)
-			if (request->rows[j].stocked && request->rows[j].location_id == row->location_id)
-				units += request->rows[j].quantity;
-		if (!row->stocked || row->location_id == 0 || units <= best_units)
-			continue;
-		best = row->location_id;
-		best_units = units;
-		*why = row->by_rule ? "by rule" : "it shipped them";
+		if (row->stocked)
+			parts[count++] = (ReturnPart) {row->line_no, row->item_id, row->quantity,
+			row->wish->reason ? row->wish->reason : reason, row->location_id};
 	}
-	if (!goods)
-		return 0;
-	if (code != NULL)
-	{
-		*why = "as asked for";
-		return oms_location_get(code)->location_id;
-	}
-	if (best == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OMS_NO_LOCATION),
-				 errmsg("no location takes the return"),
-				 errdetail("The location that shipped, or that a rule names, is not active."),
-				 errhint("Name one in options, or in oms.return_rules.")));
-	return best;
+	return oms_return_place(request->order, parts, count, code);
 }
 
 const char *const oms_return_refund_times[] = {"approval", "receipt", "closing", "manual", NULL};
@@ -557,14 +534,16 @@ decide_refund(const Request *request, const ReturnOptions *wanted)
 }
 
 static Jsonb *
-request_document(const Request *request, int64 location_id, const char *why)
+request_document(const Request *request, const ReturnPlace *place)
 {
-	Location   *location = location_id ? oms_location_by_id(location_id) : NULL;
+	Location   *location = place->location_id ? oms_location_by_id(place->location_id) : NULL;
 	DocWriter	writer;
 
 	oms_write_begin(&writer);
 	oms_write_text(&writer, "location", location ? location->code : NULL);
-	oms_write_text(&writer, "location_chosen", why);
+	oms_write_text(&writer, "location_chosen", place->why);
+	if (place->decision)
+		oms_write_jsonb(&writer, "decision", place->decision);
 	oms_write_begin_array(&writer, "lines");
 	for (int i = 0; i < request->count; i++)
 	{
@@ -580,10 +559,10 @@ request_document(const Request *request, int64 location_id, const char *why)
 }
 
 static void
-insert_return(const Return *row, const char *reason, const ReturnOptions *options)
+insert_return(const Return *row, const char *reason, const ReturnOptions *options, const ReturnPlace *place)
 {
-	Datum		values[13];
-	char		nulls[14] = "             ";
+	Datum		values[16];
+	char		nulls[17] = "                ";
 
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(row->return_id);
@@ -599,6 +578,11 @@ insert_return(const Return *row, const char *reason, const ReturnOptions *option
 	values[10] = CStringGetTextDatum(options->shipping_refund);
 	values[11] = NumericGetDatum(options->restocking_fee);
 	values[12] = CStringGetTextDatum(row->stage);
+	values[13] = JsonbPGetDatum(place->decision);
+	nulls[13] = place->decision ? ' ' : 'n';
+	values[14] = Int32GetDatum(place->room_taken);
+	values[15] = DateADTGetDatum(place->room_day);
+	nulls[15] = place->room_taken > 0 ? ' ' : 'n';
 	(void) oms_execute(&insert_plan, values, nulls);
 }
 
@@ -696,7 +680,7 @@ oms_return_request(Order *order, ReturnWish *wishes, int count, const char *reas
 	Request		request = {.order = order,.wishes = wishes,.wish_count = count};
 	Return		row = {.order_id = order->order_id};
 	ReturnOptions decided;
-	const char *why = NULL;
+	ReturnPlace place = {0};
 	bool		approval = false;
 
 	oms_faults_init(&request.faults);
@@ -713,16 +697,17 @@ oms_return_request(Order *order, ReturnWish *wishes, int count, const char *reas
 	}
 	row.stage = pstrdup(options->stage ? options->stage : options->goods_back == 0 ? STAGE_WRITTEN_OFF : STAGE_RETURNED);
 	if (strcmp(row.stage, STAGE_RETURNED) == 0)
-		row.location_id = decide_location(&request, options->location, &why);
+		place = decide_location(&request, reason, options->location);
+	row.location_id = place.location_id;
 	row.return_id = oms_next_id(SEQUENCE_RETURN);
 	row.status = pstrdup(oms_machine_initial(MACHINE_RETURN));
 	decided = decide_refund(&request, options);
-	insert_return(&row, reason, &decided);
+	insert_return(&row, reason, &decided, &place);
 	insert_lines(&request, &row, options->restocking_percent);
 	oms_kits_check(order->order_id);
 	oms_event(&(Event) {.order_id = order->order_id,.object_id = row.return_id,.object_type = MACHINE_RETURN,
 						.type = "return.requested",.action = "request",.to_state = row.status,.reason = reason,
-						.data = request_document(&request, row.location_id, why)});
+						.data = request_document(&request, &place)});
 	if (!approval)
 	{
 		oms_return_step(&row, "approve", "no rule requires approval", NULL);
@@ -829,6 +814,8 @@ step_and_answer(FunctionCallInfo fcinfo, const char *action)
 	oms_return_step(row, action, oms_argument_text(fcinfo, 1), NULL);
 	if (oms_machine_final(MACHINE_RETURN, row->status))
 		free_units(row);
+	if (oms_machine_final(MACHINE_RETURN, row->status) && strcmp(action, "close") != 0)
+		oms_return_room_give_back(row->return_id);
 	if (strcmp(action, "approve") == 0)
 		after_approval(order, row);
 	else
