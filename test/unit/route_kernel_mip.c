@@ -5,29 +5,11 @@
  *
  * Usage: route_kernel_mip [seconds [first seed]]
  *
- * Needs GLPK and is built by test/shell/route_kernel_mip.sh with
- * ROUTE_KERNEL_MIP defined; without either it only says so.  Instances that
+ * Needs GLPK and is built by test/shell/route_kernel_mip.sh.  Instances that
  * GLPK does not finish within its time limit are counted but not compared;
  * when the router itself gives a gap, both bounds must bracket GLPK's answer.
  */
 #include <stdio.h>
-
-#if defined(ROUTE_KERNEL_MIP) && defined(__has_include)
-#if __has_include(<glpk.h>)
-#define HAVE_GLPK 1
-#endif
-#endif
-
-#ifndef HAVE_GLPK
-
-int
-main(void)
-{
-	printf("skipped: built without GLPK\n");
-	return 0;
-}
-
-#else
 
 #include "../../src/route_kernel.h"
 
@@ -438,5 +420,3 @@ main(int argc, char **argv)
 		   count.no_plan, count.not_finished, count.wrong);
 	return count.wrong > 0 || count.compared == 0;
 }
-
-#endif							/* HAVE_GLPK */
