@@ -8,6 +8,7 @@ DECLARE
         'place_order',
         'preview_order',
         'edit_order',
+        'route_order',
         'order_as_of',
         'get_order',
         'find_order',

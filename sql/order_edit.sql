@@ -6,6 +6,11 @@ CREATE FUNCTION oms.edit_order(order_id bigint, changes jsonb, dry_run boolean D
     AS 'MODULE_PATHNAME', 'oms_edit_order';
 COMMENT ON FUNCTION oms.edit_order(bigint, jsonb, boolean, integer, text) IS 'adds, changes and removes lines, adjustments, address and other fields of a placed order; promises follow in the same call; a dry run answers the same and keeps nothing';
 
+CREATE FUNCTION oms.route_order(order_id bigint, dry_run boolean DEFAULT false, idempotency_key text DEFAULT NULL) RETURNS jsonb
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_route_order';
+COMMENT ON FUNCTION oms.route_order(bigint, boolean, text) IS 'plans what of a placed order is not released yet anew, with the stock and the policy of today; promises stay where nothing better is found; a dry run answers the same and keeps nothing';
+
 CREATE FUNCTION oms.order_as_of(order_id bigint, at timestamptz) RETURNS jsonb
     LANGUAGE c STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_order_as_of';

@@ -334,12 +334,15 @@ ends_the_call(int sqlstate)
 		sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE || sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED;
 }
 
-/*
- * Runs one piece of a job so that its failure undoes this piece alone.  Returns
- * NULL, or what went wrong as text.
- */
-char *
-oms_attempt_run(void (*work) (void *), void *state)
+/* Errors that say what cannot be done now: what a planner may try out. */
+static bool
+is_no_refusal(int sqlstate)
+{
+	return sqlstate != ERRCODE_OMS_INSUFFICIENT_STOCK && sqlstate != ERRCODE_OMS_NO_LOCATION;
+}
+
+static char *
+run_attempt(void (*work) (void *), void *state, bool (*goes_on) (int sqlstate))
 {
 	OmsCall    *call = oms_call;
 	int			level = GetCurrentTransactionNestLevel();
@@ -358,7 +361,7 @@ oms_attempt_run(void (*work) (void *), void *state)
 
 		MemoryContextSwitchTo(attempt.context);
 		error = CopyErrorData();
-		if (ends_the_call(error->sqlerrcode))
+		if (goes_on(error->sqlerrcode))
 			PG_RE_THROW();
 		FlushErrorState();
 		oms_call = call;
@@ -368,6 +371,23 @@ oms_attempt_run(void (*work) (void *), void *state)
 	}
 	PG_END_TRY();
 	return message;
+}
+
+/*
+ * Runs one piece of a job so that its failure undoes this piece alone.  Returns
+ * NULL, or what went wrong as text.
+ */
+char *
+oms_attempt_run(void (*work) (void *), void *state)
+{
+	return run_attempt(work, state, ends_the_call);
+}
+
+/* The same for a plan: only that units or places are lacking undoes it, other errors go on. */
+char *
+oms_attempt_plan(void (*work) (void *), void *state)
+{
+	return run_attempt(work, state, is_no_refusal);
 }
 
 /* NULL where the argument is null. */

@@ -63,6 +63,7 @@ extern void oms_attempt_begin(OmsAttempt *attempt);
 extern void oms_attempt_keep(OmsAttempt *attempt);
 extern void oms_attempt_undo(OmsAttempt *attempt);
 extern char *oms_attempt_run(void (*work) (void *), void *state);
+extern char *oms_attempt_plan(void (*work) (void *), void *state);
 
 /* Arguments. */
 /* Whether the caller belongs to a role; one that is gone leaves superusers. */

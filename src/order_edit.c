@@ -28,6 +28,7 @@
 #include "machine.h"
 #include "money.h"
 #include "order.h"
+#include "order_addition.h"
 #include "order_place.h"
 #include "payment.h"
 #include "relation.h"
@@ -209,31 +210,6 @@ static OmsPlan order_basis_plan = {
 	" WHERE a.order_id = $2 AND a.tenant_id = $1 AND a.basis IS NULL AND a.line_no IS NULL",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT4OID)
-};
-
-/*
- * The document that promises what an edit adds: the order's head with its new
- * address, units that line $3 gets more of ($4), and new lines, numbered after
- * those that are there.
- */
-static OmsPlan addition_plan = {
-	.sql = "SELECT jsonb_strip_nulls(jsonb_build_object('channel', c.code, 'external_ref', o.external_ref, 'currency', o.currency,"
-	" 'customer', CASE WHEN o.customer ? 'class' THEN jsonb_build_object('class', o.customer -> 'class') END,"
-	" 'deliveries', coalesce((SELECT jsonb_agg(jsonb_build_object('delivery_no', d.delivery_no, 'method', d.method,"
-	" 'pickup_location', p.code, 'service', d.service, 'requested_at', d.requested_at, 'ship_to', d.address)"
-	" ORDER BY d.delivery_no) FROM {order_deliveries} d LEFT JOIN {locations} p ON p.location_id = d.pickup_location_id"
-	" AND p.tenant_id = $1 WHERE d.order_id = $2 AND d.tenant_id = $1), '[{\"delivery_no\": 1}]'),"
-	" 'lines', coalesce((SELECT jsonb_agg(jsonb_build_object('line_no', l.line_no, 'sku', i.sku, 'quantity', u.quantity,"
-	" 'unit_price', l.unit_price, 'delivery_no', l.delivery_no) ORDER BY l.line_no) FROM unnest($3::int[], $4::int[]) u(line_no, quantity)"
-	" JOIN {order_lines} l ON l.order_id = $2 AND l.tenant_id = $1 AND l.line_no = u.line_no"
-	" JOIN {items} i ON i.item_id = l.item_id AND i.tenant_id = $1), '[]')"
-	" || coalesce((SELECT jsonb_agg(jsonb_build_object('line_no', m.last + a.n) || a.line ORDER BY a.n)"
-	" FROM jsonb_array_elements($5) WITH ORDINALITY a(line, n)), '[]')))"
-	" FROM {orders} o JOIN {channels} c ON c.channel_id = o.channel_id AND c.tenant_id = $1"
-	" CROSS JOIN LATERAL (SELECT max(l.line_no) AS last FROM {order_lines} l WHERE l.order_id = $2 AND l.tenant_id = $1) m"
-	" WHERE o.order_id = $2 AND o.tenant_id = $1",
-	.kind = PLAN_FREE,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT4ARRAYOID, INT4ARRAYOID, JSONBOID)
 };
 
 typedef struct Edit
@@ -460,28 +436,6 @@ write_fields(Edit *edit)
 	}
 }
 
-/* Units that have not been handed to a location yet go back, to be planned anew. */
-static void
-withdraw_unreleased(Edit *edit, AllocationList *allocations)
-{
-	for (int i = 0; i < allocations->count; i++)
-	{
-		Allocation *row = &allocations->rows[i];
-		OrderLine  *line = oms_order_line(edit->lines, row->line_no);
-		int32		open = oms_allocation_open(row);
-
-		if (open == 0 || row->location_id == 0 || (!row->backordered && strcmp(row->status, "planned") != 0))
-			continue;
-		row->delta.cancelled += open;
-		if (row->backordered)
-			line->delta.backordered -= open;
-		else
-			line->delta.allocated -= open;
-		edit->more[line - edit->lines->rows] += open;
-		edit->gives_up = edit->adds = true;
-	}
-}
-
 /* Marks what each line gives up and what is to be planned for it. */
 static void
 mark_units(Edit *edit, AllocationList *allocations)
@@ -508,42 +462,10 @@ mark_units(Edit *edit, AllocationList *allocations)
 			edit->adds = true;
 		}
 	}
-	if (edit->reroutes)
-		withdraw_unreleased(edit, allocations);
+	if (edit->reroutes && oms_order_withdraw(edit->order->order_id, edit->lines, allocations, true, edit->more,
+											 palloc0(sizeof(int32) * Max(1, edit->lines->count))))
+		edit->gives_up = edit->adds = true;
 	edit->adds |= edit->changes->add.count > 0;
-}
-
-static void
-read_addition(TupleTableSlot *slot, void *state)
-{
-	bool		isnull;
-
-	*(Jsonb **) state = DatumGetJsonbPCopy(oms_slot_datum(slot, 1, &isnull));
-}
-
-/* Plans and promises what the edit adds. */
-static void
-add_units(Edit *edit)
-{
-	int32	   *numbers = palloc(sizeof(int32) * Max(1, edit->lines->count) * 2);
-	int			count = 0;
-	Jsonb	   *document = NULL;
-	Datum		values[5];
-
-	for (int i = 0; i < edit->lines->count; i++)
-		if (edit->more[i] > 0)
-		{
-			numbers[count] = edit->lines->rows[i].line_no;
-			numbers[edit->lines->count + count++] = edit->more[i];
-		}
-	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = Int64GetDatum(edit->order->order_id);
-	values[2] = oms_array_int32(numbers, count);
-	values[3] = oms_array_int32(numbers + edit->lines->count, count);
-	values[4] = edit->changes->add.count > 0 ? JsonbPGetDatum(member(edit->source, "add"))
-		: DirectFunctionCall1(jsonb_in, CStringGetDatum("[]"));
-	(void) oms_execute_each(&addition_plan, values, NULL, read_addition, &document);
-	oms_order_add(edit->order, document);
 }
 
 static void
@@ -565,7 +487,8 @@ make_edit(Edit *edit)
 	else
 		oms_order_lines_write(order_id, edit->lines);
 	if (edit->adds)
-		add_units(edit);
+		oms_order_add(edit->order, oms_order_addition(order_id, edit->lines, edit->more,
+													  edit->changes->add.count > 0 ? member(edit->source, "add") : NULL));
 	oms_kits_check(order_id);
 	(void) oms_execute(&amount_plan, values, NULL);
 	if (has(edit, "adjustments"))

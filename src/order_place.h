@@ -20,10 +20,4 @@ extern Jsonb *oms_order_place(Jsonb *document);
 /* Places a draft; NULL where that is not possible now and not required. */
 extern Jsonb *oms_draft_place(int64 order_id, bool required);
 
-/*
- * Plans, promises and writes the lines of a document for a locked order: those
- * with a number that the order has get more units, the others are new.
- */
-extern void oms_order_add(Order *order, Jsonb *document);
-
 #endif							/* OMS_ORDER_PLACE_H */

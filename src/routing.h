@@ -70,6 +70,22 @@ typedef struct RoutingPlan
 #define LACKED_RULES	4
 #define LACKED_STRATEGY 8
 
+/* Units of an item that a location has promised. */
+typedef struct RoutingUnits
+{
+	int64		item_id;
+	int64		location_id;
+	int32		quantity;
+} RoutingUnits;
+
+typedef struct RoutingComparison
+{
+	int			order;			/* above 0: the plan is better than the units; below 0: worse */
+	bool		priced;			/* both costs are known */
+	int64		old_cost;
+	int64		cost;
+} RoutingComparison;
+
 extern int64 oms_routing_metres(const RoutingRequest *request, int place);
 extern bool oms_routing_applies(const PolicyScope *order, int candidates);
 extern RoutingPlan *oms_routing_plan(const RoutingRequest *request);
@@ -77,6 +93,7 @@ extern RoutingPlan *oms_routing_plan_again(const RoutingRequest *request, const 
 										   const struct RoutingDecision *past, int *lacked);
 extern struct RoutingDecision *oms_routing_prices(const RoutingRequest *request, const struct RoutingDecision *past,
 												  int *lacked);
+extern RoutingComparison oms_routing_compare(const RoutingPlan *plan, const RoutingUnits *units, int count);
 extern RoutingPlan *oms_routing_nearest(const RoutingRequest *request);
 extern void oms_routing_finish(const RoutingRequest *request, RoutingPlan *plan);
 extern const char *oms_routing_service(const RoutingPlan *plan, int64 location_id);
