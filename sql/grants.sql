@@ -147,6 +147,8 @@ BEGIN
         oms.postal_codes, oms.carriers, oms.carrier_services, oms.shipping_zones, oms.shipping_rates, oms.atp_rules,
         oms.state_machines, oms.transitions, oms.role_scopes, oms.hold_types, oms.channel_holds, oms.customers,
         oms.return_rules, oms.refund_limits TO oms_admin;
+    -- Views that show each reader what its scopes allow.
+    GRANT SELECT ON oms.routing_queue TO oms_app, oms_warehouse, oms_analyst;
     GRANT USAGE ON ALL SEQUENCES IN SCHEMA oms TO oms_admin;
     GRANT SELECT ON ALL TABLES IN SCHEMA oms TO oms_admin;
 END $init$;

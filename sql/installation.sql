@@ -146,6 +146,7 @@ BEGIN
         'payment',
         'refund',
         'return',
+        'routing_queue',
         'credit',
         'customer',
         'hold',
