@@ -227,11 +227,14 @@ static OmsPlan insert_zones_plan = {
 	OMS_ARGTYPES(INT4OID, TEXTOID, JSONBOID)
 };
 
-static OmsPlan overlapping_zones_plan = {
-	.sql = "SELECT format('%s to %s km and from %s km', distance_from, distance_to, next_from) FROM"
+static OmsPlan contradicting_zones_plan = {
+	.sql = "SELECT format('bands overlap: %s to %s km and from %s km', distance_from, distance_to, next_from) FROM"
 	" (SELECT distance_from, distance_to, lead(distance_from) OVER (ORDER BY distance_from) AS next_from"
 	" FROM {shipping_zones} WHERE tenant_id = $1 AND chart = $2 AND distance_to IS NOT NULL) b"
-	" WHERE next_from < distance_to ORDER BY distance_from",
+	" WHERE next_from < distance_to UNION ALL SELECT 'a row for everywhere leaves nothing to distances'"
+	" WHERE EXISTS (SELECT FROM {shipping_zones} WHERE tenant_id = $1 AND chart = $2 AND distance_to IS NOT NULL)"
+	" AND EXISTS (SELECT FROM {shipping_zones} WHERE tenant_id = $1 AND chart = $2 AND distance_to IS NULL"
+	" AND origin_location || origin_prefix || destination_country || destination_prefix = '')",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, TEXTOID)
 };
@@ -243,9 +246,9 @@ check_zone(ZoneDocument *row, int index, FaultList *faults)
 	bool		pair = row->origin_location || row->origin_prefix || row->destination_country || row->destination_prefix;
 	const char *place = oms_document_place("zones", index, NULL);
 
-	if (band == pair)
+	if (band && pair)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give prefixes or locations, or distance_from and distance_to.", place,
-				  band ? "has a distance and a place" : "has neither a place nor a distance");
+				  "has a distance and a place");
 	else if (band && !(row->distance_from < row->distance_to))
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "A band goes from distance_from up to distance_to.", place,
 				  "is no band of distance");
@@ -266,7 +269,7 @@ check_zone(ZoneDocument *row, int index, FaultList *faults)
 static void
 collect_fault(TupleTableSlot *slot, void *state)
 {
-	oms_fault(state, ERRCODE_OMS_DOCUMENT, "Each distance belongs to one zone.", "zones", "bands overlap: %s",
+	oms_fault(state, ERRCODE_OMS_DOCUMENT, "Each distance belongs to one zone.", "zones", "%s",
 			  oms_slot_text(slot, 1));
 }
 
@@ -300,7 +303,7 @@ OMS_FUNCTION(oms_load_shipping_zones, CALL_KEYED)
 	if (strcmp(mode, "replace") == 0)
 		(void) oms_execute(&delete_zones_plan, values, NULL);
 	(void) oms_execute(&insert_zones_plan, values, NULL);
-	(void) oms_execute_each(&overlapping_zones_plan, values, NULL, collect_fault, &faults);
+	(void) oms_execute_each(&contradicting_zones_plan, values, NULL, collect_fault, &faults);
 	oms_faults_raise(&faults, "zones are not valid");
 	oms_event(&(Event) {.object_type = "carrier",.type = "shipping_zones.loaded",.reason = chart});
 	PG_RETURN_INT64(rows.count);
