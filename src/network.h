@@ -116,6 +116,13 @@ typedef struct PolicyScope
 	const char *postal_prefix;	/* of a policy: how postal codes begin; of an order: the whole code */
 } PolicyScope;
 
+/* A group of locations that a policy names, for all items or those of a group. */
+typedef struct PolicyGroup
+{
+	const char *group;
+	const char *item_group;		/* NULL: any */
+} PolicyGroup;
+
 /* What plans where a strategy's answer is not taken. */
 typedef enum RoutingFallback
 {
@@ -142,9 +149,10 @@ typedef struct RoutingPolicy
 	int64		cost_per_kilometre; /* thousandths */
 	int64		cost_per_day_late;	/* of a package, thousandths */
 	int			only_count;		/* groups that may serve; 0: all */
-	const char **only;
+	PolicyGroup *only;
 	int			without_count;	/* groups that may not */
-	const char **without;
+	PolicyGroup *without;
+	bool		groups_by_item; /* some are for a group of items only */
 	bool		in_time;		/* nothing arrives later than it is asked for */
 	double		max_kilometres; /* NAN: no limit */
 	int32		max_fulfillments;	/* 0: no limit */

@@ -226,14 +226,13 @@ oms_order_plan_addition(const Order *order, Jsonb *document, bool *possible)
 	return placement;
 }
 
-/* Takes and writes what a plan says. */
+/* Writes what a plan says, once its units are reserved. */
 void
 oms_order_write_addition(Placement *placement)
 {
 	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(placement->order_id)};
 	int			decision_no = 1;
 
-	oms_placement_reserve(placement);
 	write_added_lines(placement);
 	oms_placement_insert_promises(placement);
 	(void) oms_execute_each(&next_decision_plan, values, NULL, read_decision_no, &decision_no);
@@ -248,5 +247,6 @@ oms_order_add(const Order *order, Jsonb *document)
 
 	if (!possible)
 		oms_placement_refuse(placement);
+	oms_placement_reserve(placement);
 	oms_order_write_addition(placement);
 }

@@ -367,7 +367,8 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const PolicyScope *sco
 		{
 			.item_id = demand->item->item_id,.weight_grams = weights[demand_of_line[i]],
 				.volume = demand->item->volume * demand->quantity,.value = values[demand_of_line[i]],.quantity = demand->quantity,
-				.backorder = placement->backorder && demand->item->backorder && !demand->whole,.sku = demand->item->sku
+				.backorder = placement->backorder && demand->item->backorder && !demand->whole,.sku = demand->item->sku,
+				.item_group = demand->item->group
 		};
 	}
 	for (Size i = 0; i < cells; i++)

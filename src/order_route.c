@@ -258,12 +258,15 @@ compare_group(Reroute *reroute, const Placement *group)
 static bool
 is_better(Reroute *reroute, const Placement *placement)
 {
-	bool		broken = breaks_promise(reroute, view_lines(reroute, placement));
+	bool		broken;
 	int			groups = Max(1, placement->group_count);
 	bool		better = false;
 	bool		worse = false;
 
+	reroute->firm = 0;
+	reroute->cost = reroute->old_cost = 0;
 	reroute->priced = true;
+	broken = breaks_promise(reroute, view_lines(reroute, placement));
 	for (int i = 0; i < groups; i++)
 	{
 		int			order = compare_group(reroute, placement->group_count > 0 ? placement->groups[i] : placement);
@@ -343,6 +346,12 @@ attempt_plan(Reroute *reroute, int32 *left)
 	placement = oms_order_plan_addition(reroute->order, oms_order_addition(order_id, reroute->lines, more, NULL), &possible);
 	again = !possible && leave_waiting(reroute, placement, waiting, left);
 	reroute->changed = possible && is_better(reroute, placement);
+	if (reroute->changed)
+	{
+		/* Where others were faster this makes another plan, which need not be better. */
+		oms_placement_reserve(placement);
+		reroute->changed = is_better(reroute, placement);
+	}
 	if (reroute->changed)
 	{
 		oms_order_write_addition(placement);

@@ -21,7 +21,7 @@
 #include "route_least_value.h"
 #include "routing.h"
 
-#define RECORD_LAYOUT 7
+#define RECORD_LAYOUT 8
 
 PG_FUNCTION_INFO_V1(oms_route_replays);
 
@@ -496,6 +496,7 @@ code_problem(Codec *codec, RoutingDecision *decision)
 	code(codec, &decision->thumb);
 	code(codec, &decision->whole_lines);
 	code(codec, &decision->converts);
+	code(codec, &decision->groups_by_item);
 	code(codec, &decision->cost_per_kilometre);
 	code(codec, &decision->volumetric_divisor);
 	code(codec, &decision->least_value);
@@ -732,7 +733,7 @@ code_places(Codec *codec, RoutingDecision *decision, int32 *kinds, int count)
 
 /*
  * Free units of a line by place, up to what it wants.  Where lines may divide
- * and no rule forbids a place to a line, those of candidates are the problem's
+ * and nothing forbids a place to a line, those of candidates are the problem's
  * stock and not written again.
  */
 static void
@@ -750,7 +751,7 @@ code_free(Codec *codec, RoutingDecision *decision, const int32 *kinds, int line,
 
 		if (kinds[i] == PLACE_NOT_RECORDED)
 			continue;
-		if (decision->whole_lines || decision->rule_count > 0 || kinds[i] != PLACE_CANDIDATE)
+		if (decision->whole_lines || decision->rule_count > 0 || decision->groups_by_item || kinds[i] != PLACE_CANDIDATE)
 			code_int32(codec, &units);
 		else if (problem_line >= 0)
 			units = decision->stock[(Size) problem_line * decision->location_count + candidate];

@@ -22,7 +22,8 @@ typedef struct RoutingLine
 	int64		value;			/* of all units, thousandths of the currency unit */
 	int32		quantity;
 	bool		backorder;
-	const char *sku;			/* not recorded */
+	const char *sku;			/* not recorded, as is the next */
+	const char *item_group;		/* NULL: none */
 } RoutingLine;
 
 typedef struct RoutingRequest

@@ -38,25 +38,68 @@ oms_routing_exclude(Gathering *gathering, int place, ExclusionReason reason, int
 	};
 }
 
-/* Whether the policy's groups leave a location out; detail says how. */
 static bool
-is_left_out(const Gathering *gathering, const Location *location, int64 *detail)
+is_for_line(const PolicyGroup *group, const RoutingLine *line)
 {
-	const RoutingPolicy *policy = gathering->policy;
-	bool		named = policy->only_count == 0;
+	return group->item_group == NULL || (line->item_group && strcmp(group->item_group, line->item_group) == 0);
+}
 
-	if (!oms_routing_holds(gathering, RULE_GROUPS))
-		return false;
-	for (int i = 0; i < policy->only_count; i++)
-		named |= oms_location_in_group(location, policy->only[i]);
+/* Whether the policy's groups keep a line from a location; detail says how. */
+static bool
+is_line_left_out(const RoutingPolicy *policy, const Location *location, const RoutingLine *line, int64 *detail)
+{
+	bool		asked = false;
+	bool		named = false;
+
+	for (int i = 0; i < policy->only_count && !named; i++)
+		if (is_for_line(&policy->only[i], line))
+		{
+			asked = true;
+			named = oms_location_in_group(location, policy->only[i].group);
+		}
 	*detail = 0;
-	for (int i = 0; named && i < policy->without_count; i++)
-		if (oms_location_in_group(location, policy->without[i]))
+	if (asked && !named)
+		return true;
+	for (int i = 0; i < policy->without_count; i++)
+		if (is_for_line(&policy->without[i], line) && oms_location_in_group(location, policy->without[i].group))
 		{
 			*detail = 1;
 			return true;
 		}
-	return !named;
+	return false;
+}
+
+/* Whether groups leave a location out for each line that it has anything of. */
+static bool
+is_left_out(const Gathering *gathering, int place, int64 *detail)
+{
+	const RoutingRequest *request = gathering->request;
+	const RoutingPolicy *policy = gathering->policy;
+
+	if (policy->only_count + policy->without_count == 0 || !oms_routing_holds(gathering, RULE_GROUPS))
+		return false;
+	for (int line = 0; line < request->line_count; line++)
+	{
+		if (request->free[(Size) line * request->location_count + place] == 0)
+			continue;
+		if (!is_line_left_out(policy, request->locations[place], &request->lines[line], detail))
+			return false;
+		/* Where no group is for some items only, one line tells for all. */
+		if (!policy->groups_by_item)
+			return true;
+	}
+	return true;
+}
+
+/* Whether groups keep a line from a location that may serve others. */
+static bool
+is_kept_from(const Gathering *gathering, int line, int place)
+{
+	const RoutingRequest *request = gathering->request;
+	int64		detail;
+
+	return gathering->policy->groups_by_item && oms_routing_holds(gathering, RULE_GROUPS) &&
+		is_line_left_out(gathering->policy, request->locations[place], &request->lines[line], &detail);
 }
 
 static bool
@@ -89,7 +132,7 @@ excluding_rule(const Gathering *gathering, int place)
 	int			rule = -1;
 
 	for (int line = 0; line < request->line_count; line++)
-		if (request->free[(Size) line * request->location_count + place] > 0 &&
+		if (request->free[(Size) line * request->location_count + place] > 0 && !is_kept_from(gathering, line, place) &&
 			(rule = forbidding_rule(gathering, line, place)) < 0)
 			return -1;
 	return rule;
@@ -106,8 +149,8 @@ oms_routing_line_of_item(const RoutingDecision *decision, int64 item_id)
 }
 
 /*
- * Free units that rules leave.  The same policy's rules are not asked again:
- * what they left is in the record.
+ * Free units that rules and groups leave.  Those of the same policy are not
+ * asked again: what they left is in the record.
  */
 static int32
 usable_units(const Gathering *gathering, int line, int place)
@@ -118,10 +161,10 @@ usable_units(const Gathering *gathering, int line, int place)
 	int			candidate;
 	int			past_line;
 
-	if (free == 0 || gathering->policy->rule_count == 0)
+	if (free == 0 || (gathering->policy->rule_count == 0 && !gathering->policy->groups_by_item))
 		return free;
-	if (gathering->verdict)
-		return forbidding_rule(gathering, line, place) >= 0 ? 0 : free;
+	if (past == NULL || past->policy_id != gathering->policy->policy_id)
+		return forbidding_rule(gathering, line, place) >= 0 || is_kept_from(gathering, line, place) ? 0 : free;
 	candidate = gathering->past_kind[place];
 	past_line = oms_routing_line_of_item(past, request->lines[line].item_id);
 	if (candidate < 0 || past_line < 0)
@@ -206,7 +249,7 @@ oms_routing_choose_locations(Gathering *gathering)
 		rule = excluding_rule(gathering, i);
 		if (before && (is_missing_rate(before->reason) ? gathering->past_prices : by_same_policy))
 			oms_routing_exclude(gathering, i, before->reason, before->detail);
-		else if (!by_same_policy && is_left_out(gathering, location, &detail))
+		else if (!by_same_policy && is_left_out(gathering, i, &detail))
 			oms_routing_exclude(gathering, i, EXCLUDED_GROUP, detail);
 		else if (needs_distance && metres < 0)
 			oms_routing_exclude(gathering, i, EXCLUDED_NO_PLACE, 0);

@@ -43,6 +43,7 @@ typedef struct RuleDocument
 typedef struct GroupDocument
 {
 	char	   *group;
+	char	   *item_group;
 } GroupDocument;
 
 /* How old a scarcity price may be where the policy does not say. */
@@ -116,6 +117,7 @@ static const DocShape rule_shape = DOC_SHAPE_OF(RuleDocument, rule_fields, "a ru
 
 static const DocField group_fields[] = {
 	{"group", DOC_CODE, offsetof(GroupDocument, group), .required = true},
+	{"item_group", DOC_CODE, offsetof(GroupDocument, item_group)},
 };
 
 static const DocShape group_shape = DOC_SHAPE_OF(GroupDocument, group_fields, "a group");
@@ -187,14 +189,19 @@ find_rule(const PolicyDocument *document, const char *name)
 	return -1;
 }
 
-static const char **
-group_names(const DocArray *groups)
+static PolicyGroup *
+policy_groups(const DocArray *groups, bool *by_item)
 {
-	const char **names = palloc(sizeof(char *) * Max(1, groups->count));
+	PolicyGroup *rows = palloc(sizeof(PolicyGroup) * Max(1, groups->count));
 
 	for (int i = 0; i < groups->count; i++)
-		names[i] = ((GroupDocument *) groups->items)[i].group;
-	return names;
+	{
+		GroupDocument *row = (GroupDocument *) groups->items + i;
+
+		rows[i] = (PolicyGroup) {row->group, row->item_group};
+		*by_item |= row->item_group != NULL;
+	}
+	return rows;
 }
 
 static RoutingPolicy *
@@ -220,9 +227,9 @@ policy_of_document(PolicyDocument *document)
 	policy->search_nodes = document->search_nodes == DOC_ABSENT ? SEARCH_NODES_DEFAULT : document->search_nodes;
 	policy->in_time = document->in_time == 1;
 	policy->only_count = document->only_groups.count;
-	policy->only = group_names(&document->only_groups);
+	policy->only = policy_groups(&document->only_groups, &policy->groups_by_item);
 	policy->without_count = document->without_groups.count;
-	policy->without = group_names(&document->without_groups);
+	policy->without = policy_groups(&document->without_groups, &policy->groups_by_item);
 	policy->cost_per_kilometre = thousandths(document->cost_per_kilometre);
 	policy->cost_per_day_late = thousandths(document->cost_per_day_late);
 	policy->least_value = thousandths(document->min_fulfillment_value);
@@ -351,18 +358,26 @@ check_conversion(const PolicyDocument *document, FaultList *faults)
 					  network->services[i].currency, document->currency);
 }
 
+static bool
+is_same_group(const GroupDocument *a, const GroupDocument *b)
+{
+	return strcmp(a->group, b->group) == 0 &&
+		(a->item_group && b->item_group ? strcmp(a->item_group, b->item_group) == 0 : a->item_group == b->item_group);
+}
+
 static void
 check_groups(const DocArray *groups, const DocArray *others, const char *field, FaultList *faults)
 {
 	for (int i = 0; i < groups->count; i++)
 	{
-		char	   *group = ((GroupDocument *) groups->items)[i].group;
+		const GroupDocument *row = (GroupDocument *) groups->items + i;
+		const char *group = row->group;
 
 		if (!oms_location_group_exists(group))
 			oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_locations with groups makes it.",
 					  psprintf("definition.%s[%d].group", field, i), "group \"%s\" is not known", group);
 		for (int j = 0; others && j < others->count; j++)
-			if (strcmp(((GroupDocument *) others->items)[j].group, group) == 0)
+			if (is_same_group((GroupDocument *) others->items + j, row))
 				oms_fault(faults, ERRCODE_OMS_DOCUMENT, "A group is either in or out.",
 						  psprintf("definition.%s[%d].group", field, i), "\"%s\" is in only_groups too", group);
 	}

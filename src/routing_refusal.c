@@ -128,7 +128,7 @@ oms_routing_refusal(const Gathering *gathering, const RoutingPlan *plan)
 	if (text.len == 0 && gathering->decision->whole_lines)
 		appendStringInfoString(&text, "No candidate has a line whole.");
 	else if (text.len == 0)
-		appendStringInfoString(&text, gathering->verdict
+		appendStringInfoString(&text, gathering->verdict || gathering->policy->groups_by_item
 							   ? "The candidates have the units, but not within the split limits and the rules for lines."
 							   : "The candidates have the units, but not within the split limits.");
 	return text.data;

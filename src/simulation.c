@@ -130,8 +130,8 @@ static OmsPlan page_plan = {
 	OMS_ARGTYPES(INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT4OID)
 };
 
-static OmsPlan skus_plan = {
-	.sql = "SELECT item_id, sku FROM {items} WHERE tenant_id = $1 AND item_id = ANY ($2)",
+static OmsPlan items_plan = {
+	.sql = "SELECT item_id, sku, item_group FROM {items} WHERE tenant_id = $1 AND item_id = ANY ($2)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
 };
@@ -223,16 +223,22 @@ rebuild_request(Replanning *replanning)
 }
 
 static void
-read_sku(TupleTableSlot *slot, void *state)
+read_item(TupleTableSlot *slot, void *state)
 {
 	RoutingRequest *request = state;
 
 	for (int i = 0; i < request->line_count; i++)
-		if (request->lines[i].item_id == oms_slot_int64(slot, 1))
-			unconstify(RoutingLine *, request->lines)[i].sku = oms_slot_text(slot, 2);
+	{
+		RoutingLine *line = unconstify(RoutingLine *, request->lines) + i;
+
+		if (line->item_id != oms_slot_int64(slot, 1))
+			continue;
+		line->sku = oms_slot_text(slot, 2);
+		line->item_group = oms_slot_text(slot, 3);
+	}
 }
 
-/* What expressions and strategies of a policy are told and no record holds. */
+/* What a policy may ask for and no record holds. */
 static void
 add_arguments(Replanning *replanning)
 {
@@ -251,7 +257,7 @@ add_arguments(Replanning *replanning)
 	}
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = oms_array_int64(item_ids, request->line_count);
-	(void) oms_execute_each(&skus_plan, values, NULL, read_sku, request);
+	(void) oms_execute_each(&items_plan, values, NULL, read_item, request);
 }
 
 static int
@@ -288,7 +294,7 @@ replan(Simulation *simulation, Replanning *replanning)
 				 errmsg("the routing decision of order " INT64_FORMAT " cannot be read", replanning->source->order_id),
 				 errhint("oms.audit() names every such decision.")));
 	rebuild_request(replanning);
-	if (simulation->policy->rule_count > 0 || simulation->policy->strategy)
+	if (simulation->policy->rule_count > 0 || simulation->policy->strategy || simulation->policy->groups_by_item)
 		add_arguments(replanning);
 	replanning->recorded = palloc0(sizeof(RoutingPlan));
 	replanning->recorded->decision = replanning->past;

@@ -41,6 +41,32 @@ SELECT l.code, array_agg(m.location_group ORDER BY m.location_group) AS groups F
 -- What is saved is checked.
 SELECT oms.save_routing_policy('p', '{"objective": "cost", "only_groups": [{"group": "south"}, {"group": "big"}], "without_groups": [{"group": "big"}]}');
 SELECT oms.upsert_locations('[{"code": "hub", "groups": [{"group": "x"}, {"group": "x"}, {}]}]');
+-- Groups for some items only: an order of both kinds is divided, and a place without anything that it may send is left out.
+SELECT oms.upsert_items('[{"sku": "SOFA", "price": 100, "item_group": "bulky"}, {"sku": "CUP", "price": 1, "item_group": "small"}, {"sku": "PEN", "price": 1}]');
+SELECT oms.upsert_locations('[{"code": "hub", "active": true, "cost_per_order": 9, "groups": [{"group": "north"}, {"group": "big"}]},
+  {"code": "shop", "active": true, "cost_per_order": 1, "groups": [{"group": "stores"}]}, {"code": "far", "active": true, "cost_per_order": 20, "groups": []}]');
+SELECT count(oms.receive_stock(l, s, 50)) FROM unnest('{hub,shop,far}'::text[]) l, unnest('{SOFA,CUP,PEN}'::text[]) s;
+CREATE FUNCTION mixed(ref text, VARIADIC skus text[]) RETURNS text LANGUAGE sql AS $$
+  SELECT string_agg(format('%s %s', f ->> 'location', (SELECT string_agg(l ->> 'line_no', '+') FROM jsonb_array_elements(f -> 'lines') l)), ', ' ORDER BY f ->> 'location')
+  FROM jsonb_array_elements(oms.place_order(jsonb_build_object('external_ref', ref, 'lines', (SELECT jsonb_agg(jsonb_build_object('sku', s, 'quantity', 1)) FROM unnest(skus) s))) -> 'fulfillments') f $$;
+SELECT use('{"objective": "cost", "without_groups": [{"group": "stores", "item_group": "bulky"}], "only_groups": [{"group": "stores", "item_group": "small"}]}');
+SELECT mixed('m1', 'SOFA'), mixed('m2', 'CUP'), mixed('m3', 'PEN'), mixed('m4', 'SOFA', 'CUP'), mixed('m5', 'SOFA', 'PEN'), mixed('m6', 'CUP', 'PEN');
+SELECT * FROM excluded('m1');
+SELECT * FROM excluded('m2');
+SELECT * FROM excluded('m4');
+SELECT use('{"objective": "cost", "whole_lines": true, "without_groups": [{"group": "stores", "item_group": "bulky"}, {"group": "north"}], "only_groups": [{"group": "big"}, {"group": "stores", "item_group": "small"}], "relax": [{"rule": "groups"}]}');
+SELECT mixed('m7', 'SOFA', 'CUP');
+SELECT * FROM excluded('m7');
+SELECT use('{"objective": "cost", "max_fulfillments": 1, "without_groups": [{"group": "stores", "item_group": "bulky"}], "only_groups": [{"group": "stores", "item_group": "small"}]}');
+SELECT mixed('m8', 'SOFA', 'CUP');
+-- The record tells who might serve what, whatever the groups and items are today; a copy of the policy looks at today's.
+SELECT bool_and(oms.route_replays(record)) FROM oms.routing_decisions;
+SELECT oms.save_routing_policy('copy', definition) FROM oms.routing_policies WHERE code = 'p' AND version = (SELECT max(version) - 2 FROM oms.routing_policies WHERE code = 'p');
+SELECT s.recorded_plan = s.plan AS same, s.from_configuration, count(*) FROM oms.simulate_routing_orders('copy', NULL, NULL) s JOIN oms.orders USING (order_id) WHERE external_ref LIKE 'm_' AND external_ref < 'm7' GROUP BY 1, 2;
+DELETE FROM oms.location_group_members;
+UPDATE oms.items SET item_group = 'small' WHERE sku = 'SOFA';
+SELECT p.version, count(*), bool_or(s.changed), count(s.from_configuration) FROM oms.routing_policies p CROSS JOIN LATERAL oms.simulate_routing_orders(p.code || '/' || p.version, NULL, NULL) s
+JOIN oms.routing_decisions d ON d.order_id = s.order_id AND d.policy_id = p.policy_id WHERE p.code = 'p' GROUP BY 1 ORDER BY 1;
 SELECT * FROM oms.audit();
 \c postgres
 DROP DATABASE oms_location_group;
