@@ -855,6 +855,15 @@ OMS_FUNCTION(oms_deliver_fulfillment, CALL_KEYED)
 	return end_work(work);
 }
 
+/* Takes a fulfillment of a locked order back from its location; the caller counts the units of its lines. */
+void
+oms_fulfillment_recall(int64 fulfillment_id, const char *reason)
+{
+	Fulfillment fulfillment = oms_fulfillment_get(fulfillment_id);
+
+	take_step(&fulfillment, "recall", reason, NULL, NULL);
+}
+
 static void
 collect_fulfillment(TupleTableSlot *slot, void *state)
 {

@@ -27,6 +27,7 @@ extern Fulfillment oms_fulfillment_get(int64 fulfillment_id);
 extern void oms_fulfillment_date(const DateRequest *request, int64 grams, const char *planned, Fulfillment *row);
 extern void oms_fulfillments_insert(const Fulfillment *rows, int count);
 extern void oms_fulfillments_separate(Order *order, int32 line_no);
+extern void oms_fulfillment_recall(int64 fulfillment_id, const char *reason);
 extern void oms_fulfillments_close_empty(int64 order_id, const char *reason);
 
 #endif							/* OMS_FULFILLMENT_H */

@@ -78,13 +78,15 @@ note_together(TupleTableSlot *slot, void *state)
 		together->stays[line - together->lines->rows] = true;
 }
 
-static bool *
-find_together(int64 order_id, OrderLines *lines)
+/* By line: whether it is of a kit that ships together; planned by line, its lines could part. */
+bool *
+oms_order_lines_together(int64 order_id, OrderLines *lines)
 {
 	Together	together = {lines, palloc0(sizeof(bool) * Max(1, lines->count))};
 	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
 
-	(void) oms_execute_each(&together_plan, values, NULL, note_together, &together);
+	if (oms_configuration()->has_kits)
+		(void) oms_execute_each(&together_plan, values, NULL, note_together, &together);
 	return together.stays;
 }
 
@@ -92,15 +94,12 @@ find_together(int64 order_id, OrderLines *lines)
  * Units that have not been handed to a location yet go back, and with those
  * that wait without a promise are to be planned anew: more says how many, by
  * line, and waiting how many of them had no promise.  Units that waiting holds
- * already are left alone.  Without kits, those that ship together stay where
- * they are: planned by line, they could part.  False where nothing is to be
- * planned.
+ * already are left alone, and so are lines that stay.  False where nothing is to
+ * be planned.
  */
 bool
-oms_order_withdraw(int64 order_id, OrderLines *lines, AllocationList *allocations, bool kits, int32 *more, int32 *waiting)
+oms_order_withdraw(OrderLines *lines, AllocationList *allocations, const bool *stays, int32 *more, int32 *waiting)
 {
-	bool	   *stays = kits || !oms_configuration()->has_kits ? palloc0(sizeof(bool) * Max(1, lines->count))
-		: find_together(order_id, lines);
 	bool		any = false;
 
 	for (int i = 0; i < lines->count; i++)

@@ -192,11 +192,62 @@ free_stock(Order *order, AllocationList *allocations, const char *reason)
 	oms_stock_change(rows, count, "cancel", reason, NULL);
 }
 
+/* Tells a location that works on a fulfillment which units of it have gone. */
+static void
+tell_reduced(Order *order, const AllocationList *allocations, int64 fulfillment_id, const char *reason)
+{
+	DocWriter	writer;
+	int32		left = 0;
+
+	oms_write_begin(&writer);
+	oms_write_begin_array(&writer, "lines");
+	for (int i = 0; i < allocations->count; i++)
+	{
+		const Allocation *row = &allocations->rows[i];
+
+		if (row->fulfillment_id != fulfillment_id)
+			continue;
+		left += oms_allocation_open(row);
+		if (row->delta.cancelled == 0)
+			continue;
+		oms_write_begin_object(&writer, NULL);
+		oms_write_int64(&writer, "line_no", row->line_no);
+		oms_write_int64(&writer, "quantity", row->delta.cancelled);
+		oms_write_int64(&writer, "left", oms_allocation_open(row));
+		oms_write_end(&writer);
+	}
+	oms_write_end_array(&writer);
+	if (left > 0)				/* else it is cancelled, which is told anyway */
+		oms_event(&(Event) {.order_id = order->order_id,.object_id = fulfillment_id,.object_type = MACHINE_FULFILLMENT,
+							.type = "fulfillment.reduced",.reason = reason,.data = oms_write_finish(&writer)});
+}
+
+/* Each fulfillment that a location has already is told of once; promises are sorted by line. */
+static void
+tell_all_reduced(Order *order, const AllocationList *allocations, const char *reason)
+{
+	const char *planned = oms_machine_initial(MACHINE_FULFILLMENT);
+
+	for (int i = 0; i < allocations->count; i++)
+	{
+		const Allocation *row = &allocations->rows[i];
+		bool		told = false;
+
+		if (row->delta.cancelled == 0 || strcmp(row->status, planned) == 0)
+			continue;
+		for (int j = 0; j < i && !told; j++)
+			told = allocations->rows[j].fulfillment_id == row->fulfillment_id && allocations->rows[j].delta.cancelled > 0;
+		if (!told)
+			tell_reduced(order, allocations, row->fulfillment_id, reason);
+	}
+}
+
 /* Writes what a locked order gives up: promises, their units, the stages of its lines. */
 void
 oms_order_give_up(Order *order, OrderLines *lines, AllocationList *allocations, const char *reason)
 {
 	free_stock(order, allocations, reason);
+	tell_all_reduced(order, allocations, reason);
 	oms_allocations_write(allocations);
 	oms_order_lines_write(order->order_id, lines);
 	oms_fulfillments_close_empty(order->order_id, reason);

@@ -21,7 +21,7 @@
 /* ---- Shapes ---- */
 
 static const char *const adjustment_types[] = {"discount", "tax", "shipping", "fee", NULL};
-static const char *const methods[] = {"ship", "pickup", NULL};
+const char *const oms_delivery_methods[] = {"ship", "pickup", NULL};
 
 static const DocField adjustment_fields[] = {
 	{"type", DOC_TEXT, offsetof(AdjustmentDocument, type), .required = true,.choices = adjustment_types},
@@ -77,7 +77,7 @@ const DocShape oms_order_line_shape = DOC_SHAPE_OF(LineDocument, line_fields, "a
 
 static const DocField delivery_fields[] = {
 	{"delivery_no", DOC_INT, offsetof(DeliveryDocument, delivery_no), .required = true,.least = 1,.most = PG_INT32_MAX},
-	{"method", DOC_TEXT, offsetof(DeliveryDocument, method), .choices = methods},
+	{"method", DOC_TEXT, offsetof(DeliveryDocument, method), .choices = oms_delivery_methods},
 	{"service", DOC_CODE, offsetof(DeliveryDocument, service)},
 	{"pickup_location", DOC_CODE, offsetof(DeliveryDocument, pickup_location)},
 	{"ship_to", DOC_OBJECT, offsetof(DeliveryDocument, ship_to)},
@@ -93,7 +93,7 @@ static const DocField order_fields[] = {
 	{"customer", DOC_SHAPE, offsetof(OrderDocument, customer), .shape = &customer_shape},
 	{"ship_to", DOC_OBJECT, offsetof(OrderDocument, ship_to)},
 	{"bill_to", DOC_OBJECT, offsetof(OrderDocument, bill_to)},
-	{"method", DOC_TEXT, offsetof(OrderDocument, method), .choices = methods},
+	{"method", DOC_TEXT, offsetof(OrderDocument, method), .choices = oms_delivery_methods},
 	{"service", DOC_CODE, offsetof(OrderDocument, service)},
 	{"pickup_location", DOC_CODE, offsetof(OrderDocument, pickup_location)},
 	{"requested_at", DOC_TIME, offsetof(OrderDocument, requested_at)},

@@ -23,8 +23,10 @@
 #include "call.h"
 #include "document.h"
 #include "event.h"
+#include "fulfillment.h"
 #include "hold.h"
 #include "kit.h"
+#include "location.h"
 #include "machine.h"
 #include "money.h"
 #include "order.h"
@@ -55,6 +57,8 @@ typedef struct AdjustmentChange
 typedef struct DeliveryChange
 {
 	int32		delivery_no;
+	char	   *method;
+	char	   *pickup_location;
 	char	   *service;
 	Jsonb	   *ship_to;
 	TimestampTz requested_at;
@@ -70,6 +74,8 @@ typedef struct Changes
 	Jsonb	   *ship_to;
 	Jsonb	   *bill_to;
 	Jsonb	   *attributes;
+	char	   *method;
+	char	   *pickup_location;
 	char	   *service;
 	char	   *notes;
 	char	   *reason;
@@ -101,6 +107,8 @@ static const DocShape adjustment_shape = DOC_SHAPE_OF(AdjustmentChange, adjustme
 
 static const DocField delivery_fields[] = {
 	{"delivery_no", DOC_INT, offsetof(DeliveryChange, delivery_no), .required = true,.least = 1,.most = PG_INT32_MAX},
+	{"method", DOC_TEXT, offsetof(DeliveryChange, method), .choices = oms_delivery_methods},
+	{"pickup_location", DOC_CODE, offsetof(DeliveryChange, pickup_location)},
 	{"service", DOC_CODE, offsetof(DeliveryChange, service)},
 	{"ship_to", DOC_OBJECT, offsetof(DeliveryChange, ship_to)},
 	{"requested_at", DOC_TIME, offsetof(DeliveryChange, requested_at)},
@@ -117,6 +125,8 @@ static const DocField change_fields[] = {
 	{"ship_to", DOC_OBJECT, offsetof(Changes, ship_to)},
 	{"bill_to", DOC_OBJECT, offsetof(Changes, bill_to)},
 	{"attributes", DOC_OBJECT, offsetof(Changes, attributes)},
+	{"method", DOC_TEXT, offsetof(Changes, method), .choices = oms_delivery_methods},
+	{"pickup_location", DOC_CODE, offsetof(Changes, pickup_location)},
 	{"service", DOC_CODE, offsetof(Changes, service)},
 	{"requested_at", DOC_TIME, offsetof(Changes, requested_at)},
 	{"notes", DOC_TEXT, offsetof(Changes, notes)},
@@ -139,14 +149,18 @@ static OmsPlan header_plan = {
 };
 
 static OmsPlan delivery_plan = {
-	.sql = "INSERT INTO {order_deliveries} AS d (order_id, tenant_id, delivery_no, method, service, address, requested_at)"
-	" VALUES ($2, $1, coalesce(($3 ->> 'delivery_no')::int, 1), 'ship', $3 ->> 'service', nullif($3 -> 'ship_to', 'null'),"
-	" ($3 ->> 'requested_at')::timestamptz) ON CONFLICT (order_id, delivery_no, tenant_id) DO UPDATE SET"
+	.sql = "INSERT INTO {order_deliveries} AS d (order_id, tenant_id, delivery_no, method, pickup_location_id, service, address,"
+	" requested_at) VALUES ($2, $1, coalesce(($3 ->> 'delivery_no')::int, 1), coalesce($3 ->> 'method', 'ship'), nullif($4, 0),"
+	" $3 ->> 'service', nullif($3 -> 'ship_to', 'null'), ($3 ->> 'requested_at')::timestamptz)"
+	" ON CONFLICT (order_id, delivery_no, tenant_id) DO UPDATE SET"
+	" method = CASE WHEN $3 ? 'method' THEN excluded.method ELSE d.method END,"
+	" pickup_location_id = CASE WHEN $3 ->> 'method' <> 'pickup' THEN NULL"
+	" ELSE coalesce(excluded.pickup_location_id, d.pickup_location_id) END,"
 	" service = CASE WHEN $3 ? 'service' THEN excluded.service ELSE d.service END,"
 	" address = CASE WHEN $3 ? 'ship_to' THEN excluded.address ELSE d.address END,"
 	" requested_at = CASE WHEN $3 ? 'requested_at' THEN excluded.requested_at ELSE d.requested_at END",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, JSONBOID)
+	OMS_ARGTYPES(INT4OID, INT8OID, JSONBOID, INT8OID)
 };
 
 static OmsPlan move_plan = {
@@ -158,7 +172,13 @@ static OmsPlan move_plan = {
 };
 
 static OmsPlan known_deliveries_plan = {
-	.sql = "SELECT d.delivery_no FROM {order_deliveries} d WHERE d.order_id = $2 AND d.tenant_id = $1",
+	.sql = "SELECT d.delivery_no, d.method FROM {order_deliveries} d WHERE d.order_id = $2 AND d.tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan delivery_of_lines_plan = {
+	.sql = "SELECT delivery_no FROM {order_lines} WHERE order_id = $2 AND tenant_id = $1 ORDER BY line_no",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
@@ -219,6 +239,8 @@ typedef struct Edit
 	Changes    *changes;
 	OrderLines *lines;
 	int32	   *more;			/* per line: units to be planned */
+	int32	   *deliveries;		/* per line: its delivery before the edit */
+	int			delivery_count;
 	bool		reroutes;
 	bool		moves;
 	bool		gives_up;
@@ -273,6 +295,7 @@ typedef struct DeliveryNumbers
 {
 	int			count;
 	int32		numbers[OMS_DELIVERIES_PER_ORDER_MAX * 2 + 1];
+	bool		pickup[OMS_DELIVERIES_PER_ORDER_MAX * 2 + 1];
 } DeliveryNumbers;
 
 static void
@@ -280,8 +303,18 @@ read_delivery_no(TupleTableSlot *slot, void *state)
 {
 	DeliveryNumbers *known = state;
 
-	if (known->count <= OMS_DELIVERIES_PER_ORDER_MAX)
-		known->numbers[known->count++] = oms_slot_int32(slot, 1);
+	if (known->count > OMS_DELIVERIES_PER_ORDER_MAX)
+		return;
+	known->pickup[known->count] = strcmp(oms_slot_text(slot, 2), "pickup") == 0;
+	known->numbers[known->count++] = oms_slot_int32(slot, 1);
+}
+
+static void
+read_delivery_of_line(TupleTableSlot *slot, void *state)
+{
+	Edit	   *edit = state;
+
+	edit->deliveries[edit->delivery_count++] = oms_slot_int32(slot, 1);
 }
 
 static bool
@@ -290,6 +323,34 @@ is_known(const DeliveryNumbers *known, int32 number)
 	for (int i = 0; i < known->count; i++)
 		if (known->numbers[i] == number)
 			return true;
+	return false;
+}
+
+/* A method and a place to pick up go together, those of before the edit included. */
+static void
+check_method(const char *method, const char *pickup_location, bool is_pickup, const char *place, FaultList *faults)
+{
+	Location   *location = pickup_location ? oms_location_find(pickup_location) : NULL;
+
+	if (pickup_location && location == NULL)
+		oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_locations adds it.", place, "location \"%s\" is not known", pickup_location);
+	else if (location && !location->pickup)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Set pickup for the location.", place, "location \"%s\" is no pickup point",
+				  pickup_location);
+	if (method ? (strcmp(method, "pickup") == 0 && !is_pickup && pickup_location == NULL) : false)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Method pickup and pickup_location go together.", place,
+				  "is required for method \"pickup\"");
+	if (pickup_location && (method ? strcmp(method, "pickup") != 0 : !is_pickup))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Method pickup and pickup_location go together.", place, "needs method \"pickup\"");
+}
+
+/* Whether a known delivery is picked up. */
+static bool
+is_pickup(const DeliveryNumbers *known, int32 number)
+{
+	for (int i = 0; i < known->count; i++)
+		if (known->numbers[i] == number)
+			return known->pickup[i];
 	return false;
 }
 
@@ -304,6 +365,7 @@ check_deliveries(Edit *edit, FaultList *faults)
 	(void) oms_execute_each(&known_deliveries_plan, values, NULL, read_delivery_no, &known);
 	if (!is_known(&known, 1))
 		known.numbers[known.count++] = 1;
+	check_method(changes->method, changes->pickup_location, is_pickup(&known, 1), "pickup_location", faults);
 	for (int i = 0; i < changes->deliveries.count; i++)
 	{
 		DeliveryChange *change = (DeliveryChange *) changes->deliveries.items + i;
@@ -314,6 +376,8 @@ check_deliveries(Edit *edit, FaultList *faults)
 						  oms_document_place("deliveries", i, "delivery_no"), "%d stands there twice", change->delivery_no);
 		if (change->ship_to)
 			oms_order_check_address(change->ship_to, oms_document_place("deliveries", i, "ship_to"), faults);
+		check_method(change->method, change->pickup_location, is_pickup(&known, change->delivery_no),
+					 oms_document_place("deliveries", i, "pickup_location"), faults);
 		if (!is_known(&known, change->delivery_no))
 			known.numbers[known.count++] = change->delivery_no;
 	}
@@ -367,6 +431,14 @@ check_changes(Edit *edit, FaultList *faults)
 	oms_order_check_parts(changes->ship_to, changes->bill_to, changes->customer, faults);
 }
 
+/* Fields beside deliveries are those of the first. */
+static bool
+changes_first_delivery(const Edit *edit)
+{
+	return has(edit, "ship_to") || has(edit, "service") || has(edit, "requested_at") || has(edit, "method") ||
+		has(edit, "pickup_location");
+}
+
 static Edit *
 read_edit(FunctionCallInfo fcinfo)
 {
@@ -394,19 +466,33 @@ read_edit(FunctionCallInfo fcinfo)
 	edit->lines = oms_order_lines(edit->order->order_id);
 	check_changes(edit, &faults);
 	oms_faults_raise(&faults, "changes are not valid");
-	edit->reroutes = edit->moves || has(edit, "ship_to") || has(edit, "service") || has(edit, "requested_at") ||
-		edit->changes->deliveries.count > 0;
+	edit->reroutes = edit->moves || changes_first_delivery(edit) || edit->changes->deliveries.count > 0;
+	if (edit->reroutes)
+	{
+		Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(edit->order->order_id)};
+
+		edit->deliveries = palloc(sizeof(int32) * Max(1, edit->lines->count));
+		(void) oms_execute_each(&delivery_of_lines_plan, values, NULL, read_delivery_of_line, edit);
+	}
 	return edit;
+}
+
+static Datum
+pickup_id(const char *code)
+{
+	return Int64GetDatum(code ? oms_location_get(code)->location_id : 0);
 }
 
 static void
 write_fields(Edit *edit)
 {
-	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(edit->order->order_id), JsonbPGetDatum(edit->source)};
+	Datum		values[4] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(edit->order->order_id), JsonbPGetDatum(edit->source)};
 
 	(void) oms_execute(&header_plan, values, NULL);
-	if (has(edit, "ship_to") || has(edit, "service") || has(edit, "requested_at"))
+	values[3] = pickup_id(edit->changes->pickup_location);
+	if (changes_first_delivery(edit))
 		(void) oms_execute(&delivery_plan, values, NULL);
+	values[3] = pickup_id(NULL);
 	if (edit->changes->deliveries.count > 0)
 	{
 		/* The first one needs no row as long as it is the only one. */
@@ -416,6 +502,7 @@ write_fields(Edit *edit)
 	for (int i = 0; i < edit->changes->deliveries.count; i++)
 	{
 		values[2] = JsonbPGetDatum(JsonbValueToJsonb(getIthJsonbValueFromContainer(&member(edit->source, "deliveries")->root, i)));
+		values[3] = pickup_id(((DeliveryChange *) edit->changes->deliveries.items + i)->pickup_location);
 		(void) oms_execute(&delivery_plan, values, NULL);
 	}
 	if (edit->changes->lines.count > 0)
@@ -436,10 +523,91 @@ write_fields(Edit *edit)
 	}
 }
 
+/* How an edit changes the delivery that a line was in. */
+typedef struct DeliveryEffect
+{
+	bool		any;
+	bool		elsewhere;		/* another place: what a location works on already cannot go there */
+} DeliveryEffect;
+
+static DeliveryEffect
+effect_on(const Edit *edit, int line)
+{
+	const Changes *changes = edit->changes;
+	int32		delivery_no = edit->deliveries[line];
+	DeliveryEffect effect = {0};
+
+	if (delivery_no == 1 && changes_first_delivery(edit))
+		effect = (DeliveryEffect) {true, has(edit, "ship_to") || has(edit, "method") || has(edit, "pickup_location")};
+	for (int i = 0; i < changes->deliveries.count; i++)
+	{
+		const DeliveryChange *change = (DeliveryChange *) changes->deliveries.items + i;
+
+		if (change->delivery_no != delivery_no)
+			continue;
+		effect.any = true;
+		effect.elsewhere |= change->ship_to || change->method || change->pickup_location;
+	}
+	for (int i = 0; i < changes->lines.count; i++)
+	{
+		const LineChange *change = (LineChange *) changes->lines.items + i;
+
+		effect.any |= change->line_no == edit->lines->rows[line].line_no && change->delivery_no != DOC_ABSENT &&
+			change->delivery_no != delivery_no;
+	}
+	return effect;
+}
+
+/* Lines whose deliveries an edit leaves as they were keep their promises. */
+static bool *
+lines_that_stay(const Edit *edit)
+{
+	bool	   *stays = palloc(sizeof(bool) * Max(1, edit->lines->count));
+
+	for (int i = 0; i < edit->lines->count; i++)
+		stays[i] = !effect_on(edit, i).any;
+	return stays;
+}
+
+/* What a location has been told to work on but lets go: its fulfillment is planned again, and so are its units. */
+static void
+recall_released(Edit *edit, AllocationList *allocations, FaultList *faults)
+{
+	const char *planned = oms_machine_initial(MACHINE_FULFILLMENT);
+
+	for (int i = 0; i < allocations->count; i++)
+	{
+		Allocation *row = &allocations->rows[i];
+		OrderLine  *line = oms_order_line(edit->lines, row->line_no);
+		int64		fulfillment_id = row->fulfillment_id;
+
+		if (oms_allocation_open(row) == 0 || row->location_id == 0 || strcmp(row->status, planned) == 0 ||
+			!effect_on(edit, line - edit->lines->rows).elsewhere)
+			continue;
+		if (!oms_machine_allows(MACHINE_FULFILLMENT, row->status, "recall"))
+		{
+			oms_fault(faults, ERRCODE_OMS_TRANSITION, "Cancel it, or let it come back as a return.",
+					  psprintf("fulfillment " INT64_FORMAT, fulfillment_id),
+					  "is %s: line %d can no longer go elsewhere", row->status, row->line_no);
+			continue;
+		}
+		oms_fulfillment_recall(fulfillment_id, edit->changes->reason ? edit->changes->reason : "edit");
+		for (int j = 0; j < allocations->count; j++)
+			if (allocations->rows[j].fulfillment_id == fulfillment_id)
+			{
+				oms_order_line(edit->lines, allocations->rows[j].line_no)->delta.released -= oms_allocation_open(&allocations->rows[j]);
+				allocations->rows[j].status = pstrdup(planned);
+			}
+	}
+}
+
 /* Marks what each line gives up and what is to be planned for it. */
 static void
 mark_units(Edit *edit, AllocationList *allocations)
 {
+	FaultList	faults;
+
+	oms_faults_init(&faults);
 	edit->more = palloc0(sizeof(int32) * Max(1, edit->lines->count));
 	for (int i = 0; i < edit->changes->lines.count; i++)
 	{
@@ -462,9 +630,14 @@ mark_units(Edit *edit, AllocationList *allocations)
 			edit->adds = true;
 		}
 	}
-	if (edit->reroutes && oms_order_withdraw(edit->order->order_id, edit->lines, allocations, true, edit->more,
-											 palloc0(sizeof(int32) * Max(1, edit->lines->count))))
-		edit->gives_up = edit->adds = true;
+	if (edit->reroutes)
+	{
+		recall_released(edit, allocations, &faults);
+		oms_faults_raise(&faults, "changes are not possible");
+		if (oms_order_withdraw(edit->lines, allocations, lines_that_stay(edit), edit->more,
+							   palloc0(sizeof(int32) * Max(1, edit->lines->count))))
+			edit->gives_up = edit->adds = true;
+	}
 	edit->adds |= edit->changes->add.count > 0;
 }
 

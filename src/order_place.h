@@ -11,6 +11,7 @@
 #include "order.h"
 
 extern const DocShape oms_order_line_shape;
+extern const char *const oms_delivery_methods[];
 extern void oms_order_check_address(Jsonb *address, const char *place, FaultList *faults);
 extern void oms_order_check_parts(Jsonb *ship_to, Jsonb *bill_to, Jsonb *customer, FaultList *faults);
 

@@ -334,7 +334,7 @@ attempt_plan(Reroute *reroute, int32 *left)
 
 	reroute->lines = oms_order_lines(order_id);
 	memcpy(waiting, left, sizeof(int32) * reroute->lines->count);
-	if (!oms_order_withdraw(order_id, reroute->lines, allocations, false, more, waiting))
+	if (!oms_order_withdraw(reroute->lines, allocations, oms_order_lines_together(order_id, reroute->lines), more, waiting))
 		return true;
 	reroute->units = 0;
 	for (int i = 0; i < reroute->lines->count; i++)

@@ -114,6 +114,9 @@ BEGIN
     IF random() < 0.2 THEN
         change := change || jsonb_build_object('ship_to', jsonb_build_object('line1', 'Way 2', 'city', 'Town', 'country', pg_temp.some('DE', 'FR')));
     END IF;
+    IF random() < 0.15 THEN
+        change := change || CASE WHEN random() < 0.5 THEN '{"method":"ship"}'::jsonb ELSE '{"method":"pickup","pickup_location":"south"}'::jsonb END;
+    END IF;
     IF change = '{}' OR random() < 0.2 THEN
         change := change || jsonb_build_object('notes', 'n' || random());
     END IF;
