@@ -62,6 +62,7 @@ BEGIN
         order_id        bigint NOT NULL,
         location_id     bigint,
         planned_at      timestamptz NOT NULL,
+        supplied_at     timestamptz,
         ship_by         timestamptz,
         earliest_at     timestamptz,
         promised_at     timestamptz,
@@ -85,6 +86,7 @@ BEGIN
     CREATE INDEX fulfillments_order ON oms.fulfillments (order_id);
     COMMENT ON TABLE oms.fulfillments IS 'what one location ships together; without a location for digital and service items';
     COMMENT ON COLUMN oms.fulfillments.ship_by IS 'when it has to leave for promised_at; null where nobody configured dates';
+    COMMENT ON COLUMN oms.fulfillments.supplied_at IS 'of a backordered one: when the supplies that it waits for are there; null where nobody knows';
     COMMENT ON COLUMN oms.fulfillments.ship_day IS 'day of ship_by where the location is';
     COMMENT ON COLUMN oms.fulfillments.capacity_taken IS 'of the location on ship_day, until it is cancelled or rejected';
     COMMENT ON COLUMN oms.fulfillments.earliest_at IS 'delivery from';

@@ -51,14 +51,35 @@ BEGIN
         WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')
         EXECUTE FUNCTION oms.guard_transition('supply');
 
+    CREATE SEQUENCE oms.dated_promises_entry_id_seq AS bigint MAXVALUE 9007199254740991;
+    CREATE TABLE oms.dated_promises (
+        item_id     bigint NOT NULL,
+        location_id bigint NOT NULL,
+        entry_id    bigint NOT NULL DEFAULT nextval('oms.dated_promises_entry_id_seq'),
+        supplied_at timestamptz NOT NULL,
+        tenant_id   int NOT NULL,
+        units       int NOT NULL,
+        PRIMARY KEY (item_id, location_id, entry_id, tenant_id)
+    ) WITH (autovacuum_vacuum_scale_factor = 0.05);
+    ALTER SEQUENCE oms.dated_promises_entry_id_seq OWNED BY oms.dated_promises.entry_id;
+    COMMENT ON TABLE oms.dated_promises IS 'units promised beyond what is on hand, by the time that they wait for: changes that add up';
+    COMMENT ON COLUMN oms.dated_promises.supplied_at IS 'fulfillments.supplied_at of the promises; infinity where nobody knows yet';
+
     CREATE TABLE oms.atp_rules (
-        tenant_id            int NOT NULL PRIMARY KEY,
-        overdue_days         int NOT NULL DEFAULT 14 CHECK (overdue_days >= 0),
+        tenant_id            int NOT NULL,
+        item_id              bigint NOT NULL DEFAULT 0,
+        overdue_days         int NOT NULL DEFAULT 14 CHECK (overdue_days BETWEEN 0 AND 36500),
+        consumption_days     int CHECK (consumption_days BETWEEN 0 AND 36500),
+        accumulation_days    int CHECK (accumulation_days BETWEEN 0 AND 36500),
         confidence_percent   int NOT NULL DEFAULT 100 CHECK (confidence_percent BETWEEN 0 AND 100),
-        over_receipt_percent int NOT NULL DEFAULT 0 CHECK (over_receipt_percent BETWEEN 0 AND 1000)
+        over_receipt_percent int NOT NULL DEFAULT 0 CHECK (over_receipt_percent BETWEEN 0 AND 1000),
+        PRIMARY KEY (tenant_id, item_id)
     );
     COMMENT ON TABLE oms.atp_rules IS 'how supplies count; a tenant without a row has the defaults';
+    COMMENT ON COLUMN oms.atp_rules.item_id IS '0: every item that has no row of its own';
     COMMENT ON COLUMN oms.atp_rules.overdue_days IS 'a supply that is late by more does not count by date';
+    COMMENT ON COLUMN oms.atp_rules.consumption_days IS 'promises take dates from supplies expected within so many days from now; null: from all';
+    COMMENT ON COLUMN oms.atp_rules.accumulation_days IS 'units that have come wait for the rest of a promise at most so many days; null: as long as it takes';
     COMMENT ON COLUMN oms.atp_rules.confidence_percent IS 'of the open units of a supply, how many count by date';
     COMMENT ON COLUMN oms.atp_rules.over_receipt_percent IS 'of the quantity of a supply, how much more may be received';
 END $init$;

@@ -8,7 +8,9 @@
 #include "miscadmin.h"
 
 #include "allocation.h"
+#include "backorder_date.h"
 #include "call.h"
+#include "dated_promise.h"
 #include "event.h"
 #include "heap.h"
 #include "order.h"
@@ -20,14 +22,14 @@
 
 #define ALLOCATION_COLUMNS \
 	"a.order_id, a.fulfillment_id, a.item_id, a.location_id, a.line_no, a.promised, a.picked, a.shipped," \
-	" a.cancelled, f.backordered, f.status"
+	" a.cancelled, f.backordered, f.status, coalesce(f.supplied_at, 'infinity')"
 
 /*
  * OFFSET 0 keeps the look-up below the promises, whatever the planner knows of
  * the tables: a plan made while they are nearly empty lives for long.
  */
 #define FULFILLMENT_OF_ALLOCATION \
-	" CROSS JOIN LATERAL (SELECT x.backordered, x.status FROM {fulfillments} x" \
+	" CROSS JOIN LATERAL (SELECT x.backordered, x.status, x.supplied_at FROM {fulfillments} x" \
 	" WHERE x.fulfillment_id = a.fulfillment_id AND x.tenant_id = $1 OFFSET 0) f"
 
 static OmsPlan of_order_plan = {
@@ -89,11 +91,14 @@ append_allocation(AllocationList *list, const Allocation *row)
 static void
 collect(TupleTableSlot *slot, void *state)
 {
+	bool		isnull;
+
 	append_allocation(state, &(Allocation) {
 		.order_id = oms_slot_int64(slot, 1),.fulfillment_id = oms_slot_int64(slot, 2),
 		.item_id = oms_slot_int64(slot, 3),.location_id = oms_slot_int64(slot, 4),.line_no = oms_slot_int32(slot, 5),
 		.promised = oms_slot_int32(slot, 6),.picked = oms_slot_int32(slot, 7),.shipped = oms_slot_int32(slot, 8),
-		.cancelled = oms_slot_int32(slot, 9),.backordered = oms_slot_bool(slot, 10),.status = oms_slot_text(slot, 11)
+		.cancelled = oms_slot_int32(slot, 9),.backordered = oms_slot_bool(slot, 10),.status = oms_slot_text(slot, 11),
+		.supplied_at = DatumGetTimestampTz(oms_slot_datum(slot, 12, &isnull))
 	});
 }
 
@@ -175,6 +180,27 @@ insert_directly(const Allocation *rows, int count)
 	oms_heap_end(&work);
 }
 
+/* Notes what promises beyond what is on hand become: units that are given up count down, others up. */
+static void
+note_dates(const Allocation *rows, int count, bool given_up)
+{
+	DatedUnits *dates = palloc(sizeof(DatedUnits) * Max(1, count));
+	int			changed = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		const Allocation *row = &rows[i];
+		int32		units = given_up ? -row->delta.cancelled : row->promised;
+
+		if (row->backordered && units != 0)
+			dates[changed++] = (DatedUnits)
+		{
+			.item_id = row->item_id,.location_id = row->location_id,.supplied_at = row->supplied_at,.units = units
+		};
+	}
+	oms_dated_promises_add(dates, changed);
+}
+
 /* Inserts promises of one order. */
 void
 oms_allocations_insert(const Allocation *rows, int count)
@@ -185,6 +211,7 @@ oms_allocations_insert(const Allocation *rows, int count)
 
 	if (count == 0)
 		return;
+	note_dates(rows, count, false);
 	if (oms_heap_is_plain(&allocation_heap))
 	{
 		insert_directly(rows, count);
@@ -250,6 +277,7 @@ oms_allocations_write(AllocationList *list)
 		values[3 + i] = oms_array_int32(numbers + i * capacity, count);
 	if (oms_execute(&write_plan, values, NULL) != (uint64) count)
 		elog(ERROR, "allocations changed under the lock of their order");
+	note_dates(list->rows, list->count, true);
 }
 
 /* ---- Withdrawing promises that a count cannot cover ---- */
@@ -261,6 +289,8 @@ typedef struct Settlement
 	int			count;
 	StockTarget target;
 	void	   *state;
+	const char *reason;			/* why promises are withdrawn */
+	Redating   *redating;		/* what waits gets new dates; NULL: it keeps those that it has */
 	int			order_count;	/* orders to be locked first, in order */
 	int64	   *orders;
 	int			short_count;	/* counters whose holds are to be locked first */
@@ -344,7 +374,7 @@ compare_allocations(const void *left, const void *right)
 
 /* Gives the withdrawn units back to their lines, as backordered. */
 static void
-withdraw_from_lines(AllocationList *list)
+withdraw_from_lines(AllocationList *list, const char *reason)
 {
 	for (int i = 0; i < list->count;)
 	{
@@ -356,15 +386,15 @@ withdraw_from_lines(AllocationList *list)
 			Allocation *row = &list->rows[i];
 			OrderLine  *line = oms_order_line(lines, row->line_no);
 
+			oms_event(&(Event) {.order_id = order_id,.object_id = row->fulfillment_id,
+								.object_type = "fulfillment",.type = "fulfillment.promise_withdrawn",
+								.reason = reason});
 			if (row->backordered)
 				continue;		/* counted as backordered already */
 			line->delta.allocated -= row->delta.cancelled;
 			line->delta.backordered += row->delta.cancelled;
 			if (strcmp(row->status, "planned") != 0)
 				line->delta.released -= row->delta.cancelled;
-			oms_event(&(Event) {.order_id = order_id,.object_id = row->fulfillment_id,
-								.object_type = "fulfillment",.type = "fulfillment.promise_withdrawn",
-								.reason = "stock count"});
 		}
 		oms_order_lines_write(order_id, lines);
 	}
@@ -402,17 +432,34 @@ cut_holds(Settlement *settlement, const HoldList *holds)
 	return false;
 }
 
+/* The orders that lose promises or get new dates, each once and in order. */
+static int64 *
+orders_needed(const Settlement *settlement, int *count)
+{
+	const AllocationList *list = &settlement->withdrawn;
+	int			redated = settlement->redating ? settlement->redating->count : 0;
+	int64	   *needed = palloc(sizeof(int64) * Max(1, list->count + redated));
+	int			all = list->count;
+
+	for (int i = 0; i < list->count; i++)
+		needed[i] = list->rows[i].order_id;
+	if (redated > 0)
+		all += oms_redating_orders(settlement->redating, needed + all);
+	qsort(needed, all, sizeof(int64), oms_compare_int64);
+	*count = 0;
+	for (int i = 0; i < all; i++)
+		if (*count == 0 || needed[*count - 1] != needed[i])
+			needed[(*count)++] = needed[i];
+	return needed;
+}
+
 static bool
 orders_are_locked(Settlement *settlement)
 {
-	AllocationList *list = &settlement->withdrawn;
-	int64	   *needed = palloc(sizeof(int64) * Max(1, list->count));
-	int			count = 0;
+	int			count;
+	int64	   *needed = orders_needed(settlement, &count);
 	bool		all_locked = true;
 
-	for (int i = list->count - 1; i >= 0; i--)
-		if (count == 0 || needed[count - 1] != list->rows[i].order_id)
-			needed[count++] = list->rows[i].order_id;
 	for (int i = 0; i < count && all_locked; i++)
 		all_locked = settlement->order_count > 0 &&
 			bsearch(&needed[i], settlement->orders, settlement->order_count, sizeof(int64), oms_compare_int64) != NULL;
@@ -422,6 +469,50 @@ orders_are_locked(Settlement *settlement)
 		settlement->order_count = count;
 	}
 	return all_locked;
+}
+
+/* Locks the counters, and those of items that wait together with theirs. */
+static void
+lock_counters(Settlement *settlement)
+{
+	Redating   *redating = settlement->redating;
+	int			companion_count = redating ? redating->companion_count : 0;
+	int			count = settlement->count + companion_count;
+	StockRow   *all;
+	int			own = 0;
+	int			other = 0;
+
+	if (companion_count == 0)
+	{
+		oms_stock_lock_all(settlement->rows, settlement->count);
+		return;
+	}
+	all = palloc(sizeof(StockRow) * count);
+	memcpy(all, settlement->rows, sizeof(StockRow) * settlement->count);
+	memcpy(all + settlement->count, redating->companions, sizeof(StockRow) * companion_count);
+	count = oms_stock_merge(all, count);
+	oms_stock_lock_all(all, count);
+	for (int i = 0; i < count; i++)
+	{
+		if (own < settlement->count && settlement->rows[own].item_id == all[i].item_id &&
+			settlement->rows[own].location_id == all[i].location_id)
+			settlement->rows[own++] = all[i];
+		else
+			redating->companions[other++] = all[i];
+	}
+}
+
+/* Writes the counters; where dates rest on them all are written, for later decisions rest on that. */
+static void
+apply(Settlement *settlement)
+{
+	if (settlement->redating == NULL)
+	{
+		oms_stock_apply_changed(settlement->rows, settlement->count);
+		return;
+	}
+	oms_stock_apply(settlement->rows, settlement->count);
+	oms_stock_apply(settlement->redating->companions, settlement->redating->companion_count);
 }
 
 /* One attempt; false where locks are missing, which are then noted for the next. */
@@ -434,7 +525,7 @@ settle(Settlement *settlement)
 		(void) oms_order_lock(settlement->orders[i]);
 	if (settlement->short_count > 0)
 		holds = oms_holds_lock_counters(settlement->shorts, settlement->short_count);
-	oms_stock_lock_all(settlement->rows, settlement->count);
+	lock_counters(settlement);
 	for (int i = 0; i < settlement->count; i++)
 	{
 		settlement->rows[i].on_hand_delta = settlement->rows[i].reserved_delta = settlement->rows[i].held = 0;
@@ -451,10 +542,15 @@ settle(Settlement *settlement)
 		mark_newest(&settlement->rows[i], &settlement->withdrawn);
 	if (settlement->withdrawn.count > 0)
 		qsort(settlement->withdrawn.rows, settlement->withdrawn.count, sizeof(Allocation), compare_allocations);
+	if (settlement->redating &&
+		!oms_redating_plan(settlement->redating, settlement->rows, settlement->count, &settlement->withdrawn))
+		return false;
 	if (!orders_are_locked(settlement))
 		return false;
 	oms_allocations_write(&settlement->withdrawn);
-	withdraw_from_lines(&settlement->withdrawn);
+	withdraw_from_lines(&settlement->withdrawn, settlement->reason);
+	if (settlement->redating)
+		oms_redating_write(settlement->redating);
 	for (int i = 0; i < settlement->count; i++)
 		settlement->rows[i].reserved_delta -= settlement->rows[i].held;
 	return true;
@@ -481,14 +577,18 @@ withdrawals_of(const AllocationList *list)
  * carts first, then the newest promises.  Afterwards the counters are written;
  * the ledger and the derived statuses of the orders are the caller's.
  *
+ * With a redating, the promises that wait at the counters get the dates that
+ * their supplies now give them.
+ *
  * Orders are locked before counters, but which orders are needed is known only
  * once the counters stand still.  So the counters are locked, the orders are
  * noted, the locks are given back, and the next attempt takes the orders first.
  */
 int
-oms_allocations_settle(StockRow *rows, int count, StockTarget target, void *state, Withdrawal **withdrawn)
+oms_allocations_settle(StockRow *rows, int count, StockTarget target, void *state, const char *reason, Redating *redating,
+					   Withdrawal **withdrawn)
 {
-	Settlement	settlement = {.rows = rows,.count = count,.target = target,.state = state};
+	Settlement	settlement = {.rows = rows,.count = count,.target = target,.state = state,.reason = reason,.redating = redating};
 
 	for (int attempt_no = 0; attempt_no < WITHDRAW_ATTEMPTS_MAX; attempt_no++)
 	{
@@ -498,7 +598,7 @@ oms_allocations_settle(StockRow *rows, int count, StockTarget target, void *stat
 		oms_attempt_begin(&attempt);
 		if (settle(&settlement))
 		{
-			oms_stock_apply_changed(rows, count);
+			apply(&settlement);
 			*withdrawn = withdrawals_of(&settlement.withdrawn);
 			oms_attempt_keep(&attempt);
 			return settlement.withdrawn.count;

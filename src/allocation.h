@@ -21,6 +21,7 @@ typedef struct Allocation
 	int32		shipped;
 	int32		cancelled;
 	bool		backordered;	/* of its fulfillment */
+	TimestampTz supplied_at;	/* of its fulfillment, where that is backordered; DT_NOEND: nobody knows when */
 	char	   *status;			/* of its fulfillment */
 	struct
 	{
@@ -48,6 +49,8 @@ typedef struct Withdrawal
 	int32		quantity;
 } Withdrawal;
 
+struct Redating;
+
 /* Says, by on_hand_delta, what locked counters are to become. */
 typedef void (*StockTarget) (StockRow *rows, int count, void *state);
 
@@ -57,8 +60,8 @@ extern int32 oms_allocations_owed(const StockRow *row);
 extern int32 oms_allocation_open(const Allocation *allocation);
 extern void oms_allocations_insert(const Allocation *rows, int count);
 extern void oms_allocations_write(AllocationList *list);
-extern int	oms_allocations_settle(StockRow *rows, int count, StockTarget target, void *state,
-								   Withdrawal **withdrawn);
+extern int	oms_allocations_settle(StockRow *rows, int count, StockTarget target, void *state, const char *reason,
+								   struct Redating *redating, Withdrawal **withdrawn);
 extern void oms_withdrawals_refresh(const Withdrawal *withdrawn, int count);
 
 #endif							/* OMS_ALLOCATION_H */

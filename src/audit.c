@@ -105,7 +105,15 @@
 	" UNION ALL SELECT 'supply.status', s.supply_id::text, e.status, s.status FROM {supplies} s CROSS JOIN LATERAL" \
 	" (SELECT CASE WHEN s.quantity > s.received + s.cancelled THEN CASE WHEN s.received > 0 THEN 'partially_received'" \
 	" ELSE 'expected' END WHEN s.cancelled > 0 THEN 'cancelled' ELSE 'received' END AS status) e" \
-	" WHERE s.tenant_id = $1 AND s.status <> e.status"
+	" WHERE s.tenant_id = $1 AND s.status <> e.status" \
+	" UNION ALL SELECT 'promise.dated', item_id || ' at ' || location_id || ' for ' || supplied_at, coalesce(a.units, 0)::text," \
+	" coalesce(d.units, 0)::text FROM (SELECT item_id, location_id, supplied_at, sum(units) AS units FROM {dated_promises}" \
+	" WHERE tenant_id = $1 GROUP BY item_id, location_id, supplied_at) d FULL JOIN" \
+	" (SELECT a.item_id, a.location_id, coalesce(f.supplied_at, 'infinity') AS supplied_at," \
+	" sum(a.promised - a.shipped - a.cancelled) AS units FROM {allocations} a JOIN {fulfillments} f" \
+	" ON f.fulfillment_id = a.fulfillment_id AND f.tenant_id = $1 WHERE a.tenant_id = $1 AND f.backordered" \
+	" GROUP BY a.item_id, a.location_id, coalesce(f.supplied_at, 'infinity')) a USING (item_id, location_id, supplied_at)" \
+	" WHERE coalesce(a.units, 0) <> coalesce(d.units, 0)"
 
 /* What transfers have left, lost and delivered is what their supplies say, and what is set aside and in transit for them. */
 #define TRANSFER_PARTS \

@@ -64,25 +64,25 @@ free_units(const StockRow *row)
 
 /*
  * Units that can be promised from a counter by a date: those that are there
- * now, and the supplies that come until then, as far as they may be promised.
+ * now, and what then is left of the supplies that come until then, as far as it
+ * may be promised.
  */
 static int64
 units_by(const StockRow *row, const CatalogItem *item, const Channel *channel, const SupplyList *supplies)
 {
-	int64		now = (int64) row->on_hand - row->reserved - row->safety;
-	int64		headroom = (int64) row->on_hand + row->backorder_limit - row->reserved;
+	int64		free = free_units(row);
+	int64		headroom = Min((int64) row->on_hand + row->backorder_limit - row->reserved - free, row->backorder_limit);
 
-	if (supplies == NULL || !item->backorder || (channel && !channel->backorder))
-		return free_units(row);
-	headroom = Max(0, Min(headroom - free_units(row), row->backorder_limit));
-	return Max(free_units(row), Min(now + oms_supplies_sum(supplies, row->item_id, row->location_id),
-									free_units(row) + headroom));
+	if (supplies == NULL || headroom <= 0 || !item->backorder || (channel && !channel->backorder))
+		return free;
+	return free + Min(headroom, oms_supplies_promisable(supplies, row, free));
 }
 
 static SupplyList *
 supplies_until(FunctionCallInfo fcinfo, int argument, const int64 *item_ids, int count)
 {
-	return PG_ARGISNULL(argument) ? NULL : oms_supplies_read(item_ids, count, PG_GETARG_TIMESTAMPTZ(argument));
+	return PG_ARGISNULL(argument) ? NULL
+		: oms_supplies_read_with_promises(item_ids, count, PG_GETARG_TIMESTAMPTZ(argument));
 }
 
 /* The location of a row where the channel may use it, else NULL. */
@@ -238,7 +238,7 @@ view_of_kit(FunctionCallInfo fcinfo, const CatalogItem *item, const Channel *cha
 	int			count;
 	int64	   *ids = stocked_components(kit.list, &count);
 
-	kit.supplies = needed_by < 0 ? NULL : supplies_until(fcinfo, needed_by, ids, count);
+	kit.supplies = supplies_until(fcinfo, needed_by, ids, count);
 	kit.view = view_of_items(channel, own, ids, count, &kit.quotas);
 	return kit;
 }
@@ -324,6 +324,68 @@ OMS_FUNCTION(oms_available, CALL_READ)
 		if (is_asked(&view->rows[i], &asked))
 			put_available(result, &view->rows[i], oms_location_by_id(view->rows[i].location_id),
 						  units_by(&view->rows[i], item, channel, supplies));
+	*isnull = true;
+	return (Datum) 0;
+}
+
+/* ---- One SKU by date ---- */
+
+/* One row for each moment at which something changes at a counter. */
+static void
+put_moments(ReturnSetInfo *result, const StockRow *row, const CatalogItem *item, const Channel *channel,
+			SupplyList *supplies, TimestampTz until)
+{
+	CounterSchedule schedule = oms_supplies_schedule(supplies, row, NULL, 0);
+	Location   *location = oms_location_by_id(row->location_id);
+
+	for (int i = 0; i < schedule.count; i++)
+	{
+		ScheduleStep *step = &schedule.steps[i];
+		int64		there = step->supply + (i == 0 ? (int64) row->on_hand - row->safety - Max(0, schedule.base) : 0);
+		Datum		values[6] = {CStringGetTextDatum(location->code),
+			TimestampTzGetDatum(step->at == SCHEDULE_NEVER ? DT_NOEND : step->at), Int64GetDatum(there),
+		Int64GetDatum(there - step->supply + step->demand), Int64GetDatum(step->supplied - step->demanded)};
+		bool		nulls[6] = {false};
+
+		CHECK_FOR_INTERRUPTS();
+		if (i > 0 && step->at > until)
+			break;
+		supplies->until = step->at;
+		values[5] = Int64GetDatum(step->at == SCHEDULE_NEVER ? 0 : units_by(row, item, channel, supplies));
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}
+
+/*
+ * oms.available_by_date(sku, channel, location, until, reservation_id)
+ *		-> setof (location, at, supply, demand, cumulative, available)
+ */
+OMS_FUNCTION(oms_available_by_date, CALL_READ)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	CatalogItem *item = oms_item_get(oms_argument_required(fcinfo, 0, "sku"));
+	Channel    *channel = PG_ARGISNULL(1) ? NULL : oms_channel_get(oms_argument_required(fcinfo, 1, "channel"));
+	Location   *only = PG_ARGISNULL(2) ? NULL : oms_location_get(oms_argument_required(fcinfo, 2, "location"));
+	TimestampTz until = PG_ARGISNULL(3) ? DT_NOEND : PG_GETARG_TIMESTAMPTZ(3);
+	int64		own = PG_ARGISNULL(4) ? 0 : oms_argument_id(fcinfo, 4, "reservation_id");
+	Asked		asked = {channel, only};
+	SupplyList *supplies;
+	QuotaList  *quotas;
+	StockView  *view;
+
+	if (item->kind != ITEM_STOCKED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("SKU \"%s\" has no stock of its own", item->sku),
+				 errdetail("sku: is a digital or service item, or a kit"),
+				 errhint("Ask for the components of a kit, or oms.available with needed_by.")));
+	supplies = oms_supplies_read_with_promises(&item->item_id, 1, until);
+	view = view_of_items(channel, own, &item->item_id, 1, &quotas);
+	oms_quotas_trim(quotas, view, item->item_id, PG_INT64_MAX, is_asked, &asked);
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < view->count; i++)
+		if (is_asked(&view->rows[i], &asked))
+			put_moments(result, &view->rows[i], item, channel, supplies, until);
 	*isnull = true;
 	return (Datum) 0;
 }
@@ -546,6 +608,8 @@ typedef struct Explanation
 	const Location *location;	/* NULL: over all of them */
 	const QuotaList *quotas;
 	const SupplyList *supplies;
+	bool		by_date;		/* what comes until supplies->until counts */
+	int64		later;			/* units that this adds, over all locations */
 	int64		sum;
 } Explanation;
 
@@ -592,6 +656,23 @@ put_supplies(Explanation *explanation, const StockRow *row)
 							  timestamptz_to_str(supplies->rows[i].expected_at)));
 }
 
+/* What comes until the date asked for, and is not for somebody else. */
+static void
+put_by_date(Explanation *explanation, const StockRow *row, Held held, const CatalogItem *item, const Channel *channel)
+{
+	StockRow	seen = *row;
+	int64		units;
+
+	if (!explanation->by_date)
+		return;
+	seen.reserved -= (int32) held.lapsed;
+	units = units_by(&seen, item, channel, explanation->supplies) - free_units(&seen);
+	put_term(explanation, "by_date", units, psprintf("units beyond those on hand that can be promised for %s at the latest",
+													 timestamptz_to_str(explanation->supplies->until)));
+	if (serving_location(row, channel))
+		explanation->later += units;
+}
+
 static void
 explain_row(Explanation *explanation, const StockRow *row, Held held, const CatalogItem *item, const Channel *channel)
 {
@@ -614,6 +695,7 @@ explain_row(Explanation *explanation, const StockRow *row, Held held, const Cata
 	if (explanation->sum < 0)
 		put_term(explanation, "floor", -explanation->sum, "a location that lacks units does not lower the others");
 	put_supplies(explanation, row);
+	put_by_date(explanation, row, held, item, channel);
 	put_backorder(explanation, row, item, channel);
 	if (exclusion)
 		put_term(explanation, "excluded", -explanation->sum, exclusion);
@@ -631,6 +713,7 @@ explain_limit(Explanation *explanation, const QuotaLimit *limit)
 		put_term(explanation, "guaranteed", -limit->guaranteed, "kept for other channels");
 	if (explanation->sum < 0)
 		put_term(explanation, "floor", -explanation->sum, "nothing is left for the channel");
+	explanation->sum += explanation->later;
 	if (explanation->sum > limit->cap)
 		put_term(explanation, "cap", limit->cap - explanation->sum,
 				 psprintf(INT64_FORMAT " units are left below the cap of the channel", limit->cap));
@@ -640,7 +723,7 @@ explain_limit(Explanation *explanation, const QuotaLimit *limit)
 static void
 explain_kit(Explanation *explanation, FunctionCallInfo fcinfo, const CatalogItem *item, const Channel *channel)
 {
-	KitView		kit = view_of_kit(fcinfo, item, channel, 0, -1);
+	KitView		kit = view_of_kit(fcinfo, item, channel, 0, 2);
 	const KitComponent *first = first_stocked(kit.list->rows, kit.list->count);
 	int64		left;
 
@@ -653,14 +736,14 @@ explain_kit(Explanation *explanation, FunctionCallInfo fcinfo, const CatalogItem
 	for (int i = 0; i < kit.list->count; i++)
 	{
 		KitComponent *row = &kit.list->rows[i];
-		int64		units = row->item.kind == ITEM_STOCKED ? sum_of_item(kit.view, kit.quotas, &row->item, channel, NULL) : 0;
+		int64		units = row->item.kind == ITEM_STOCKED ? sum_of_item(kit.view, kit.quotas, &row->item, channel, kit.supplies) : 0;
 
 		put_term(explanation, "component", 0, row->item.kind != ITEM_STOCKED
 				 ? psprintf("\"%s\" x %d has no stock", row->item.sku, row->quantity)
 				 : psprintf("\"%s\" x %d: " INT64_FORMAT " units make " INT64_FORMAT " sets", row->item.sku, row->quantity, units,
 							sets_of(units, row)));
 	}
-	left = sets_of_kit(kit.view, kit.quotas, kit.list->rows, kit.list->count, channel, NULL);
+	left = sets_of_kit(kit.view, kit.quotas, kit.list->rows, kit.list->count, channel, kit.supplies);
 	for (int i = first_row_of(kit.view, first->item.item_id); i < kit.view->count && kit.view->rows[i].item_id == first->item.item_id; i++)
 	{
 		int64		sets;
@@ -668,7 +751,7 @@ explain_kit(Explanation *explanation, FunctionCallInfo fcinfo, const CatalogItem
 		explanation->location = serving_location(&kit.view->rows[i], channel);
 		if (explanation->location == NULL)
 			continue;
-		sets = Min(left, sets_at(kit.view, kit.list->rows, kit.list->count, channel, NULL, kit.view->rows[i].location_id));
+		sets = Min(left, sets_at(kit.view, kit.list->rows, kit.list->count, channel, kit.supplies, kit.view->rows[i].location_id));
 		if (sets > 0)
 			put_term(explanation, "sets", sets, "all components are there");
 		left -= sets;
@@ -679,7 +762,7 @@ explain_kit(Explanation *explanation, FunctionCallInfo fcinfo, const CatalogItem
 }
 
 /*
- * oms.explain_available(sku, channel) -> setof (location, term, quantity, reason)
+ * oms.explain_available(sku, channel, needed_by) -> setof (location, term, quantity, reason)
  *
  * The quantities add up to what oms.available gives.
  */
@@ -705,7 +788,9 @@ OMS_FUNCTION(oms_explain_available, CALL_READ)
 	(void) oms_execute_each(&held_plan, values, NULL, collect_held, &held);
 	view = oms_quotas_view(channel, 0, &item->item_id, 1, &quotas);
 	explanation.quotas = quotas;
-	explanation.supplies = oms_supplies_read(&item->item_id, 1, DT_NOEND);
+	explanation.by_date = !PG_ARGISNULL(2);
+	explanation.supplies = explanation.by_date ? supplies_until(fcinfo, 2, &item->item_id, 1)
+		: oms_supplies_read(&item->item_id, 1);
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < view->count; i++)
 	{

@@ -5,7 +5,8 @@
  * A backordered unit either is promised beyond what is on hand at a location,
  * or has no promise because a count withdrew it.  Filling turns it into a firm
  * promise: where it is promised, as soon as that location has it, else wherever
- * there is a free one.  Older orders go first.
+ * there is a free one.  What is promised for an earlier date goes first, then
+ * the older order, so that what arrives keeps every date it was promised for.
  *
  * The orders are locked first, those that somebody works on are left for the
  * next run.  Then the plan says which counters take part, these are locked, and
@@ -49,16 +50,24 @@
 	" AND y.tenant_id = $1 OFFSET 0) f WHERE x.order_id = w.order_id AND x.line_no = w.line_no AND x.tenant_id = $1" \
 	" AND f.backordered AND x.promised > x.shipped + x.cancelled OFFSET 0) a WHERE w.tenant_id = $1 AND w.backordered > 0"
 
+/* The first date that a line waits for; null where it waits for none. */
+#define DATE_OF_LINE \
+	" LEFT JOIN LATERAL (SELECT min(f.supplied_at) AS at FROM {allocations} x CROSS JOIN LATERAL (SELECT y.supplied_at, y.backordered" \
+	" FROM {fulfillments} y WHERE y.fulfillment_id = x.fulfillment_id AND y.tenant_id = $1 OFFSET 0) f" \
+	" WHERE x.order_id = l.order_id AND x.line_no = l.line_no AND x.tenant_id = $1 AND f.backordered" \
+	" AND x.promised > x.shipped + x.cancelled) w ON true"
+
 /* Orders that wait for an item of which some location has units that nobody older holds. */
 static OmsPlan candidates_plan = {
-	.sql = "WITH waiting AS (SELECT order_id, item_id FROM {order_lines} WHERE tenant_id = $1 AND backordered > 0),"
+	.sql = "WITH waiting AS (SELECT l.order_id, l.item_id, w.at FROM {order_lines} l" DATE_OF_LINE
+	" WHERE l.tenant_id = $1 AND l.backordered > 0),"
 	" owed AS (" OWED " GROUP BY a.item_id, a.location_id),"
 	" fillable AS (SELECT DISTINCT s.item_id FROM {stock} s LEFT JOIN owed o USING (item_id, location_id)"
 	" WHERE s.tenant_id = $1 AND s.item_id IN (SELECT item_id FROM waiting)"
 	" AND s.on_hand - s.safety - s.reserved + coalesce(o.units, 0) > 0)"
 	" SELECT w.order_id FROM waiting w JOIN fillable f USING (item_id)"
 	" JOIN {orders} r ON r.order_id = w.order_id AND r.tenant_id = $1"
-	" GROUP BY w.order_id, r.placed_at ORDER BY r.placed_at, w.order_id LIMIT $2",
+	" GROUP BY w.order_id, r.placed_at ORDER BY min(w.at), r.placed_at, w.order_id LIMIT $2",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, INT4OID)
 };
@@ -76,7 +85,8 @@ static OmsPlan lines_plan = {
 	" FROM {orders} o JOIN {order_lines} l ON l.order_id = o.order_id AND l.tenant_id = $1 AND l.backordered > 0"
 	" JOIN {items} i ON i.item_id = l.item_id AND i.tenant_id = $1"
 	" LEFT JOIN {order_deliveries} d ON d.order_id = l.order_id AND d.delivery_no = l.delivery_no AND d.tenant_id = $1"
-	" WHERE o.tenant_id = $1 AND o.order_id = ANY ($2) ORDER BY o.placed_at, o.order_id, l.line_no",
+	DATE_OF_LINE
+	" WHERE o.tenant_id = $1 AND o.order_id = ANY ($2) ORDER BY w.at, o.placed_at, o.order_id, l.line_no",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
 };
@@ -121,6 +131,7 @@ typedef struct Waiting
 	Channel    *channel;
 	char	   *status;			/* of the order */
 	char	   *sku;
+	int			turn;			/* where the first line of its order stands */
 } Waiting;
 
 /* An open promise of an order. */
@@ -154,6 +165,7 @@ typedef struct Fill
 	int64		location_id;
 	int64		fulfillment_id; /* once it is made */
 	int32		quantity;
+	int			number;
 } Fill;
 
 typedef struct Filling
@@ -271,7 +283,32 @@ leave_out(Filling *filling)
 	filling->line_count = kept;
 }
 
-/* Locks the orders that nobody works on, the oldest first in line, and reads what waits in them. */
+static int
+compare_orders(const void *left, const void *right)
+{
+	const Waiting *a = *(Waiting *const *) left;
+	const Waiting *b = *(Waiting *const *) right;
+
+	if (a->order_id != b->order_id)
+		return a->order_id < b->order_id ? -1 : 1;
+	return a < b ? -1 : a > b;
+}
+
+/* Lines stand by date; what an order gets is written together, in its turn. */
+static void
+note_turns(Filling *filling)
+{
+	Waiting   **sorted = palloc(sizeof(Waiting *) * Max(1, filling->line_count));
+
+	for (int i = 0; i < filling->line_count; i++)
+		sorted[i] = &filling->lines[i];
+	qsort(sorted, filling->line_count, sizeof(Waiting *), compare_orders);
+	for (int i = 0; i < filling->line_count; i++)
+		sorted[i]->turn = i > 0 && sorted[i - 1]->order_id == sorted[i]->order_id ? sorted[i - 1]->turn
+			: (int) (sorted[i] - filling->lines);
+}
+
+/* Locks the orders that nobody works on, and reads what waits in them, the first date first, then the oldest. */
 static void
 read_orders(Filling *filling)
 {
@@ -287,6 +324,7 @@ read_orders(Filling *filling)
 	filling->capacity = 0;
 	(void) oms_execute_each(&promises_plan, values, NULL, collect_promise, filling);
 	leave_out(filling);
+	note_turns(filling);
 	filling->items = palloc(sizeof(int64) * Max(1, filling->line_count));
 	for (int i = 0; i < filling->line_count; i++)
 		filling->items[i] = filling->lines[i].item_id;
@@ -320,10 +358,12 @@ static void
 add_fill(Filling *filling, const Waiting *line, const Promise *from, Counter *counter, int64 quantity)
 {
 	filling->fills = grow(filling->fills, filling->fill_count, &filling->capacity, sizeof(Fill));
-	filling->fills[filling->fill_count++] = (Fill)
+	filling->fills[filling->fill_count] = (Fill)
 	{
-		.line = line,.from = from,.location_id = counter->row.location_id,.quantity = (int32) quantity
+		.line = line,.from = from,.location_id = counter->row.location_id,.quantity = (int32) quantity,
+			.number = filling->fill_count
 	};
+	filling->fill_count++;
 	counter->used = true;
 	counter->cover -= quantity;
 }
@@ -536,6 +576,19 @@ fill_line(Filling *filling, const Waiting *line)
 	(void) fill_elsewhere(filling, line, NULL, Min(budget, without_promise), quotas);
 }
 
+static int
+compare_fills(const void *left, const void *right)
+{
+	const Fill *a = left;
+	const Fill *b = right;
+
+	if (a->line->turn != b->line->turn)
+		return a->line->turn < b->line->turn ? -1 : 1;
+	if (a->line != b->line)
+		return a->line < b->line ? -1 : 1;
+	return a->number < b->number ? -1 : a->number > b->number;
+}
+
 static void
 plan(Filling *filling)
 {
@@ -552,6 +605,8 @@ plan(Filling *filling)
 		CHECK_FOR_INTERRUPTS();
 		fill_line(filling, &filling->lines[i]);
 	}
+	if (filling->fill_count > 0)
+		qsort(filling->fills, filling->fill_count, sizeof(Fill), compare_fills);
 	for (int i = 0; i < filling->promise_count; i++)
 		filling->promises[i].open = open[i];
 }

@@ -29,17 +29,17 @@
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {fulfillments} (fulfillment_id, order_id, location_id, planned_at, tenant_id, delivery_no,"
-	" backordered, status, ship_by, earliest_at, promised_at, service, ship_day, capacity_taken)"
+	" backordered, status, ship_by, earliest_at, promised_at, service, ship_day, capacity_taken, supplied_at)"
 	" SELECT u.fulfillment_id, $2, nullif(u.location_id, 0), $3, $1, u.delivery_no, u.backordered, $4, u.ship_by,"
-	" u.earliest_at, u.promised_at, u.service, u.ship_day, u.capacity_taken"
+	" u.earliest_at, u.promised_at, u.service, u.ship_day, u.capacity_taken, u.supplied_at"
 	" FROM unnest($5::bigint[], $6::bigint[], $7::int[], $8::boolean[], $9::timestamptz[], $10::timestamptz[],"
-	" $11::timestamptz[], $12::text[], $13::date[], $14::int[])"
+	" $11::timestamptz[], $12::text[], $13::date[], $14::int[], $15::timestamptz[])"
 	" u(fulfillment_id, location_id, delivery_no, backordered, ship_by, earliest_at, promised_at, service, ship_day,"
-	" capacity_taken)",
+	" capacity_taken, supplied_at)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID,
 				 TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, DATEARRAYOID,
-				 INT4ARRAYOID)
+				 INT4ARRAYOID, TIMESTAMPTZARRAYOID)
 };
 
 static OmsPlan read_plan = {
@@ -61,9 +61,9 @@ static OmsPlan step_plan = {
 };
 
 static OmsPlan copy_plan = {
-	.sql = "INSERT INTO {fulfillments} (fulfillment_id, order_id, location_id, planned_at, ship_by, earliest_at, promised_at, released_at,"
-	" tenant_id, delivery_no, backordered, status, service, attributes)"
-	" SELECT $3, order_id, location_id, planned_at, ship_by, earliest_at, promised_at, released_at, tenant_id, delivery_no, backordered,"
+	.sql = "INSERT INTO {fulfillments} (fulfillment_id, order_id, location_id, planned_at, supplied_at, ship_by, earliest_at, promised_at,"
+	" released_at, tenant_id, delivery_no, backordered, status, service, attributes)"
+	" SELECT $3, order_id, location_id, planned_at, supplied_at, ship_by, earliest_at, promised_at, released_at, tenant_id, delivery_no, backordered,"
 	" status, service, attributes FROM {fulfillments} WHERE fulfillment_id = $2 AND tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID)
@@ -114,9 +114,9 @@ typedef struct StepValues
 
 static OmsHeap fulfillment_heap = {
 	.relation = "fulfillments",
-	.column_count = 14,
+	.column_count = 15,
 	.columns = {"fulfillment_id", "order_id", "location_id", "planned_at", "tenant_id", "delivery_no", "backordered",
-	"status", "ship_by", "earliest_at", "promised_at", "service", "ship_day", "capacity_taken"}
+	"status", "ship_by", "earliest_at", "promised_at", "service", "ship_day", "capacity_taken", "supplied_at"}
 };
 
 /* The dates of a planned fulfillment, and the service that they count on. */
@@ -136,6 +136,8 @@ date_columns(const Fulfillment *row, Datum *values, bool *nulls)
 	nulls[4] = !dates->ships;
 	values[5] = Int32GetDatum(row->capacity_taken);
 	nulls[5] = row->capacity_taken == 0;
+	values[6] = TimestampTzGetDatum(row->supplied_at);
+	nulls[6] = !row->backordered || row->supplied_at == DT_NOEND;
 }
 
 static void
@@ -148,10 +150,10 @@ insert_directly(const Fulfillment *rows, int count)
 	for (int i = 0; i < count; i++)
 	{
 		const Fulfillment *row = &rows[i];
-		Datum		values[14] = {Int64GetDatum(row->fulfillment_id), Int64GetDatum(row->order_id),
+		Datum		values[15] = {Int64GetDatum(row->fulfillment_id), Int64GetDatum(row->order_id),
 			Int64GetDatum(row->location_id), TimestampTzGetDatum(oms_call->now), Int32GetDatum(oms_call->tenant),
 		Int32GetDatum(row->delivery_no), BoolGetDatum(row->backordered), status};
-		bool		nulls[14] = {[2] = row->location_id == 0};
+		bool		nulls[15] = {[2] = row->location_id == 0};
 
 		date_columns(row, &values[8], &nulls[8]);
 		oms_heap_insert(&work, values, nulls);
@@ -178,9 +180,9 @@ oms_fulfillments_insert(const Fulfillment *rows, int count)
 	int32	   *deliveries = palloc(sizeof(int32) * count);
 	Datum	   *backordered = palloc(sizeof(Datum) * count);
 	bool	   *nulls = palloc0(sizeof(bool) * count);
-	Datum	   *dates[6];
-	bool	   *date_nulls[6];
-	Datum		values[14];
+	Datum	   *dates[7];
+	bool	   *date_nulls[7];
+	Datum		values[15];
 
 	if (count == 0)
 		return;
@@ -189,18 +191,18 @@ oms_fulfillments_insert(const Fulfillment *rows, int count)
 		insert_directly(rows, count);
 		return;
 	}
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < 7; i++)
 	{
 		dates[i] = palloc(sizeof(Datum) * count);
 		date_nulls[i] = palloc(sizeof(bool) * count);
 	}
 	for (int i = 0; i < count; i++)
 	{
-		Datum		row_dates[6];
-		bool		row_nulls[6];
+		Datum		row_dates[7];
+		bool		row_nulls[7];
 
 		date_columns(&rows[i], row_dates, row_nulls);
-		for (int j = 0; j < 6; j++)
+		for (int j = 0; j < 7; j++)
 		{
 			dates[j][i] = row_dates[j];
 			date_nulls[j][i] = row_nulls[j];
@@ -223,6 +225,7 @@ oms_fulfillments_insert(const Fulfillment *rows, int count)
 	values[11] = oms_array_datum(dates[3], date_nulls[3], count, TEXTOID);
 	values[12] = oms_array_datum(dates[4], date_nulls[4], count, DATEOID);
 	values[13] = oms_array_datum(dates[5], date_nulls[5], count, INT4OID);
+	values[14] = oms_array_datum(dates[6], date_nulls[6], count, TIMESTAMPTZOID);
 	(void) oms_execute(&insert_plan, values, NULL);
 }
 

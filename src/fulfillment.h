@@ -18,6 +18,7 @@ typedef struct Fulfillment
 	int64		location_id;	/* 0: digital and service items */
 	int32		delivery_no;
 	bool		backordered;
+	TimestampTz supplied_at;	/* of a backordered one; DT_NOEND: nobody knows when */
 	char	   *status;
 	ParcelDates dates;			/* of what is being planned; only ship_day is read again */
 	int32		capacity_taken;	/* of that day */

@@ -161,7 +161,7 @@ static OmsPlan document_plan = {
 	" AND x.tenant_id = $1 OFFSET 0) p ON true"
 	" WHERE d.order_id = o.order_id AND d.tenant_id = $1),"
 	" 'fulfillments', (SELECT jsonb_agg(jsonb_build_object('fulfillment_id', f.fulfillment_id, 'location', l.code,"
-	" 'status', f.status, 'backordered', f.backordered, 'delivery_no', f.delivery_no, 'ship_by', f.ship_by,"
+	" 'status', f.status, 'backordered', f.backordered, 'delivery_no', f.delivery_no, 'supplied_at', f.supplied_at, 'ship_by', f.ship_by,"
 	" 'earliest_at', f.earliest_at, 'promised_at', f.promised_at,"
 	" 'released_at', f.released_at, 'shipped_at', f.shipped_at, 'delivered_at', f.delivered_at, 'carrier', f.carrier,"
 	" 'service', f.service, 'tracking_number', f.tracking_number,"

@@ -24,6 +24,7 @@
 #include "route.h"
 #include "routing.h"
 #include "stock.h"
+#include "supply.h"
 
 /* ---- The document ---- */
 
@@ -190,6 +191,8 @@ typedef struct Placement
 	CapacityView *capacity;		/* of the locations that have any; NULL: none has a limit */
 	int			full_count;		/* locations that have units but no day for them */
 	RoutingPlan *routing;		/* NULL where no policy decided */
+	SupplyList *in_time;		/* that units beyond those on hand may rest on, NULL: on any */
+	SupplyList *supplies;		/* that its waiting units may rest on, NULL: none wait */
 	HoldList   *holds;			/* holds that the order may use up, NULL: none */
 	QuotaList  *quotas;			/* of the channel, NULL: none */
 
@@ -215,6 +218,8 @@ typedef struct Placement
 	struct Placement **groups;
 	int			group_count;
 	struct Placement *failed;	/* the group that cannot be planned */
+	int			group_no;		/* of a group: how many are before it */
+	struct Placement *whole;	/* of a group: the order */
 	StockRow   *taken;			/* by the groups before this one */
 	int			taken_count;
 	CapacityRow *taken_days;	/* likewise */
@@ -245,6 +250,7 @@ extern void oms_substitutes_write(DocWriter *writer, const Placement *placement)
 /* order_plan.c */
 extern int64 *oms_placement_weights(Placement *placement);
 extern bool oms_placement_has_backorder(const Placement *placement);
+extern StockView *oms_placement_view(Placement *placement);
 extern bool oms_placement_find_sources(Placement *placement);
 extern void oms_placement_refuse(Placement *placement);
 extern void oms_placement_record_routing(Placement *placement, int decision_no);

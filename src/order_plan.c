@@ -161,6 +161,9 @@ fill_matrix(Placement *placement, Sourcing *sourcing, const int *position_of_row
 				continue;
 			if (!placement->backorder || !item->backorder || placement->demands[demand].whole)
 				stock.backorder = 0;
+			if (placement->in_time)
+				stock.backorder = (int32) Min(stock.backorder,
+											  oms_supplies_promisable(placement->in_time, &view->rows[low], stock.free));
 			*stock_of(placement, sourcing, demand, position_of_row[low]) = stock;
 		}
 	}
@@ -539,11 +542,29 @@ is_usable(const StockRow *row, void *state)
 	return wanted && is_candidate(placement, location);
 }
 
+/* The counters as the order sees them: with its holds free, without what it must leave and has taken. */
+StockView *
+oms_placement_view(Placement *placement)
+{
+	int64	   *item_ids = palloc(sizeof(int64) * Max(1, placement->demand_count));
+	StockView  *view;
+
+	for (int i = 0; i < placement->demand_count; i++)
+		item_ids[i] = placement->demands[i].item->item_id;
+	view = oms_quotas_view(placement->channel, placement->document->reservation_id, item_ids, placement->demand_count,
+						   &placement->quotas);
+	if (placement->holds)
+		oms_holds_credit(placement->holds, view);
+	oms_stock_view_take(view, placement->taken, placement->taken_count);
+	for (int i = 0; placement->quotas && i < placement->demand_count; i++)
+		oms_quotas_trim(placement->quotas, view, item_ids[i], wanted_of(placement, item_ids[i]), is_usable, placement);
+	return view;
+}
+
 /* Reads the counters and plans; false where not every unit can be promised. */
 static bool
 plan_sources(Placement *placement)
 {
-	int64	   *item_ids = palloc(sizeof(int64) * Max(1, placement->demand_count));
 	Sourcing	sourcing = {0};
 	int		   *position_of_row;
 	int64		missing = 0;
@@ -552,16 +573,7 @@ plan_sources(Placement *placement)
 	placement->routing = NULL;
 	if (placement->demand_count == 0)
 		return true;
-	for (int i = 0; i < placement->demand_count; i++)
-		item_ids[i] = placement->demands[i].item->item_id;
-	sourcing.view = oms_quotas_view(placement->channel, placement->document->reservation_id, item_ids,
-									placement->demand_count, &placement->quotas);
-	if (placement->holds)
-		oms_holds_credit(placement->holds, sourcing.view);
-	oms_stock_view_take(sourcing.view, placement->taken, placement->taken_count);
-	for (int i = 0; placement->quotas && i < placement->demand_count; i++)
-		oms_quotas_trim(placement->quotas, sourcing.view, item_ids[i], wanted_of(placement, item_ids[i]), is_usable,
-						placement);
+	sourcing.view = oms_placement_view(placement);
 	read_capacity(placement, sourcing.view);
 	position_of_row = palloc(sizeof(int) * Max(1, sourcing.view->count));
 	placement->candidate_count = collect_candidates(placement, sourcing.view, position_of_row);
@@ -591,6 +603,24 @@ oms_placement_has_backorder(const Placement *placement)
 }
 
 /*
+ * Plans once more with units that come until they are wanted, where not all are
+ * on hand; where these do not suffice, with whatever comes whenever.
+ */
+static bool
+plan_in_time(Placement *placement)
+{
+	int64	   *item_ids = palloc(sizeof(int64) * placement->demand_count);
+	bool		possible;
+
+	for (int i = 0; i < placement->demand_count; i++)
+		item_ids[i] = placement->demands[i].item->item_id;
+	placement->in_time = oms_supplies_read_with_promises(item_ids, placement->demand_count, placement->document->requested_at);
+	possible = placement->in_time->count == 0 || plan_sources(placement);
+	placement->in_time = NULL;
+	return possible || plan_sources(placement);
+}
+
+/*
  * Plans, with the units of the document's own reservation.  Where units on hand
  * do not suffice, those of expired holds are looked up and counted as free.
  */
@@ -609,7 +639,11 @@ oms_placement_find_sources(Placement *placement)
 	for (int i = 0; i < placement->demand_count; i++)
 		item_ids[i] = placement->demands[i].item->item_id;
 	placement->holds = oms_holds_read(own, item_ids, placement->demand_count);
-	return oms_holds_of_others(placement->holds) ? plan_sources(placement) : possible;
+	if (oms_holds_of_others(placement->holds))
+		possible = plan_sources(placement);
+	if (possible && placement->document->requested_at != DT_NOBEGIN && oms_placement_has_backorder(placement))
+		possible = plan_in_time(placement);
+	return possible;
 }
 
 void

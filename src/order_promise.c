@@ -48,7 +48,8 @@ add_allocation(Placement *placement, PlacedLine *line, int fulfillment, int32 qu
 	row->location_id = placement->fulfillments[fulfillment].location_id;
 	row->line_no = line->line_no;
 	row->promised = quantity;
-	if (placement->fulfillments[fulfillment].backordered)
+	row->backordered = placement->fulfillments[fulfillment].backordered;
+	if (row->backordered)
 		line->backordered += quantity;
 	else
 		line->allocated += quantity;
@@ -137,116 +138,156 @@ units_of(const Placement *placement, int64 location_id)
 	return units;
 }
 
+/* Promises of one placement that wait, as they take units of a counter. */
+static int
+add_waiting(const Placement *placement, const StockRow *row, DatedUnits *units, int count)
+{
+	for (int i = 0; i < placement->allocation_count; i++)
+	{
+		const Allocation *promise = &placement->allocations[i];
+
+		if (promise->backordered && promise->item_id == row->item_id && promise->location_id == row->location_id)
+			units[count++] = (DatedUnits)
+		{
+			.item_id = row->item_id,.location_id = row->location_id,.supplied_at = promise->supplied_at,
+				.units = promise->promised
+		};
+	}
+	return count;
+}
+
+/* What the deliveries before this one wait for at a counter. */
+static int
+waiting_of_groups(const Placement *placement, const StockRow *row, DatedUnits **units)
+{
+	int			count = 0;
+
+	for (int i = 0; i < placement->group_no; i++)
+		count += placement->whole->groups[i]->allocation_count;
+	*units = palloc(sizeof(DatedUnits) * Max(1, count));
+	count = 0;
+	for (int i = 0; i < placement->group_no; i++)
+		count = add_waiting(placement->whole->groups[i], row, *units, count);
+	return count;
+}
+
 /*
- * When the supplies of its location complete a backordered fulfillment.  What was
- * promised there before comes first, so they must cover that as well.
+ * When a backordered fulfillment can have its units of one counter: at the first
+ * moment that takes none from what is promised already, for whenever.
  */
 static TimestampTz
-supplied_at(const Placement *placement, int fulfillment, const SupplyList *supplies, const StockView *view)
+supplied_at_counter(const Placement *placement, int fulfillment, const StockRow *row)
 {
-	int64		location_id = placement->fulfillments[fulfillment].location_id;
+	StockRow	after = *row;
+	CounterSchedule schedule;
+	DatedUnits *others;
+	int			other_count;
+	int64		wanted = 0;
+
+	for (int i = 0; i < placement->allocation_count; i++)
+	{
+		const Allocation *promise = &placement->allocations[i];
+
+		if (promise->item_id != row->item_id || promise->location_id != row->location_id)
+			continue;
+		if (promise->fulfillment_id == fulfillment)
+			wanted += promise->promised;
+		else if (!promise->backordered)
+			after.reserved += promise->promised;
+	}
+	if (wanted == 0)
+		return DT_NOBEGIN;
+	if (!oms_supplies_reach(placement->supplies, row->item_id, row->location_id))
+		return DT_NOEND;
+	other_count = waiting_of_groups(placement, row, &others);
+	schedule = oms_supplies_schedule(placement->supplies, &after, others, other_count);
+	return schedule_date(schedule.steps, schedule.count, schedule.wait, wanted);
+}
+
+/* When a backordered fulfillment can have all its units; DT_NOEND where nobody knows. */
+static TimestampTz
+supplied_at(const Placement *placement, int fulfillment, const StockView *view)
+{
 	TimestampTz at = DT_NOBEGIN;
 
 	for (int i = 0; i < view->count; i++)
-	{
-		const StockRow *row = &view->rows[i];
-		int64		needed = (int64) row->reserved + row->safety - row->on_hand;
-		int64		wanted = 0;
-
-		for (int j = 0; j < placement->allocation_count && row->location_id == location_id; j++)
-		{
-			const Allocation *promise = &placement->allocations[j];
-
-			if (promise->item_id != row->item_id || promise->location_id != location_id)
-				continue;
-			needed += promise->promised;
-			if (promise->fulfillment_id == fulfillment)
-				wanted += promise->promised;
-		}
-		if (wanted > 0)
-			at = Max(at, oms_supplies_cover(supplies, row->item_id, location_id, needed));
-	}
-	return at;
+		if (view->rows[i].location_id == placement->fulfillments[fulfillment].location_id)
+			at = Max(at, supplied_at_counter(placement, fulfillment, &view->rows[i]));
+	return at == DT_NOBEGIN ? DT_NOEND : at;
 }
 
-/* Dates the backordered fulfillments by the supplies that they wait for. */
-static void
-date_backorders(Placement *placement, DateRequest request, const int64 *weights)
-{
-	int64	   *item_ids = palloc(sizeof(int64) * Max(1, placement->demand_count));
-	SupplyList *supplies;
-	StockView  *view;
-
-	for (int i = 0; i < placement->demand_count; i++)
-		item_ids[i] = placement->demands[i].item->item_id;
-	supplies = oms_supplies_read(item_ids, placement->demand_count, DT_NOEND);
-	if (supplies->count == 0)
-		return;
-	view = oms_stock_view(item_ids, placement->demand_count);
-	if (placement->holds)
-		oms_holds_credit(placement->holds, view);
-
-	/* What arrives is made ready and sent like an order of that moment; its days are not full yet. */
-	request.capacity = NULL;
-	for (int i = 0; i < placement->fulfillment_count; i++)
-	{
-		Fulfillment *row = &placement->fulfillments[i];
-		TimestampTz at = row->backordered ? supplied_at(placement, i, supplies, view) : DT_NOBEGIN;
-		Location   *location = oms_location_by_id(row->location_id);
-
-		if (TIMESTAMP_NOT_FINITE(at))
-			continue;
-		request.ordered_at = at;
-		if (weights)
-			oms_dates_of_parcel(&request, location, parcel_weight(placement, weights, row->location_id, true),
-								oms_routing_service(placement->routing, row->location_id), &row->dates);
-		if (!row->dates.ships || row->dates.ship_by < at)
-		{
-			row->dates.ships = true;
-			row->dates.ship_by = at;
-		}
-	}
-}
-
-/*
- * Dates every fulfillment.  Backordered units have the date of the supply that
- * they wait for; without one nobody knows yet when they come.
- */
-static void
-date_promises(Placement *placement)
+/* What an order asks of its dates. */
+static DateRequest
+request_of(const Placement *placement)
 {
 	AddressDocument *address = placement->address;
 	DateRequest request = {
 		.ordered_at = oms_call->now,.service = placement->document->service,.pickup = placement->pickup != NULL,
 		.destination = {.latitude = NAN,.longitude = NAN}
 	};
-	int64	   *weights;
 
-	request.capacity = placement->capacity;
-	placement->promised_at = DT_NOBEGIN;
-	if (!oms_dates_configured())
-	{
-		if (oms_placement_has_backorder(placement))
-			date_backorders(placement, request, NULL);
-		return;
-	}
 	if (address)
 		request.destination = (Destination) {address->country, address->postal_code, address->latitude,
 		address->longitude};
-	weights = oms_placement_weights(placement);
+	return request;
+}
+
+/*
+ * What arrives is made ready and sent like an order of that moment; its days
+ * are not full yet.
+ */
+static void
+date_backorder(const Placement *placement, const int64 *weights, Fulfillment *row)
+{
+	DateRequest request = request_of(placement);
+
+	memset(&row->dates, 0, sizeof(row->dates));
+	if (row->supplied_at == DT_NOEND)
+		return;
+	request.ordered_at = row->supplied_at;
+	if (weights)
+		oms_dates_of_parcel(&request, oms_location_by_id(row->location_id),
+							parcel_weight(placement, weights, row->location_id, true),
+							oms_routing_service(placement->routing, row->location_id), &row->dates);
+	if (!row->dates.ships || row->dates.ship_by < row->supplied_at)
+	{
+		row->dates.ships = true;
+		row->dates.ship_by = row->supplied_at;
+	}
+}
+
+/* Dates the backordered fulfillments by the supplies that they wait for. */
+static void
+date_backorders(Placement *placement)
+{
+	int64	   *item_ids = palloc(sizeof(int64) * Max(1, placement->demand_count));
+	int64	   *weights = oms_dates_configured() ? oms_placement_weights(placement) : NULL;
+	StockView  *view = NULL;
+
+	for (int i = 0; i < placement->demand_count; i++)
+		item_ids[i] = placement->demands[i].item->item_id;
+	placement->supplies = oms_supplies_read_with_promises(item_ids, placement->demand_count, DT_NOEND);
+	if (placement->supplies->count > 0)
+		view = oms_placement_view(placement);
 	for (int i = 0; i < placement->fulfillment_count; i++)
 	{
 		Fulfillment *row = &placement->fulfillments[i];
 
-		if (row->location_id == 0 || row->backordered)
+		if (!row->backordered)
 			continue;
-		request.units = units_of(placement, row->location_id);
-		oms_fulfillment_date(&request, parcel_weight(placement, weights, row->location_id, false),
-							 oms_routing_service(placement->routing, row->location_id), row);
+		row->supplied_at = view ? supplied_at(placement, i, view) : DT_NOEND;
+		date_backorder(placement, weights, row);
 	}
-	if (oms_placement_has_backorder(placement))
-		date_backorders(placement, request, weights);
-	for (int i = 0; i < placement->fulfillment_count; i++)
+	for (int i = 0; i < placement->allocation_count; i++)
+		placement->allocations[i].supplied_at = placement->fulfillments[placement->allocations[i].fulfillment_id].supplied_at;
+}
+
+/* When all that an order promises has arrived, as far as that is known. */
+static void
+sum_dates(Placement *placement)
+{
+	placement->promised_at = DT_NOBEGIN;
+	for (int i = 0; oms_dates_configured() && i < placement->fulfillment_count; i++)
 	{
 		Fulfillment *row = &placement->fulfillments[i];
 
@@ -259,6 +300,33 @@ date_promises(Placement *placement)
 		}
 		placement->promised_at = Max(placement->promised_at, row->dates.promised_at);
 	}
+}
+
+/*
+ * Dates every fulfillment.  Backordered units have the date of the supply that
+ * they wait for; without one nobody knows yet when they come.
+ */
+static void
+date_promises(Placement *placement)
+{
+	DateRequest request = request_of(placement);
+	int64	   *weights = oms_dates_configured() ? oms_placement_weights(placement) : NULL;
+
+	request.capacity = placement->capacity;
+	for (int i = 0; weights && i < placement->fulfillment_count; i++)
+	{
+		Fulfillment *row = &placement->fulfillments[i];
+
+		if (row->location_id == 0 || row->backordered)
+			continue;
+		request.units = units_of(placement, row->location_id);
+		oms_fulfillment_date(&request, parcel_weight(placement, weights, row->location_id, false),
+							 oms_routing_service(placement->routing, row->location_id), row);
+	}
+	placement->supplies = NULL;
+	if (oms_placement_has_backorder(placement))
+		date_backorders(placement);
+	sum_dates(placement);
 }
 
 /* Turns the plan into fulfillments and promises, and derives the status. */
@@ -357,6 +425,8 @@ plan_lines(Placement *placement)
 		group->taken_count = count;
 		group->taken_days = days;
 		group->taken_day_count = day_count;
+		group->group_no = i;
+		group->whole = placement;
 		if (!oms_placement_find_sources(group))
 		{
 			placement->failed = group;
@@ -376,6 +446,8 @@ plan_lines(Placement *placement)
 		if (group->holds)
 			placement->holds = group->holds;
 	}
+	for (int i = 0; i < placement->group_count; i++)
+		placement->groups[i]->taken = taken;	/* it has moved as it grew */
 	if (placement->holds)
 		placement->holds = holds_of_groups(placement);
 	return true;
@@ -467,6 +539,55 @@ counters_of_plan(Placement *placement, int *count)
 	return rows;
 }
 
+/* Whether a placement has units that wait for supplies. */
+static bool
+rests_on_supplies(const Placement *placement)
+{
+	bool		rests = placement->supplies != NULL && placement->supplies->count > 0;
+
+	for (int i = 0; i < placement->group_count; i++)
+		rests |= rests_on_supplies(placement->groups[i]);
+	return rests;
+}
+
+/* Joins what has become many rows of the counters that are locked whole. */
+static void
+tidy(const Placement *placement, const StockRow *rows, int count)
+{
+	for (int i = 0; placement->supplies && i < count; i++)
+		if (rows[i].whole)
+			oms_dated_promises_tidy(placement->supplies->dated, rows[i].item_id, rows[i].location_id);
+	for (int i = 0; i < placement->group_count; i++)
+		tidy(placement->groups[i], rows, count);
+}
+
+/*
+ * Dates what waits once more, now that the counters stand still: two orders
+ * must not rest on the same units.  False where supplies were announced since,
+ * whose counters are not locked whole.
+ */
+static bool
+date_locked(Placement *placement, const StockRow *rows, int count)
+{
+	bool		rested = rests_on_supplies(placement);
+
+	for (int i = 0; i < placement->group_count; i++)
+		if (placement->groups[i]->supplies)
+		{
+			date_backorders(placement->groups[i]);
+			sum_dates(placement->groups[i]);
+		}
+	if (placement->group_count > 0)
+		join_groups(placement);
+	else if (placement->supplies)
+	{
+		date_backorders(placement);
+		sum_dates(placement);
+	}
+	tidy(placement, rows, count);
+	return rested || !rests_on_supplies(placement);
+}
+
 /* Sums the units of each item: rows are sorted by item. */
 static bool
 take_quotas(Placement *placement, const StockRow *rows, int count)
@@ -507,8 +628,10 @@ take_units(Placement *placement)
 		oms_quotas_keep(placement->quotas, rows, count);
 	for (int i = 0; i < placement->group_count; i++)
 		oms_quotas_keep(placement->groups[i]->quotas, rows, count);
+	for (int i = 0; i < count; i++)
+		rows[i].whole = rests_on_supplies(placement) && rows[i].reserved_delta > rows[i].firm;
 	oms_stock_lock(rows, count);
-	if (!take_quotas(placement, rows, count))
+	if (!date_locked(placement, rows, count) || !take_quotas(placement, rows, count))
 		return false;
 	for (int i = 0; i < count; i++)
 	{

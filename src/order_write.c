@@ -433,6 +433,8 @@ write_fulfillments(DocWriter *writer, Placement *placement)
 			oms_write_int64(writer, "delivery_no", fulfillment->delivery_no);
 		if (fulfillment->backordered)
 			oms_write_bool(writer, "backordered", true);
+		if (fulfillment->backordered && fulfillment->supplied_at != DT_NOEND)
+			oms_write_time(writer, "supplied_at", fulfillment->supplied_at);
 		write_dates(writer, &fulfillment->dates);
 		oms_write_begin_array(writer, "lines");
 		for (; row < placement->allocation_count && placement->allocations[row].fulfillment_id == key; row++)

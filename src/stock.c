@@ -420,7 +420,7 @@ OMS_FUNCTION(oms_count_stock, CALL_KEYED)
 	oms_stock_require_quantity(fcinfo, 2, "counted", 0);
 	counted = PG_GETARG_INT32(2);
 	oms_lots_give_argument(fcinfo, 4, &row, item, counted, true);
-	withdrawn_count = oms_allocations_settle(&row, 1, set_counted, &counted, &withdrawn);
+	withdrawn_count = oms_allocations_settle(&row, 1, set_counted, &counted, "stock count", NULL, &withdrawn);
 	/* A count leaves its trace though it found no difference: older figures are then known to be older. */
 	oms_stock_record_count(&row, 1, "count", reference, oms_call->now);
 	stock_event("stock.counted", item, location, row.on_hand_delta, counted, NULL, reference);

@@ -608,7 +608,7 @@ OMS_FUNCTION(oms_load_stock, CALL_KEYED)
 	if (load.mode == LOAD_FULL)
 		add_absent(&load);
 	rows = stock_rows(&load);
-	withdrawn_count = oms_allocations_settle(rows, load.count, set_loaded, &load, &withdrawn);
+	withdrawn_count = oms_allocations_settle(rows, load.count, set_loaded, &load, "stock count", NULL, &withdrawn);
 	record_load(&load, rows);
 	if (load.mode == LOAD_FULL)
 		write_snapshots(&load);

@@ -7,9 +7,10 @@
  * every promise, whoever makes it.  Arriving units move from the limit to on
  * hand, cancelled ones leave the limit.
  *
- * All promises of a counter are served in the order in which they were made.
- * So what is promised last waits for the supply that completes them all, and
- * no promise for one day ever takes a unit from another.
+ * Which promise rests on which supply is nowhere written: the promises of a
+ * counter are served in the order of their dates, by what is on hand and then
+ * comes (schedule.c).  So a supply that moves moves exactly the promises that
+ * it makes late, or lets come earlier (backorder_date.c).
  *
  * Lock order: the row of the supply, then orders, then counters.  Nothing that
  * holds an order or a counter locks a supply.
@@ -19,6 +20,7 @@
 #include "catalog/pg_type.h"
 
 #include "allocation.h"
+#include "backorder_date.h"
 #include "call.h"
 #include "document.h"
 #include "event.h"
@@ -31,15 +33,22 @@
 #include "supply.h"
 #include "transfer.h"
 
+/* An item's own rule counts instead of the one for all. */
+#define RULE_OF(item) \
+	" LEFT JOIN LATERAL (SELECT * FROM {atp_rules} x WHERE x.tenant_id = $1 AND x.item_id IN (0, " item ")" \
+	" ORDER BY x.item_id DESC LIMIT 1) r ON true"
+
 static OmsPlan read_plan = {
 	.sql = "SELECT s.item_id, s.location_id, greatest(s.expected_at, $3),"
-	" (s.quantity - s.received - s.cancelled)::bigint * coalesce(r.confidence_percent, 100) / 100"
-	" FROM {supplies} s LEFT JOIN {atp_rules} r ON r.tenant_id = $1"
+	" (s.quantity - s.received - s.cancelled)::bigint * coalesce(r.confidence_percent, 100) / 100,"
+	" coalesce(r.accumulation_days, -1), s.expected_at"
+	" FROM {supplies} s" RULE_OF("s.item_id")
 	" WHERE s.tenant_id = $1 AND s.item_id = ANY ($2) AND s.status IN ('expected', 'partially_received')"
-	" AND s.expected_at <= $4 AND s.expected_at >= $3 - make_interval(days => coalesce(r.overdue_days, 14))"
+	" AND s.expected_at >= $3 - make_interval(days => coalesce(r.overdue_days, 14))"
+	" AND (r.consumption_days IS NULL OR s.expected_at <= $3 + make_interval(days => r.consumption_days))"
 	" ORDER BY s.item_id, s.location_id, s.expected_at, s.supply_id",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID)
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, TIMESTAMPTZOID)
 };
 
 static OmsPlan headroom_plan = {
@@ -94,9 +103,10 @@ static OmsPlan write_plan = {
 };
 
 static OmsPlan tolerance_plan = {
-	.sql = "SELECT over_receipt_percent FROM {atp_rules} WHERE tenant_id = $1",
+	.sql = "SELECT over_receipt_percent FROM {atp_rules} WHERE tenant_id = $1 AND item_id IN (0, $2)"
+	" ORDER BY item_id DESC LIMIT 1",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID)
+	OMS_ARGTYPES(INT4OID, INT8OID)
 };
 
 typedef struct Supply
@@ -119,6 +129,7 @@ static void
 collect(TupleTableSlot *slot, void *state)
 {
 	SupplyList *list = state;
+	int64		days;
 	bool		isnull;
 
 	if (list->count == list->capacity)
@@ -128,23 +139,36 @@ collect(TupleTableSlot *slot, void *state)
 			? repalloc_huge(list->rows, sizeof(SupplyUnits) * list->capacity)
 			: palloc(sizeof(SupplyUnits) * list->capacity);
 	}
+	days = oms_slot_int32(slot, 5);
 	list->rows[list->count++] = (SupplyUnits)
 	{
 		oms_slot_int64(slot, 1), oms_slot_int64(slot, 2), DatumGetTimestampTz(oms_slot_datum(slot, 3, &isnull)),
-			oms_slot_int64(slot, 4)
+			oms_slot_int64(slot, 4), days < 0 ? SCHEDULE_NEVER : days * USECS_PER_DAY,
+			DatumGetTimestampTz(oms_slot_datum(slot, 6, &isnull))
 	};
 }
 
-/* The supplies of some items that count until a time. */
+/* The supplies of some items that count by date. */
 SupplyList *
-oms_supplies_read(const int64 *item_ids, int count, TimestampTz until)
+oms_supplies_read(const int64 *item_ids, int count)
 {
 	SupplyList *list = palloc0(sizeof(SupplyList));
-	Datum		values[4] = {Int32GetDatum(oms_call->tenant), oms_array_int64(item_ids, count),
-	TimestampTzGetDatum(oms_call->now), TimestampTzGetDatum(until)};
+	Datum		values[3] = {Int32GetDatum(oms_call->tenant), oms_array_int64(item_ids, count),
+	TimestampTzGetDatum(oms_call->now)};
 
 	if (count > 0)
 		(void) oms_execute_each(&read_plan, values, NULL, collect, list);
+	return list;
+}
+
+/* The same with what is promised of them, for somebody who asks until when. */
+SupplyList *
+oms_supplies_read_with_promises(const int64 *item_ids, int count, TimestampTz until)
+{
+	SupplyList *list = oms_supplies_read(item_ids, count);
+
+	list->until = until;
+	list->dated = oms_dated_promises_read(item_ids, count);
 	return list;
 }
 
@@ -174,14 +198,117 @@ is_of_counter(const SupplyList *list, int position, int64 item_id, int64 locatio
 		list->rows[position].location_id == location_id;
 }
 
-int64
-oms_supplies_sum(const SupplyList *list, int64 item_id, int64 location_id)
+/* Whether anything comes to a counter. */
+bool
+oms_supplies_reach(const SupplyList *list, int64 item_id, int64 location_id)
+{
+	return is_of_counter(list, first_of_counter(list, item_id, location_id), item_id, location_id);
+}
+
+static int
+compare_times(const void *left, const void *right)
+{
+	const ScheduleUnits *a = left;
+	const ScheduleUnits *b = right;
+
+	return a->at < b->at ? -1 : a->at > b->at;
+}
+
+/* Adds those of some promises that are of a counter; returns their units. */
+static int64
+add_demands(Schedule *schedule, ScheduleUnits *demands, const StockRow *row, const DatedUnits *units, int count)
 {
 	int64		sum = 0;
 
-	for (int i = first_of_counter(list, item_id, location_id); is_of_counter(list, i, item_id, location_id); i++)
-		sum += list->rows[i].units;
+	for (int i = 0; i < count; i++)
+		if (units[i].item_id == row->item_id && units[i].location_id == row->location_id && units[i].units > 0)
+		{
+			demands[schedule->demand_count++] = (ScheduleUnits)
+			{
+				units[i].supplied_at == DT_NOEND ? SCHEDULE_NEVER : units[i].supplied_at, units[i].units
+			};
+			sum += units[i].units;
+		}
 	return sum;
+}
+
+/* Where the promises of a counter begin and end. */
+static const DatedUnits *
+dated_of(const DatedList *list, const StockRow *row, int *count)
+{
+	int			low = 0;
+	int			high = list->count;
+	int			first;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+		const DatedUnits *units = &list->rows[middle];
+
+		if (units->item_id < row->item_id || (units->item_id == row->item_id && units->location_id < row->location_id))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (first = low; low < list->count && list->rows[low].item_id == row->item_id &&
+		 list->rows[low].location_id == row->location_id; low++)
+		;
+	*count = low - first;
+	return list->rows + first;
+}
+
+/*
+ * The schedule of a counter.  others are promises that stand in its reserved
+ * units too, but not yet in the table.
+ */
+CounterSchedule
+oms_supplies_schedule(const SupplyList *list, const StockRow *row, const DatedUnits *others, int count)
+{
+	int			first = first_of_counter(list, row->item_id, row->location_id);
+	int			dated_count;
+	const DatedUnits *dated = dated_of(list->dated, row, &dated_count);
+	ScheduleUnits *demands = palloc(sizeof(ScheduleUnits) * (dated_count + count + 1));
+	ScheduleUnits *supplies;
+	Schedule	schedule = {.now = oms_call->now,.demands = demands};
+	CounterSchedule result = {.wait = SCHEDULE_NEVER};
+
+	while (is_of_counter(list, first + schedule.supply_count, row->item_id, row->location_id))
+		schedule.supply_count++;
+	supplies = palloc(sizeof(ScheduleUnits) * (schedule.supply_count + 1));
+	for (int i = 0; i < schedule.supply_count; i++)
+	{
+		supplies[i] = (ScheduleUnits) {list->rows[first + i].expected_at, list->rows[first + i].units};
+		result.wait = list->rows[first + i].wait;
+	}
+	schedule.supplies = supplies;
+	schedule.base = (int64) row->on_hand - row->safety - row->reserved;
+	schedule.base += add_demands(&schedule, demands, row, dated, dated_count);
+	schedule.base += add_demands(&schedule, demands, row, others, count);
+	qsort(demands, schedule.demand_count, sizeof(ScheduleUnits), compare_times);
+	result.base = schedule.base;
+	result.steps = palloc(sizeof(ScheduleStep) * SCHEDULE_STEPS_MAX(&schedule));
+	result.count = schedule_steps(&schedule, result.steps);
+	pfree(demands);
+	pfree(supplies);
+	return result;
+}
+
+/* Units that can be promised beyond those that are on hand until the time asked for, beside some that become firm now. */
+int64
+oms_supplies_promisable(const SupplyList *list, const StockRow *row, int64 firm)
+{
+	StockRow	after = *row;
+	CounterSchedule schedule;
+	int64		units;
+
+	/* What is late comes from now on, but it is not there now. */
+	if (list->until <= oms_call->now || !oms_supplies_reach(list, row->item_id, row->location_id))
+		return 0;
+	after.reserved += (int32) firm;
+	schedule = oms_supplies_schedule(list, &after, NULL, 0);
+	units = schedule_promisable(schedule.steps, schedule.count, schedule.wait, list->until);
+	pfree(schedule.steps);
+	return units;
 }
 
 /* When the supplies of a counter, all together until then, reach the units; DT_NOEND where they never do. */
@@ -337,18 +464,19 @@ change_limit(StockRow *rows, int count, void *state)
 
 /*
  * Changes what the counter may promise beyond on hand.  Promises that then have
- * nothing to rest on are withdrawn, the newest first.
+ * nothing to rest on are withdrawn, the newest first; the others get the dates
+ * that the supplies now give them.
  */
 static int
-move_limit(const Supply *supply, int32 delta, Withdrawal **withdrawn)
+move_limit(const Supply *supply, int32 delta, const char *what, Withdrawal **withdrawn)
 {
 	StockRow	row = {.item_id = supply->item_id,.location_id = supply->location_id};
+	Redating	redating = {.reason = psprintf("%s %s", reference_of(supply) ? reference_of(supply) : "supply", what)};
 	int			count;
 
-	*withdrawn = NULL;
-	if (delta == 0 || !supply->promisable)
-		return 0;
-	count = oms_allocations_settle(&row, 1, change_limit, &delta, withdrawn);
+	if (!supply->promisable)
+		delta = 0;
+	count = oms_allocations_settle(&row, 1, change_limit, &delta, "supply withdrawn", &redating, withdrawn);
 	if (row.reserved_delta != 0)
 		oms_stock_record(&row, 1, "supply", "supply withdrawn", reference_of(supply));
 	oms_withdrawals_refresh(*withdrawn, count);
@@ -435,7 +563,7 @@ OMS_FUNCTION(oms_expect_supply, CALL_KEYED)
 	if (open_units(&supply) == 0)
 		take_step(&supply, "complete", NULL, NULL);
 	write_supply(&supply, expected_at);
-	(void) move_limit(&supply, open_units(&supply) - before, &withdrawn);
+	(void) move_limit(&supply, open_units(&supply) - before, known ? "changed" : "expected", &withdrawn);
 	oms_event(&(Event) {.object_id = supply.supply_id,.object_type = MACHINE_SUPPLY,
 						.type = known ? "supply.changed" : "supply.expected",
 						.data = supply_document(&supply, quantity, expected_at)});
@@ -451,11 +579,11 @@ read_tolerance(TupleTableSlot *slot, void *state)
 static void
 refuse_over_receipt(const Supply *supply, int32 quantity)
 {
-	Datum		tenant = Int32GetDatum(oms_call->tenant);
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(supply->item_id)};
 	int32		percent = 0;
 	int64		most;
 
-	(void) oms_execute_each(&tolerance_plan, &tenant, NULL, read_tolerance, &percent);
+	(void) oms_execute_each(&tolerance_plan, values, NULL, read_tolerance, &percent);
 	most = open_units(supply) + (int64) supply->quantity * percent / 100;
 	if (quantity > most)
 		ereport(ERROR,
@@ -503,7 +631,7 @@ end_supply(Supply *supply, const char *reason, Withdrawal **withdrawn)
 	supply->cancelled += open;
 	take_step(supply, "cancel", reason, supply_document(supply, open, DT_NOBEGIN));
 	write_supply(supply, DT_NOBEGIN);
-	return move_limit(supply, -open, withdrawn);
+	return move_limit(supply, -open, "cancelled", withdrawn);
 }
 
 /*
@@ -607,8 +735,10 @@ void
 oms_supply_date(int64 supply_id, TimestampTz expected_at)
 {
 	Supply		supply = lock_supply(supply_id);
+	Withdrawal *withdrawn;
 
 	write_supply(&supply, expected_at);
+	(void) move_limit(&supply, 0, "changed", &withdrawn);
 	oms_event(&(Event) {.object_id = supply.supply_id,.object_type = MACHINE_SUPPLY,.type = "supply.changed",
 						.data = supply_document(&supply, supply.quantity, expected_at)});
 }

@@ -8,7 +8,9 @@
 #include "oms.h"
 
 #include "allocation.h"
+#include "dated_promise.h"
 #include "document.h"
+#include "schedule.h"
 #include "stock.h"
 
 /* Units that will be at a counter at a time. */
@@ -18,17 +20,33 @@ typedef struct SupplyUnits
 	int64		location_id;
 	TimestampTz expected_at;
 	int64		units;
+	int64		wait;			/* how long they may wait for the rest of a promise */
+	TimestampTz announced_for;	/* before now where the supply is late */
 } SupplyUnits;
 
 typedef struct SupplyList
 {
+	TimestampTz until;			/* that a caller asks for */
 	int			count;
 	int			capacity;
 	SupplyUnits *rows;			/* by item, location, time */
+	DatedList  *dated;			/* what is promised of them; NULL: not read */
 } SupplyList;
 
-extern SupplyList *oms_supplies_read(const int64 *item_ids, int count, TimestampTz until);
-extern int64 oms_supplies_sum(const SupplyList *list, int64 item_id, int64 location_id);
+/* What comes to a counter and what is promised of it, by time. */
+typedef struct CounterSchedule
+{
+	int			count;
+	int64		wait;			/* how long units may wait for the rest of a promise */
+	int64		base;			/* on hand, neither kept back nor firmly promised; negative: owed */
+	ScheduleStep *steps;
+} CounterSchedule;
+
+extern SupplyList *oms_supplies_read(const int64 *item_ids, int count);
+extern SupplyList *oms_supplies_read_with_promises(const int64 *item_ids, int count, TimestampTz until);
+extern CounterSchedule oms_supplies_schedule(const SupplyList *list, const StockRow *row, const DatedUnits *others, int count);
+extern int64 oms_supplies_promisable(const SupplyList *list, const StockRow *row, int64 firm);
+extern bool oms_supplies_reach(const SupplyList *list, int64 item_id, int64 location_id);
 extern TimestampTz oms_supplies_cover(const SupplyList *list, int64 item_id, int64 location_id, int64 needed);
 extern int32 oms_supplies_headroom(int64 item_id, int64 location_id);
 
