@@ -7,6 +7,7 @@
 
 #include "oms.h"
 
+#include "channel.h"
 #include "stock.h"
 
 /* How long a cart is held where neither call nor channel says, and at most. */
@@ -42,6 +43,7 @@ extern void oms_holds_add_rows(const HoldList *list, StockRow *rows);
 extern void oms_holds_end(const HoldList *list, const char *own_action, int64 order_id);
 extern bool oms_reservation_exists(int64 reservation_id);
 extern const char *oms_reservation_loss(int64 reservation_id);
+extern TimestampTz oms_reservation_expiry(FunctionCallInfo fcinfo, int argument, const Channel *channel);
 
 extern bool oms_holds_have_expired(int64 item_id, int64 location_id);
 extern void oms_holds_expire(int64 item_id, int64 location_id);
