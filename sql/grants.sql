@@ -135,7 +135,7 @@ BEGIN
         IF granted.name = ANY (warehouse) THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO oms_warehouse', granted.signature);
         END IF;
-        IF granted.name IN ('audit', 'stock_as_of', 'explain_available', 'explain_route', 'check_network', 'state_diagram', 'version', 'current_time',
+        IF granted.name IN ('audit', 'stock_as_of', 'explain_available', 'quota_tree', 'explain_route', 'check_network', 'state_diagram', 'version', 'current_time',
                             'network_map',
                             'simulate_routing', 'simulate_routing_orders', 'routing_policies_at') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO oms_analyst', granted.signature);

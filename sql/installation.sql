@@ -138,6 +138,7 @@ BEGIN
         'lot',
         'reservation',
         'quota',
+        'quota_tree',
         'supply',
         'transfer',
         'order',

@@ -91,6 +91,23 @@
 	" WHERE x.tenant_id = $1 AND x.location_id IS NULL AND x.location_group IS NULL GROUP BY x.quota_id) u USING (quota_id)" \
 	" WHERE q.tenant_id = $1 AND q.used <> coalesce(u.units, 0)"
 
+/*
+ * Shares of an item have used what the orders of each channel hold firmly that were placed while its tree ran;
+ * siblings have a parent, and not more than the whole of it.
+ */
+#define QUOTA_TREE_PARTS \
+	" UNION ALL SELECT 'quota_tree.used', item_id || ' in ' || channel_id, coalesce(e.units, 0)::text, coalesce(u.used, 0)::text" \
+	" FROM (SELECT * FROM {quota_uses} WHERE tenant_id = $1) u FULL JOIN (SELECT l.item_id, o.channel_id," \
+	" sum(l.allocated) AS units FROM {quota_trees} t JOIN {orders} o ON o.tenant_id = $1 AND o.placed_at >= t.starts_at" \
+	" AND (t.ends_at IS NULL OR o.placed_at < t.ends_at) JOIN {order_lines} l ON l.order_id = o.order_id" \
+	" AND l.tenant_id = $1 AND l.item_id = t.item_id WHERE t.tenant_id = $1 GROUP BY l.item_id, o.channel_id) e" \
+	" USING (item_id, channel_id) WHERE coalesce(u.used, 0) <> coalesce(e.units, 0)" \
+	" UNION ALL SELECT 'quota_tree.parent', s.item_id || ' at ' || s.position, s.parent::text, 'none' FROM {quota_shares} s" \
+	" LEFT JOIN {quota_shares} p ON p.item_id = s.item_id AND p.position = s.parent AND p.tenant_id = $1" \
+	" WHERE s.tenant_id = $1 AND s.parent > 0 AND p.position IS NULL" \
+	" UNION ALL SELECT 'quota_tree.percent', s.item_id || ' below ' || s.parent, 'at most 100', sum(s.percent)::text" \
+	" FROM {quota_shares} s WHERE s.tenant_id = $1 GROUP BY s.item_id, s.parent HAVING sum(s.percent) > 100"
+
 /* Supplies have received what their movements say; what may be promised of them is in the limit of the counter. */
 #define SUPPLY_PARTS \
 	" UNION ALL SELECT 'supply.received', s.supply_id::text, coalesce(m.units, 0)::text, s.received::text FROM {supplies} s" \
@@ -422,6 +439,7 @@ static OmsPlan audit_plan = {
 	LOT_PARTS
 	RESERVATION_PARTS
 	QUOTA_PARTS
+	QUOTA_TREE_PARTS
 	SUPPLY_PARTS
 	TRANSFER_PARTS
 	LINE_PARTS

@@ -717,6 +717,10 @@ explain_limit(Explanation *explanation, const QuotaLimit *limit)
 	if (explanation->sum > limit->cap)
 		put_term(explanation, "cap", limit->cap - explanation->sum,
 				 psprintf(INT64_FORMAT " units are left below the cap of the channel", limit->cap));
+	if (limit->tree)
+		put_term(explanation, "share", Min(0, limit->drawn - explanation->sum),
+				 psprintf("the channel may draw " INT64_FORMAT " more of its own share, " INT64_FORMAT " of those above, "
+						  INT64_FORMAT " that worse ranks lend", limit->draw.own, limit->draw.above, limit->draw.lower));
 }
 
 /* A kit: what its components make at each location, and what together. */

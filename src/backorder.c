@@ -513,14 +513,22 @@ is_refused(const Filling *filling, const Waiting *line)
 	return false;
 }
 
+/* Whether units become firm where they were promised: they were never for sale. */
+static bool
+is_in_place(const Fill *fill)
+{
+	return fill->from != NULL && fill->from->location_id == fill->location_id;
+}
+
 /*
  * Free units that the channel may take of the line's item beside those that the
- * plan has taken.  Its cap counts backordered units already.
+ * plan has taken.  Its cap counts backordered units already, its shares do not.
  */
 static int64
 budget_of(const Filling *filling, const Waiting *line, QuotaList **quotas)
 {
 	StockView  *view;
+	QuotaTree  *tree;
 	QuotaLimit	limit;
 	int64		budget;
 
@@ -528,6 +536,14 @@ budget_of(const Filling *filling, const Waiting *line, QuotaList **quotas)
 	if (!oms_quotas_exist())
 		return PG_INT64_MAX;
 	view = oms_quotas_view(line->channel, 0, &line->item_id, 1, quotas);
+	tree = oms_quota_tree_of((*quotas)->trees, line->item_id);
+	for (int i = 0; tree && i < filling->fill_count; i++)
+	{
+		const Fill *fill = &filling->fills[i];
+
+		if (fill->line->item_id == line->item_id)
+			oms_quota_tree_count(tree, fill->line->channel->channel_id, fill->quantity, !is_in_place(fill));
+	}
 	if (!oms_quotas_limit(*quotas, view, line->item_id, &limit))
 		return PG_INT64_MAX;
 	budget = limit.free - limit.network_safety - limit.guaranteed;
@@ -536,10 +552,10 @@ budget_of(const Filling *filling, const Waiting *line, QuotaList **quotas)
 		const Fill *fill = &filling->fills[i];
 
 		if (fill->line->channel == line->channel && fill->line->item_id == line->item_id &&
-			(fill->from == NULL || fill->from->location_id != fill->location_id))
+			!is_in_place(fill))
 			budget -= fill->quantity;
 	}
-	return Max(0, budget);
+	return Max(0, Min(budget, limit.drawn));
 }
 
 static void
@@ -826,7 +842,7 @@ quotas_hold(Filling *filling)
 	{
 		const Fill *fill = &filling->fills[i];
 
-		if (fill->from && fill->from->location_id == fill->location_id)
+		if (is_in_place(fill))
 			continue;
 		if (!oms_quotas_hold(fill->line->channel, &fill->line->item_id, 1))
 		{
@@ -837,11 +853,23 @@ quotas_hold(Filling *filling)
 	return true;
 }
 
+/* What channels may take is planned with: it must not change until it is taken. */
+static void
+lock_quotas(const Filling *filling)
+{
+	int64	   *items = palloc(sizeof(int64) * Max(1, filling->line_count));
+
+	for (int i = 0; i < filling->line_count; i++)
+		items[i] = filling->lines[i].item_id;
+	(void) oms_quotas_lock(items, filling->line_count);
+}
+
 /* Locks, plans again and writes; false where a quota forbids a part of it. */
 static bool
 fill(Filling *filling)
 {
 	lock_counters(filling);
+	lock_quotas(filling);
 	plan(filling);
 	write_counters(filling);
 	if (!quotas_hold(filling))

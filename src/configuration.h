@@ -40,6 +40,7 @@ typedef struct Configuration
 	HTAB	   *channel_locations;
 	bool		has_postal_codes;
 	bool		has_quotas;
+	bool		has_quota_trees;
 	bool		has_kits;
 	bool		has_lots;		/* some item is tracked by lot or serial number */
 } Configuration;

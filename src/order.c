@@ -26,7 +26,7 @@
 
 #define ORDER_COLUMNS \
 	"order_id, channel_id, version, status, payment_status, fulfillment_status, currency, external_ref, total," \
-	" coalesce(holds, 0)"
+	" coalesce(holds, 0), placed_at"
 
 static OmsPlan lock_plan = {
 	.sql = "SELECT " ORDER_COLUMNS " FROM {orders} WHERE order_id = $2 AND tenant_id = $1 FOR NO KEY UPDATE",
@@ -227,6 +227,7 @@ read_order(TupleTableSlot *slot, void *state)
 	order->external_ref = oms_slot_text(slot, 8);
 	order->total = oms_slot_numeric(slot, 9);
 	order->holds = oms_slot_int32(slot, 10);
+	order->placed_at = oms_slot_int64(slot, 11);
 	*(Order **) state = order;
 }
 
@@ -373,22 +374,25 @@ count_quotas(int64 order_id, const OrderLines *lines)
 {
 	int64	   *items;
 	int32	   *units;
+	int32	   *firm;
 	int			count = 0;
 
 	if (!oms_quotas_exist())
 		return;
 	items = palloc(sizeof(int64) * Max(1, lines->count));
 	units = palloc(sizeof(int32) * Max(1, lines->count));
+	firm = palloc(sizeof(int32) * Max(1, lines->count));
 	for (int i = 0; i < lines->count; i++)
 	{
-		int32		change = lines->rows[i].delta.allocated + lines->rows[i].delta.backordered;
+		const OrderLine *line = &lines->rows[i];
 
-		if (change == 0 || !lines->rows[i].stocked)
+		if ((line->delta.allocated == 0 && line->delta.backordered == 0) || !line->stocked)
 			continue;
-		items[count] = lines->rows[i].item_id;
-		units[count++] = change;
+		items[count] = line->item_id;
+		firm[count] = line->delta.allocated;
+		units[count++] = line->delta.allocated + line->delta.backordered;
 	}
-	oms_quotas_line_change(order_id, items, units, count);
+	oms_quotas_line_change(order_id, items, units, firm, count);
 }
 
 /* Lines whose changes one event carries, far within the size of a payload. */
@@ -430,16 +434,15 @@ note_ledger(int64 order_id, const OrderLines *lines)
 	oms_event_note(order_id, oms_write_finish(&writer));
 }
 
-/* Writes the changed lines of an order in one statement. */
+/* Writes the changed lines of an order whose quotas have counted the change, in one statement. */
 void
-oms_order_lines_write(int64 order_id, OrderLines *lines)
+oms_order_lines_write_counted(int64 order_id, OrderLines *lines)
 {
 	int			capacity = Max(1, lines->count);
 	int32	   *numbers = palloc(sizeof(int32) * capacity * 8);
 	int			count = 0;
 	Datum		values[10];
 
-	count_quotas(order_id, lines);
 	for (int i = 0; i < lines->count; i++)
 	{
 		OrderLine  *line = &lines->rows[i];
@@ -464,6 +467,14 @@ oms_order_lines_write(int64 order_id, OrderLines *lines)
 		values[2 + i] = oms_array_int32(numbers + i * capacity, count);
 	(void) oms_execute(&lines_write_plan, values, NULL);
 	note_ledger(order_id, lines);
+}
+
+/* The same where nobody has told the quotas yet. */
+void
+oms_order_lines_write(int64 order_id, OrderLines *lines)
+{
+	count_quotas(order_id, lines);
+	oms_order_lines_write_counted(order_id, lines);
 }
 
 /* Takes a step of the order's state machine and writes the new state. */

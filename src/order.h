@@ -23,6 +23,7 @@ typedef struct Order
 	Numeric		total;
 	Channel    *channel;
 	int32		holds;			/* not lifted yet, on the order and its parts */
+	TimestampTz placed_at;
 } Order;
 
 /* One line's ledger, and the change wanted. */
@@ -64,6 +65,7 @@ extern void oms_order_check_version(const Order *order, FunctionCallInfo fcinfo,
 extern OrderLines *oms_order_lines(int64 order_id);
 extern OrderLine *oms_order_line(OrderLines *lines, int32 line_no);
 extern void oms_order_lines_write(int64 order_id, OrderLines *lines);
+extern void oms_order_lines_write_counted(int64 order_id, OrderLines *lines);
 extern void oms_order_step(Order *order, const char *action, const char *reason, Jsonb *data);
 extern void oms_order_cancel(Order *order, Jsonb *lines, const char *action, const char *reason);
 extern void oms_order_give_up(Order *order, OrderLines *lines, AllocationList *allocations, const char *reason);

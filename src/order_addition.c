@@ -192,7 +192,7 @@ write_added_lines(Placement *placement)
 		line->delta.allocated = placement->lines[i].allocated;
 		line->delta.backordered = placement->lines[i].backordered;
 	}
-	oms_order_lines_write(placement->order_id, lines);
+	oms_order_lines_write_counted(placement->order_id, lines);
 	if (added.line_count > 0)
 	{
 		oms_placement_insert_lines(&added);
@@ -219,6 +219,7 @@ oms_order_plan_addition(const Order *order, Jsonb *document, bool *possible)
 		oms_placement_read(placement, &faults);
 	oms_faults_raise(&faults, "changes are not valid");
 	placement->order_id = order->order_id;
+	placement->placed_at = order->placed_at;
 	*possible = oms_placement_plan(placement);
 	if (*possible)
 		oms_placement_promise(placement);

@@ -279,7 +279,7 @@ write_planned_lines(Placement *placement)
 		line->delta.allocated = placement->lines[i].allocated;
 		line->delta.backordered = placement->lines[i].backordered;
 	}
-	oms_order_lines_write(placement->order_id, lines);
+	oms_order_lines_write_counted(placement->order_id, lines);
 }
 
 static void

@@ -197,6 +197,7 @@ typedef struct Placement
 	QuotaList  *quotas;			/* of the channel, NULL: none */
 
 	int64		order_id;		/* 0 in a preview */
+	TimestampTz placed_at;		/* of an order that is added to; 0: now */
 	const char *status;
 	const char *payment_status;
 	const char *fulfillment_status;

@@ -556,6 +556,7 @@ oms_placement_view(Placement *placement)
 	if (placement->holds)
 		oms_holds_credit(placement->holds, view);
 	oms_stock_view_take(view, placement->taken, placement->taken_count);
+	oms_quotas_count(placement->quotas, placement->taken, placement->taken_count);
 	for (int i = 0; placement->quotas && i < placement->demand_count; i++)
 		oms_quotas_trim(placement->quotas, view, item_ids[i], wanted_of(placement, item_ids[i]), is_usable, placement);
 	return view;

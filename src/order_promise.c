@@ -588,23 +588,6 @@ date_locked(Placement *placement, const StockRow *rows, int count)
 	return rested || !rests_on_supplies(placement);
 }
 
-/* Sums the units of each item: rows are sorted by item. */
-static bool
-take_quotas(Placement *placement, const StockRow *rows, int count)
-{
-	QuotaTake  *takes = palloc(sizeof(QuotaTake) * Max(1, count));
-	int			kept = 0;
-
-	for (int i = 0; i < count; i++)
-	{
-		if (kept == 0 || takes[kept - 1].item_id != rows[i].item_id)
-			takes[kept++] = (QuotaTake) {rows[i].item_id, 0, 0};
-		takes[kept - 1].firm += rows[i].firm;
-		takes[kept - 1].total += rows[i].reserved_delta;
-	}
-	return oms_quotas_take(placement->channel, placement->holds, takes, kept, true);
-}
-
 /* Takes of the capacity of each day that something ships on; false where one is full. */
 static bool
 take_days(const Placement *placement)
@@ -620,6 +603,7 @@ take_units(Placement *placement)
 {
 	int			count;
 	StockRow   *rows;
+	QuotaTake  *takes;
 
 	if (placement->holds)
 		oms_holds_lock(placement->holds);
@@ -631,7 +615,10 @@ take_units(Placement *placement)
 	for (int i = 0; i < count; i++)
 		rows[i].whole = rests_on_supplies(placement) && rows[i].reserved_delta > rows[i].firm;
 	oms_stock_lock(rows, count);
-	if (!date_locked(placement, rows, count) || !take_quotas(placement, rows, count))
+	takes = palloc(sizeof(QuotaTake) * Max(1, count));
+	if (!date_locked(placement, rows, count) ||
+		!oms_quotas_take(placement->channel, placement->holds, takes, oms_quotas_sum(rows, count, takes),
+						 placement->placed_at ? placement->placed_at : oms_call->now))
 		return false;
 	for (int i = 0; i < count; i++)
 	{

@@ -8,7 +8,9 @@
  * units of an item that has such rows locks them all, by quota_id, after the
  * counters, and writes them.  So these figures change only one call after the
  * other, at any isolation level; the CHECK constraint of the cap stands behind
- * that.  Items without such rows pay for one flag in memory.
+ * that.  Items without such rows pay for one flag in memory.  The shares of a
+ * channel where an item is divided among several (quota_tree.c) are a limit of
+ * the same kind, decided in the same places.
  *
  * A plan is made without locks.  The version of a row counts its changes, so
  * counters and quotas that were read between two equal versions belong together.
@@ -121,7 +123,7 @@ collect(TupleTableSlot *slot, void *state)
 bool
 oms_quotas_exist(void)
 {
-	return oms_configuration()->has_quotas;
+	return oms_configuration()->has_quotas || oms_quota_trees_exist();
 }
 
 static QuotaList *
@@ -137,14 +139,20 @@ read_quotas(const Channel *channel, int64 own, const int64 *item_ids, int count)
 	(void) oms_execute_each(&read_general_plan, general, NULL, collect, list);
 	if (list->count > 0)
 		qsort(list->rows, list->count, sizeof(Quota), compare_quotas);
+	list->trees = oms_quota_trees_read(own, item_ids, count);
 	return list;
 }
 
 static bool
 same_versions(const QuotaList *a, const QuotaList *b)
 {
-	if (a->count != b->count)
+	int			trees = a->trees ? a->trees->count : 0;
+
+	if (a->count != b->count || trees != (b->trees ? b->trees->count : 0))
 		return false;
+	for (int i = 0; i < trees; i++)
+		if (a->trees->rows[i].item_id != b->trees->rows[i].item_id || a->trees->rows[i].version != b->trees->rows[i].version)
+			return false;
 	for (int i = 0; i < a->count; i++)
 		if (a->rows[i].quota_id != b->rows[i].quota_id || a->rows[i].version != b->rows[i].version)
 			return false;
@@ -309,15 +317,12 @@ compete(const StockView *view, int64 item_id, const Channel *one, const Channel 
 	return false;
 }
 
-/* What the channel may promise of an item; false where nothing spans its locations. */
-bool
-oms_quotas_limit(const QuotaList *quotas, const StockView *view, int64 item_id, QuotaLimit *limit)
+/* What the rows of an item leave to the channel; false where none says anything about it. */
+static bool
+limit_by_rows(const QuotaList *quotas, const StockView *view, int64 item_id, QuotaLimit *limit)
 {
 	bool		found = false;
 
-	*limit = (QuotaLimit) {.cap = PG_INT64_MAX};
-	if (quotas == NULL)
-		return false;
 	for (int i = first_of_item(quotas, item_id); i < quotas->count && quotas->rows[i].item_id == item_id; i++)
 	{
 		const Quota *row = &quotas->rows[i];
@@ -338,13 +343,43 @@ oms_quotas_limit(const QuotaList *quotas, const StockView *view, int64 item_id, 
 			limit->cap = Max(0, (int64) row->cap - row->used - row->held);
 		found |= row->network_safety > 0 || row->cap >= 0;
 	}
-	if (!found)
+	return found;
+}
+
+/* What the channel may promise of an item; false where nothing spans its locations. */
+bool
+oms_quotas_limit(const QuotaList *quotas, const StockView *view, int64 item_id, QuotaLimit *limit)
+{
+	QuotaTree  *tree = quotas ? oms_quota_tree_of(quotas->trees, item_id) : NULL;
+
+	*limit = (QuotaLimit) {.cap = PG_INT64_MAX,.drawn = PG_INT64_MAX};
+	if (quotas == NULL || (!limit_by_rows(quotas, view, item_id, limit) && tree == NULL))
 		return false;
+	limit->tree = tree != NULL;
+	if (tree)
+		limit->drawn = oms_quota_tree_draw(tree, quotas->channel->channel_id, &limit->draw);
 	for (int i = first_row_of(view, item_id); i < view->count && view->rows[i].item_id == item_id; i++)
 		if (serves(&view->rows[i], quotas->channel))
 			limit->free += free_units(&view->rows[i]);
 	limit->firm = Min(limit->cap, Max(0, limit->free - limit->network_safety - limit->guaranteed));
+	limit->firm = Min(limit->firm, limit->drawn);
 	return true;
+}
+
+/* Counts units that a plan has taken already, for what it plans next; the view shows them gone. */
+void
+oms_quotas_count(QuotaList *quotas, const StockRow *taken, int count)
+{
+	for (int i = 0; quotas && i < count; i++)
+	{
+		QuotaTree  *tree = oms_quota_tree_of(quotas->trees, taken[i].item_id);
+
+		for (int j = first_of_item(quotas, taken[i].item_id); j < quotas->count && quotas->rows[j].item_id == taken[i].item_id; j++)
+			if (quotas->rows[j].channel_id == quotas->channel->channel_id)
+				quotas->rows[j].used += taken[i].reserved_delta;
+		if (tree)
+			oms_quota_tree_count(tree, quotas->channel->channel_id, taken[i].firm, true);
+	}
 }
 
 /* Rows of one item, the last choice first. */
@@ -364,6 +399,8 @@ compare_choice(const void *left, const void *right)
 /*
  * Where more is wanted of an item than the channel may promise, takes from the
  * usable counters of a view what must stay, beginning with the last choice.
+ * Where units stay for others none is promised beyond what is on hand: the
+ * counter would not tell them apart, and give them to whoever waits there.
  */
 void
 oms_quotas_trim(const QuotaList *quotas, StockView *view, int64 item_id, int64 wanted,
@@ -393,6 +430,8 @@ oms_quotas_trim(const QuotaList *quotas, StockView *view, int64 item_id, int64 w
 		int64		cut = Max(0, Min(excess, free_units(rows[i])));
 
 		rows[i]->safety += (int32) cut;
+		if (cut > 0)
+			rows[i]->backorder_limit = 0;
 		excess -= cut;
 	}
 	for (int i = count - 1; i >= 0 && headroom != PG_INT64_MAX; i--)
@@ -419,44 +458,37 @@ lock_items(const int64 *item_ids, int count)
 	return oms_execute_each(&lock_plan, values, NULL, ignore_row, NULL) > 0;
 }
 
-static void
-write_takes(const Channel *channel, const int64 *item_ids, const int32 *units, int count)
-{
-	Datum		values[5] = {Int32GetDatum(oms_call->tenant), oms_array_int64(item_ids, count),
-		oms_array_int32(units, count), Int64GetDatum(channel ? channel->channel_id : 0),
-	TimestampTzGetDatum(oms_call->now)};
-
-	(void) oms_execute(&take_plan, values, NULL);
-}
-
-/*
- * Decides, with the counters locked, whether the channel may take the units,
- * each item once; false where it may not any more.  holds are locked holds that
- * end with the call.  Units of an order are counted, those of a cart only held.
- */
+/* Locks all that is decided about some items over their locations: rows, then trees. */
 bool
-oms_quotas_take(const Channel *channel, const HoldList *holds, const QuotaTake *takes, int count, bool for_order)
+oms_quotas_lock(const int64 *item_ids, int count)
 {
-	int64	   *item_ids;
-	int32	   *units;
-	QuotaList  *quotas;
-	StockView  *view;
+	bool		rows;
 
 	/* A quota that was made while we waited for a counter counts. */
 	AcceptInvalidationMessages();
 	if (count == 0 || !oms_quotas_exist())
-		return true;
-	item_ids = palloc(sizeof(int64) * count);
-	units = palloc(sizeof(int32) * count);
-	for (int i = 0; i < count; i++)
-	{
-		item_ids[i] = takes[i].item_id;
-		units[i] = for_order ? takes[i].total : 0;
-	}
-	if (!lock_items(item_ids, count))
-		return true;
-	view = oms_stock_view(item_ids, count);
-	quotas = read_quotas(channel, holds ? holds->own : 0, item_ids, count);
+		return false;
+	rows = lock_items(item_ids, count);
+	return oms_quota_trees_lock(item_ids, count) || rows;
+}
+
+static void
+write_takes(const Channel *channel, TimestampTz placed_at, const int64 *item_ids, const int32 *units, int count)
+{
+	Datum		values[5] = {Int32GetDatum(oms_call->tenant), oms_array_int64(item_ids, count),
+		oms_array_int32(units, count), Int64GetDatum(channel ? channel->channel_id : 0),
+	TimestampTzGetDatum(placed_at)};
+
+	(void) oms_execute(&take_plan, values, NULL);
+}
+
+/* Whether locked quotas allow the takes. */
+static bool
+allow(const Channel *channel, const HoldList *holds, const QuotaTake *takes, const int64 *item_ids, int count)
+{
+	StockView  *view = oms_stock_view(item_ids, count);
+	QuotaList  *quotas = read_quotas(channel, holds ? holds->own : 0, item_ids, count);
+
 	if (holds)
 		oms_holds_credit(holds, view);
 	raise_safety(quotas, view);
@@ -466,11 +498,62 @@ oms_quotas_take(const Channel *channel, const HoldList *holds, const QuotaTake *
 		QuotaLimit	limit;
 
 		if (oms_quotas_limit(quotas, view, takes[i].item_id, &limit) &&
-			(takes[i].firm > limit.firm || takes[i].total > limit.cap))
+			(takes[i].firm + takes[i].covered > limit.firm || takes[i].total > limit.cap))
 			return false;
 	}
-	write_takes(channel, item_ids, units, count);
 	return true;
+}
+
+/*
+ * Decides, with the counters locked, whether the channel may take the units,
+ * each item once; false where it may not any more.  holds are locked holds that
+ * end with the call.  Units of an order are counted, from when it was placed;
+ * those of a cart (DT_NOBEGIN) only held.
+ */
+bool
+oms_quotas_take(const Channel *channel, const HoldList *holds, const QuotaTake *takes, int count, TimestampTz placed_at)
+{
+	int64	   *item_ids = palloc(sizeof(int64) * Max(1, count));
+	int64	   *firm = palloc(sizeof(int64) * Max(1, count));
+	int32	   *total = palloc(sizeof(int32) * Max(1, count));
+	bool		for_order = placed_at != DT_NOBEGIN;
+
+	for (int i = 0; i < count; i++)
+	{
+		item_ids[i] = takes[i].item_id;
+		firm[i] = takes[i].firm;
+		total[i] = for_order ? takes[i].total : 0;
+	}
+	if (!oms_quotas_lock(item_ids, count))
+		return true;
+	if (!allow(channel, holds, takes, item_ids, count))
+		return false;
+	write_takes(channel, placed_at, item_ids, total, count);
+	if (oms_quota_trees_exist() && for_order)
+		oms_quota_trees_take(channel, placed_at, item_ids, firm, count);
+	else if (oms_quota_trees_exist())
+		oms_quota_trees_touch(item_ids, count);
+	return true;
+}
+
+/* Sums what locked counters, sorted by item, are to give, one take for each item; returns how many. */
+int
+oms_quotas_sum(const StockRow *rows, int count, QuotaTake *takes)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		const StockRow *row = &rows[i];
+		int64		free = (int64) row->on_hand - row->reserved + row->held - row->safety - row->left - row->firm;
+
+		if (kept == 0 || takes[kept - 1].item_id != row->item_id)
+			takes[kept++] = (QuotaTake) {.item_id = row->item_id};
+		takes[kept - 1].firm += row->firm;
+		takes[kept - 1].covered += (int32) Min(Max(0, free), row->reserved_delta - row->firm);
+		takes[kept - 1].total += row->reserved_delta;
+	}
+	return kept;
 }
 
 /*
@@ -483,8 +566,7 @@ oms_quotas_hold(const Channel *channel, const int64 *item_ids, int count)
 	QuotaList  *quotas;
 	StockView  *view;
 
-	AcceptInvalidationMessages();
-	if (count == 0 || !oms_quotas_exist() || !lock_items(item_ids, count))
+	if (!oms_quotas_lock(item_ids, count))
 		return true;
 	view = oms_stock_view(item_ids, count);
 	quotas = read_quotas(channel, 0, item_ids, count);
@@ -507,27 +589,81 @@ oms_quotas_touch(const int64 *item_ids, int count)
 {
 	int32	   *units;
 
-	if (count == 0 || !oms_quotas_exist() || !lock_items(item_ids, count))
+	if (!oms_quotas_lock(item_ids, count))
 		return;
 	units = palloc0(sizeof(int32) * count);
-	write_takes(NULL, item_ids, units, count);
+	write_takes(NULL, oms_call->now, item_ids, units, count);
+	if (oms_quota_trees_exist())
+		oms_quota_trees_touch(item_ids, count);
 }
 
-/* Counts units that lines of a locked order gained or lost. */
+/* Counts units that lines of a locked order gained or lost; firm are those of them that are not backordered. */
 void
-oms_quotas_line_change(int64 order_id, const int64 *item_ids, const int32 *units, int count)
+oms_quotas_line_change(int64 order_id, const int64 *item_ids, const int32 *units, const int32 *firm, int count)
 {
 	Datum		values[4] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id),
 		oms_array_int64(item_ids, count), oms_array_int32(units, count)};
 
-	if (count > 0 && oms_quotas_exist() && lock_items(item_ids, count))
-		(void) oms_execute(&line_change_plan, values, NULL);
+	if (!oms_quotas_lock(item_ids, count))
+		return;
+	(void) oms_execute(&line_change_plan, values, NULL);
+	oms_quota_trees_line_change(order_id, item_ids, firm, count);
+}
+
+/* ---- Counting anew ---- */
+
+static OmsPlan items_plan = {
+	.sql = "SELECT item_id FROM {channel_quotas} WHERE tenant_id = $1 AND quota_id = ANY ($2)",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
+};
+
+/* What audit() expects, as far as the cap allows it. */
+static OmsPlan recount_plan = {
+	.sql = "UPDATE {channel_quotas} q SET used = u.units, version = q.version + 1 FROM (SELECT x.quota_id,"
+	" coalesce(sum(l.allocated + l.backordered), 0)::int AS units FROM {channel_quotas} x"
+	" LEFT JOIN {orders} o ON o.tenant_id = $1 AND o.channel_id = x.channel_id AND o.placed_at >= x.starts_at"
+	" AND (x.ends_at IS NULL OR o.placed_at < x.ends_at)"
+	" LEFT JOIN {order_lines} l ON l.order_id = o.order_id AND l.tenant_id = $1 AND l.item_id = x.item_id"
+	" WHERE x.tenant_id = $1 AND x.item_id = ANY ($2) GROUP BY x.quota_id) u"
+	" WHERE q.tenant_id = $1 AND q.quota_id = u.quota_id AND q.used <> u.units AND " SPANS_LOCATIONS
+	" AND (q.cap IS NULL OR q.cap >= u.units)",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
+};
+
+/* Hands the item of each row to a callback. */
+void
+oms_quotas_items(const int64 *quota_ids, int count, OmsRowCallback callback, void *state)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), oms_array_int64(quota_ids, count)};
+
+	(void) oms_execute_each(&items_plan, values, NULL, callback, state);
+}
+
+/* Counts anew what orders have used of some items, whose counters are all locked. */
+void
+oms_quotas_recount(const int64 *item_ids, int count)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), oms_array_int64(item_ids, count)};
+
+	if (!oms_quotas_lock(item_ids, count))
+		return;
+	(void) oms_execute(&recount_plan, values, NULL);
+	oms_quota_trees_recount(item_ids, count);
 }
 
 /* ---- Setting ---- */
 
 static OmsPlan lock_item_plan = {
 	.sql = "SELECT item_id FROM {items} WHERE item_id = $2 AND tenant_id = $1 FOR UPDATE",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+/* Writes the counters as they are: a transaction that began before cannot sell past what it does not see. */
+static OmsPlan mark_counters_plan = {
+	.sql = "UPDATE {stock_counters} SET waits = waits WHERE tenant_id = $1 AND item_id = $2",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
@@ -626,8 +762,8 @@ read_setting(TupleTableSlot *slot, void *state)
  * Stops every sale of the item until the quota is there: then each order was
  * placed either before it starts, or counts.
  */
-static TimestampTz
-stop_sales(const CatalogItem *item)
+TimestampTz
+oms_quotas_stop_sales(const CatalogItem *item)
 {
 	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(item->item_id)};
 	StockView  *view;
@@ -638,6 +774,7 @@ stop_sales(const CatalogItem *item)
 		view->rows[i].whole = true;
 	if (view->count > 0)
 		oms_stock_lock(view->rows, view->count);
+	(void) oms_execute(&mark_counters_plan, values, NULL);
 	return oms_clock_setting && oms_clock_setting[0] ? oms_call->now : GetCurrentTimestamp();
 }
 
@@ -653,7 +790,7 @@ lock_setting(Setting *setting)
 	nulls[2] = setting->item ? ' ' : 'n';
 	nulls[3] = setting->location ? ' ' : 'n';
 	values[4] = oms_text_or_null(setting->group, &nulls[4]);
-	values[5] = TimestampTzGetDatum(setting->item ? stop_sales(setting->item) : oms_call->now);
+	values[5] = TimestampTzGetDatum(setting->item ? oms_quotas_stop_sales(setting->item) : oms_call->now);
 	(void) oms_execute_each(&get_plan, values, nulls, read_setting, setting);
 	if (setting->quota_id == 0)
 		(void) oms_execute_each(&create_plan, values, nulls, read_setting, setting);

@@ -10,7 +10,7 @@
  * is changed and the answer says why.  The same where lines and counter agree
  * against promises and ledger, for the ledger begins with the promises.  Lines
  * are mended from their promises unless those are in doubt; totals and statuses
- * follow from the lines.
+ * follow from the lines, and so does what quotas have used.
  *
  * The audit reads without locks, so everything is read again under the locks
  * of every other call: orders by order_id, then counters by item and location.
@@ -25,6 +25,7 @@
 #include "document.h"
 #include "event.h"
 #include "order.h"
+#include "quota.h"
 #include "relation.h"
 #include "stock.h"
 
@@ -34,7 +35,9 @@ typedef enum RepairKind
 	REPAIR_STATE,				/* object: item at location state */
 	REPAIR_HOLD,				/* object: reservation */
 	REPAIR_LINE,				/* object: order line n */
-	REPAIR_ORDER				/* object: order */
+	REPAIR_ORDER,				/* object: order */
+	REPAIR_QUOTA,				/* object: quota */
+	REPAIR_SHARE				/* object: item in channel */
 } RepairKind;
 
 static const struct
@@ -59,6 +62,8 @@ static const struct
 	{"order.payment_status", REPAIR_ORDER},
 	{"order.item_total", REPAIR_ORDER},
 	{"order.total", REPAIR_ORDER},
+	{"quota.used", REPAIR_QUOTA},
+	{"quota_tree.used", REPAIR_SHARE},
 };
 
 typedef struct Finding
@@ -99,20 +104,22 @@ typedef struct Repair
 	IdList		locked;			/* orders whose lines bear witness */
 	IdList		orders;			/* those to be mended */
 	IdList		reservations;
+	IdList		quota_items;	/* whose quotas are counted anew */
 	IdList		damaged;		/* items whose promises lines and counters contradict */
 	int			counter_count;
 	StockRow   *counters;
 	Witness    *witnesses;
 } Repair;
 
-/* Counters of the findings, and those that stale holds lie on. */
+/* Counters of the findings, and those that stale holds lie on; of items whose quotas are counted, all. */
 static OmsPlan counters_plan = {
 	.sql = "SELECT DISTINCT u.item_id, u.location_id FROM (SELECT * FROM unnest($2::bigint[], $3::bigint[]) f(item_id, location_id)"
 	" UNION ALL SELECT l.item_id, l.location_id FROM {reservation_lines} l WHERE l.reservation_id = ANY ($4)"
 	" AND l.tenant_id = $1 UNION ALL SELECT a.item_id, a.location_id FROM {allocations} a WHERE a.order_id = ANY ($5)"
-	" AND a.tenant_id = $1 AND a.location_id IS NOT NULL) u ORDER BY 1, 2",
+	" AND a.tenant_id = $1 AND a.location_id IS NOT NULL UNION ALL SELECT c.item_id, c.location_id FROM {stock_counters} c"
+	" WHERE c.item_id = ANY ($6) AND c.tenant_id = $1) u ORDER BY 1, 2",
 	.kind = PLAN_FREE,
-	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID)
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID)
 };
 
 static OmsPlan witness_plan = {
@@ -316,6 +323,35 @@ sort_ids(IdList *list)
 }
 
 static void
+collect_id(TupleTableSlot *slot, void *state)
+{
+	add_id(state, oms_slot_int64(slot, 1));
+}
+
+/* The items whose quotas are to be counted anew. */
+static void
+find_quota_items(Repair *repair)
+{
+	IdList		quotas = {0};
+
+	for (int i = 0; i < repair->count; i++)
+	{
+		Finding    *finding = &repair->findings[i];
+
+		if (is_of(finding, REPAIR_QUOTA))
+			add_id(&quotas, object_id(finding, NULL));
+		else if (is_of(finding, REPAIR_SHARE))
+			add_id(&repair->quota_items, object_id(finding, NULL));
+		else
+			continue;
+		finding->reason = "the orders of the channel have more than its cap";
+	}
+	if (quotas.count > 0)
+		oms_quotas_items(quotas.ids, quotas.count, collect_id, &repair->quota_items);
+	sort_ids(&repair->quota_items);
+}
+
+static void
 read_findings(Repair *repair)
 {
 	oms_audit_each(read_finding, repair);
@@ -331,6 +367,7 @@ read_findings(Repair *repair)
 	sort_ids(&repair->locked);
 	sort_ids(&repair->orders);
 	sort_ids(&repair->reservations);
+	find_quota_items(repair);
 }
 
 /* ---- Counters ---- */
@@ -367,7 +404,7 @@ lock_counters(Repair *repair)
 {
 	IdList		items = {0};
 	IdList		locations = {0};
-	Datum		values[5];
+	Datum		values[6];
 
 	for (int i = 0; i < repair->count; i++)
 		if (is_kind(&repair->findings[i], REPAIR_COUNTER) || is_of(&repair->findings[i], REPAIR_STATE))
@@ -380,6 +417,7 @@ lock_counters(Repair *repair)
 	values[2] = oms_array_int64(locations.ids, locations.count);
 	values[3] = oms_array_int64(repair->reservations.ids, repair->reservations.count);
 	values[4] = oms_array_int64(repair->locked.ids, repair->locked.count);
+	values[5] = oms_array_int64(repair->quota_items.ids, repair->quota_items.count);
 	(void) oms_execute_each(&counters_plan, values, NULL, read_counter, repair);
 	if (repair->counter_count == 0)
 		return;
@@ -888,6 +926,7 @@ OMS_FUNCTION(oms_repair, CALL_KEYED)
 	repair_counters(&repair);
 	repair_states(&repair);
 	repair_orders(&repair);
+	oms_quotas_recount(repair.quota_items.ids, repair.quota_items.count);
 	if (repair.count > 0)
 		confirm(&repair);
 	oms_write_begin(&writer);

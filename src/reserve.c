@@ -637,29 +637,13 @@ insert_reservation(Request *request, const StockRow *rows, const int32 *wanted, 
 	return true;
 }
 
-/* Sums the units of each item: rows are sorted by item. */
-static bool
-take_quotas(Request *request, const StockRow *rows, int count)
-{
-	QuotaTake  *takes = palloc(sizeof(QuotaTake) * Max(1, count));
-	int			kept = 0;
-
-	for (int i = 0; i < count; i++)
-	{
-		if (kept == 0 || takes[kept - 1].item_id != rows[i].item_id)
-			takes[kept++] = (QuotaTake) {rows[i].item_id, 0, 0};
-		takes[kept - 1].firm += rows[i].firm;
-		takes[kept - 1].total += rows[i].reserved_delta;
-	}
-	return oms_quotas_take(request->channel, request->holds, takes, kept, false);
-}
-
 /* Locks, checks and takes the planned units; false where they are gone. */
 static bool
 take_units(Request *request)
 {
 	HoldList   *holds = request->holds;
 	StockRow   *rows;
+	QuotaTake  *takes;
 	int32	   *wanted;
 	int			count;
 
@@ -678,7 +662,8 @@ take_units(Request *request)
 	oms_quotas_keep(request->quotas, rows, count);
 	if (count > 0)
 		oms_stock_lock(rows, count);
-	if (!take_quotas(request, rows, count))
+	takes = palloc(sizeof(QuotaTake) * Max(1, count));
+	if (!oms_quotas_take(request->channel, holds, takes, oms_quotas_sum(rows, count, takes), DT_NOBEGIN))
 		return false;
 	for (int i = 0; i < count; i++)
 		if (!rows[i].found || (rows[i].firm > 0 && free_units(&rows[i]) - rows[i].left + rows[i].held < rows[i].firm))
