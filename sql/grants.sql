@@ -6,6 +6,7 @@ DECLARE
     app       text[] := ARRAY[
         'call',
         'place_order',
+        'place_orders',
         'preview_order',
         'edit_order',
         'route_order',

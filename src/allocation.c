@@ -51,11 +51,11 @@ static OmsPlan of_stock_plan = {
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {allocations} (order_id, fulfillment_id, item_id, location_id, promised_at, tenant_id, line_no, promised)"
-	" SELECT $2, u.fulfillment_id, u.item_id, nullif(u.location_id, 0), $8, $1, u.line_no, u.promised"
-	" FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::int[], $7::int[])"
-	" u(fulfillment_id, item_id, location_id, line_no, promised)",
+	" SELECT u.order_id, u.fulfillment_id, u.item_id, nullif(u.location_id, 0), $8, $1, u.line_no, u.promised"
+	" FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::int[], $7::int[])"
+	" u(order_id, fulfillment_id, item_id, location_id, line_no, promised)",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID)
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID)
 };
 
 static OmsPlan write_plan = {
@@ -201,12 +201,12 @@ note_dates(const Allocation *rows, int count, bool given_up)
 	oms_dated_promises_add(dates, changed);
 }
 
-/* Inserts promises of one order. */
+/* Inserts promises, of one order or several. */
 void
 oms_allocations_insert(const Allocation *rows, int count)
 {
-	int64	   *ids = palloc(sizeof(int64) * count * 3);
-	int32	   *numbers = palloc(sizeof(int32) * count * 2);
+	int64	   *ids;
+	int32	   *numbers;
 	Datum		values[8];
 
 	if (count == 0)
@@ -217,9 +217,11 @@ oms_allocations_insert(const Allocation *rows, int count)
 		insert_directly(rows, count);
 		return;
 	}
+	ids = palloc_extended(sizeof(int64) * count * 4, MCXT_ALLOC_HUGE);
+	numbers = palloc(sizeof(int32) * count * 2);
 	for (int i = 0; i < count; i++)
 	{
-		Assert(rows[i].order_id == rows[0].order_id);
+		ids[3 * count + i] = rows[i].order_id;
 		ids[i] = rows[i].fulfillment_id;
 		ids[count + i] = rows[i].item_id;
 		ids[2 * count + i] = rows[i].location_id;
@@ -227,7 +229,7 @@ oms_allocations_insert(const Allocation *rows, int count)
 		numbers[count + i] = rows[i].promised;
 	}
 	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = Int64GetDatum(rows[0].order_id);
+	values[1] = oms_array_int64(ids + 3 * count, count);
 	values[2] = oms_array_int64(ids, count);
 	values[3] = oms_array_int64(ids + count, count);
 	values[4] = oms_array_int64(ids + 2 * count, count);

@@ -20,6 +20,7 @@
 #include "utils/lsyscache.h"
 
 #include "call.h"
+#include "call_rows.h"
 #include "clock.h"
 #include "event.h"
 #include "relation.h"
@@ -143,7 +144,9 @@ keep_answer(FunctionCallInfo fcinfo, KeyState *key, Datum result, bool isnull)
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = CStringGetTextDatum(key->key);
 	values[2] = (Datum) 0;
-	if (isnull || type == VOIDOID)
+	if (fcinfo->flinfo->fn_retset)
+		values[2] = oms_rows_keep((ReturnSetInfo *) fcinfo->resultinfo);
+	else if (isnull || type == VOIDOID)
 		nulls[2] = 'n';
 	else
 	{
@@ -160,8 +163,10 @@ kept_answer(FunctionCallInfo fcinfo, KeyState *key, bool *isnull)
 	Oid			parameter;
 	Oid			type = get_func_rettype(fcinfo->flinfo->fn_oid);
 
-	*isnull = key->answer == NULL && type != VOIDOID;
-	if (key->answer == NULL)
+	*isnull = fcinfo->flinfo->fn_retset || (key->answer == NULL && type != VOIDOID);
+	if (fcinfo->flinfo->fn_retset)
+		oms_rows_return(fcinfo, key->answer);
+	if (fcinfo->flinfo->fn_retset || key->answer == NULL)
 		return (Datum) 0;
 	getTypeInputInfo(type, &input, &parameter);
 	return OidInputFunctionCall(input, key->answer, parameter, -1);
@@ -341,13 +346,13 @@ is_no_refusal(int sqlstate)
 	return sqlstate != ERRCODE_OMS_INSUFFICIENT_STOCK && sqlstate != ERRCODE_OMS_NO_LOCATION;
 }
 
-static char *
+static ErrorData *
 run_attempt(void (*work) (void *), void *state, bool (*goes_on) (int sqlstate))
 {
 	OmsCall    *call = oms_call;
 	int			level = GetCurrentTransactionNestLevel();
 	OmsAttempt	attempt;
-	char	   *volatile message = NULL;
+	ErrorData  *volatile error = NULL;
 
 	oms_attempt_begin(&attempt);
 	PG_TRY();
@@ -357,8 +362,6 @@ run_attempt(void (*work) (void *), void *state, bool (*goes_on) (int sqlstate))
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
 		MemoryContextSwitchTo(attempt.context);
 		error = CopyErrorData();
 		if (goes_on(error->sqlerrcode))
@@ -367,27 +370,39 @@ run_attempt(void (*work) (void *), void *state, bool (*goes_on) (int sqlstate))
 		oms_call = call;
 		undo_attempts(level + 1);
 		oms_attempt_undo(&attempt);
-		message = psprintf("%s: %s", unpack_sql_state(error->sqlerrcode), error->message);
 	}
 	PG_END_TRY();
-	return message;
+	return error;
 }
 
 /*
- * Runs one piece of a job so that its failure undoes this piece alone.  Returns
- * NULL, or what went wrong as text.
+ * Runs one piece of work so that its failure undoes this piece alone.  Returns
+ * NULL, or what went wrong.
  */
+ErrorData *
+oms_attempt_try(void (*work) (void *), void *state)
+{
+	return run_attempt(work, state, ends_the_call);
+}
+
+static char *
+error_text(const ErrorData *error)
+{
+	return error ? psprintf("%s: %s", unpack_sql_state(error->sqlerrcode), error->message) : NULL;
+}
+
+/* The same for pieces of a job, which go on whatever it was: NULL, or what went wrong as text. */
 char *
 oms_attempt_run(void (*work) (void *), void *state)
 {
-	return run_attempt(work, state, ends_the_call);
+	return error_text(run_attempt(work, state, ends_the_call));
 }
 
 /* The same for a plan: only that units or places are lacking undoes it, other errors go on. */
 char *
 oms_attempt_plan(void (*work) (void *), void *state)
 {
-	return run_attempt(work, state, is_no_refusal);
+	return error_text(run_attempt(work, state, is_no_refusal));
 }
 
 /* NULL where the argument is null. */

@@ -26,6 +26,7 @@ typedef struct OmsCall
 	MemoryContext context;		/* lives as long as the call */
 	struct OmsCall *outer;		/* the call that this one runs in, NULL: none */
 	bool		configured;		/* holds pointers into the configuration */
+	bool		plans_once;		/* a plan that is stale is an error: whoever placed the order undoes all and tries again */
 	struct EventList *events;
 	struct LotList *lots;		/* that the caller names, NULL: none (lot.c) */
 	int64		unheld_order;	/* locked order that has no hold: see hold.c */
@@ -62,6 +63,7 @@ typedef struct OmsAttempt
 extern void oms_attempt_begin(OmsAttempt *attempt);
 extern void oms_attempt_keep(OmsAttempt *attempt);
 extern void oms_attempt_undo(OmsAttempt *attempt);
+extern ErrorData *oms_attempt_try(void (*work) (void *), void *state);
 extern char *oms_attempt_run(void (*work) (void *), void *state);
 extern char *oms_attempt_plan(void (*work) (void *), void *state);
 

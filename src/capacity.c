@@ -194,8 +194,8 @@ compare_rows(const void *left, const void *right)
 }
 
 /* Sorts, and sums rows of one location and day. */
-static int
-merge_rows(CapacityRow *rows, int count)
+int
+oms_capacity_merge(CapacityRow *rows, int count)
 {
 	int			kept = 0;
 
@@ -248,7 +248,7 @@ check_room(TupleTableSlot *slot, void *state)
 bool
 oms_capacity_take(CapacityRow *rows, int count)
 {
-	LockedRows	locked = {rows, merge_rows(rows, count), 0};
+	LockedRows	locked = {rows, oms_capacity_merge(rows, count), 0};
 	Datum		values[4];
 
 	if (count == 0)
@@ -265,7 +265,7 @@ oms_capacity_take(CapacityRow *rows, int count)
 void
 oms_capacity_give_back(CapacityRow *rows, int count)
 {
-	LockedRows	locked = {rows, merge_rows(rows, count), 0};
+	LockedRows	locked = {rows, oms_capacity_merge(rows, count), 0};
 	Datum		values[4];
 
 	if (count == 0)

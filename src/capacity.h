@@ -33,6 +33,7 @@ typedef struct CapacityRow
 
 extern CapacityView *oms_capacity_view(const int64 *location_ids, int count, TimestampTz from);
 extern void oms_capacity_view_take(CapacityView *view, const CapacityRow *rows, int count);
+extern int	oms_capacity_merge(CapacityRow *rows, int count);
 extern int32 oms_capacity_need(const Site *site, int64 units);
 extern bool oms_capacity_limits(const CapacityView *view, const Site *site, int32 day);
 extern bool oms_capacity_has_room(const CapacityView *view, const Site *site, int32 day, int32 need);

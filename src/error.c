@@ -65,17 +65,34 @@ oms_fault(FaultList *faults, int sqlstate, const char *hint, const char *place,
 	}
 }
 
+void
+oms_refuse(const Refusal *refusal)
+{
+	ereport(ERROR,
+			(errcode(refusal->sqlstate),
+			 errmsg_internal("%s", refusal->message),
+			 refusal->detail ? errdetail_internal("%s", refusal->detail) : 0,
+			 refusal->hint ? errhint("%s", refusal->hint) : 0));
+}
+
+/* What was collected, as the error that it makes. */
+Refusal
+oms_faults_refusal(FaultList *faults, const char *message)
+{
+	Assert(faults->count > 0);
+	if (faults->count > FAULTS_LISTED_MAX)
+		appendStringInfo(&faults->detail, "\nand %d more", faults->count - FAULTS_LISTED_MAX);
+	return (Refusal) {faults->sqlstate, message, faults->detail.data, faults->hint};
+}
+
 /* Raises what was collected; returns when there is nothing. */
 void
 oms_faults_raise(FaultList *faults, const char *message)
 {
+	Refusal		refusal;
+
 	if (faults->count == 0)
 		return;
-	if (faults->count > FAULTS_LISTED_MAX)
-		appendStringInfo(&faults->detail, "\nand %d more", faults->count - FAULTS_LISTED_MAX);
-	ereport(ERROR,
-			(errcode(faults->sqlstate),
-			 errmsg("%s", message),
-			 errdetail_internal("%s", faults->detail.data),
-			 faults->hint ? errhint("%s", faults->hint) : 0));
+	refusal = oms_faults_refusal(faults, message);
+	oms_refuse(&refusal);
 }

@@ -17,6 +17,17 @@ typedef struct FaultList
 	const char *hint;
 } FaultList;
 
+/* An error that is not raised yet. */
+typedef struct Refusal
+{
+	int			sqlstate;
+	const char *message;
+	const char *detail;			/* NULL: none */
+	const char *hint;			/* likewise */
+} Refusal;
+
+extern void oms_refuse(const Refusal *refusal);
+extern Refusal oms_faults_refusal(FaultList *faults, const char *message);
 extern void oms_faults_init(FaultList *faults);
 extern void oms_fault(FaultList *faults, int sqlstate, const char *hint, const char *place,
 					  const char *format,...) pg_attribute_printf(5, 6);

@@ -77,7 +77,7 @@ oms_event(const Event *event)
 		events->capacity = Max(8, events->capacity * 2);
 		events->items = events->items
 			? repalloc(events->items, sizeof(Event) * events->capacity)
-			: palloc(sizeof(Event) * events->capacity);
+			: MemoryContextAlloc(oms_call->context, sizeof(Event) * events->capacity);
 	}
 	events->items[events->count] = *event;
 	events->items[events->count++].data = within_limit(event->data);
@@ -240,7 +240,7 @@ oms_event_note(int64 order_id, Jsonb *data)
 		events->note_capacity = Max(8, events->note_capacity * 2);
 		events->notes = events->notes
 			? repalloc(events->notes, sizeof(EventNote) * events->note_capacity)
-			: palloc(sizeof(EventNote) * events->note_capacity);
+			: MemoryContextAlloc(oms_call->context, sizeof(EventNote) * events->note_capacity);
 	}
 	events->notes[events->note_count++] = (EventNote) {order_id, data};
 }

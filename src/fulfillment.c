@@ -30,14 +30,14 @@
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {fulfillments} (fulfillment_id, order_id, location_id, planned_at, tenant_id, delivery_no,"
 	" backordered, status, ship_by, earliest_at, promised_at, service, ship_day, capacity_taken, supplied_at)"
-	" SELECT u.fulfillment_id, $2, nullif(u.location_id, 0), $3, $1, u.delivery_no, u.backordered, $4, u.ship_by,"
+	" SELECT u.fulfillment_id, u.order_id, nullif(u.location_id, 0), $3, $1, u.delivery_no, u.backordered, $4, u.ship_by,"
 	" u.earliest_at, u.promised_at, u.service, u.ship_day, u.capacity_taken, u.supplied_at"
-	" FROM unnest($5::bigint[], $6::bigint[], $7::int[], $8::boolean[], $9::timestamptz[], $10::timestamptz[],"
+	" FROM unnest($2::bigint[], $5::bigint[], $6::bigint[], $7::int[], $8::boolean[], $9::timestamptz[], $10::timestamptz[],"
 	" $11::timestamptz[], $12::text[], $13::date[], $14::int[], $15::timestamptz[])"
-	" u(fulfillment_id, location_id, delivery_no, backordered, ship_by, earliest_at, promised_at, service, ship_day,"
+	" u(order_id, fulfillment_id, location_id, delivery_no, backordered, ship_by, earliest_at, promised_at, service, ship_day,"
 	" capacity_taken, supplied_at)",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, TIMESTAMPTZOID, TEXTOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, BOOLARRAYOID,
 				 TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, DATEARRAYOID,
 				 INT4ARRAYOID, TIMESTAMPTZARRAYOID)
 };
@@ -172,11 +172,11 @@ oms_fulfillment_date(const DateRequest *request, int64 grams, const char *planne
 		? oms_capacity_need(site, request->units) : 0;
 }
 
-/* Inserts the planned fulfillments of one order. */
+/* Inserts planned fulfillments, of one order or several. */
 void
 oms_fulfillments_insert(const Fulfillment *rows, int count)
 {
-	int64	   *ids = palloc(sizeof(int64) * count * 2);
+	int64	   *ids = palloc(sizeof(int64) * count * 3);
 	int32	   *deliveries = palloc(sizeof(int32) * count);
 	Datum	   *backordered = palloc(sizeof(Datum) * count);
 	bool	   *nulls = palloc0(sizeof(bool) * count);
@@ -209,11 +209,12 @@ oms_fulfillments_insert(const Fulfillment *rows, int count)
 		}
 		ids[i] = rows[i].fulfillment_id;
 		ids[count + i] = rows[i].location_id;
+		ids[2 * count + i] = rows[i].order_id;
 		deliveries[i] = rows[i].delivery_no;
 		backordered[i] = BoolGetDatum(rows[i].backordered);
 	}
 	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = Int64GetDatum(rows[0].order_id);
+	values[1] = oms_array_int64(ids + 2 * count, count);
 	values[2] = TimestampTzGetDatum(oms_call->now);
 	values[3] = CStringGetTextDatum(oms_machine_initial(MACHINE_FULFILLMENT));
 	values[4] = oms_array_int64(ids, count);

@@ -481,33 +481,44 @@ insert_speculatively(OmsHeapWork *work)
 	return true;
 }
 
+/* Opens a plain table for rows whose key may exist: see oms_heap_insert_new. */
+void
+oms_heap_begin_new(OmsHeapWork *work, OmsHeap *heap)
+{
+	oms_heap_begin(work, heap, true);
+	ExecCloseIndices(work->result);
+	ExecOpenIndices(work->result, true);
+	work->spare = table_slot_create(work->relation, NULL);
+}
+
+void
+oms_heap_end_new(OmsHeapWork *work)
+{
+	ExecDropSingleTupleTableSlot(work->spare);
+	oms_heap_end(work);
+}
+
 /* Inserts a row unless its key exists; false where it does. */
 bool
-oms_heap_insert_new(OmsHeap *heap, const Datum *values, const char *nulls)
+oms_heap_insert_new(OmsHeapWork *work, const Datum *values, const char *nulls)
 {
-	OmsHeapWork work;
 	bool		is_null[OMS_HEAP_COLUMNS_MAX];
 	bool		inserted;
 
-	for (int i = 0; i < heap->column_count; i++)
+	for (int i = 0; i < work->heap->column_count; i++)
 		is_null[i] = nulls[i] == 'n';
-	oms_heap_begin(&work, heap, true);
-	ExecCloseIndices(work.result);
-	ExecOpenIndices(work.result, true);
-	work.spare = table_slot_create(work.relation, NULL);
-	fill_slot(&work, values, is_null);
-	inserted = !(work.has_triggers && work.relation->trigdesc->trig_insert_before_row) ||
-		ExecBRInsertTriggers(work.estate, work.result, work.slot);
+	fill_slot(work, values, is_null);
+	inserted = !(work->has_triggers && work->relation->trigdesc->trig_insert_before_row) ||
+		ExecBRInsertTriggers(work->estate, work->result, work->slot);
 	if (inserted)
 	{
-		if (RelationGetDescr(work.relation)->constr)
-			ExecConstraints(work.result, work.slot, work.estate);
-		inserted = insert_speculatively(&work);
+		if (RelationGetDescr(work->relation)->constr)
+			ExecConstraints(work->result, work->slot, work->estate);
+		inserted = insert_speculatively(work);
 	}
 	if (inserted)
-		ExecARInsertTriggers(work.estate, work.result, work.slot, NIL, NULL);
-	ExecDropSingleTupleTableSlot(work.spare);
-	oms_heap_end(&work);
+		ExecARInsertTriggers(work->estate, work->result, work->slot, NIL, NULL);
+	ResetPerTupleExprContext(work->estate);
 	return inserted;
 }
 

@@ -65,7 +65,9 @@ extern void oms_heap_end(OmsHeapWork *work);
 extern void oms_heap_insert(OmsHeapWork *work, const Datum *values, const bool *nulls);
 extern bool oms_heap_insert_fitting(OmsHeapWork *work, const Datum *values, const bool *nulls);
 extern void oms_heap_insert_one(OmsHeap *heap, const Datum *values, const char *nulls);
-extern bool oms_heap_insert_new(OmsHeap *heap, const Datum *values, const char *nulls);
+extern void oms_heap_begin_new(OmsHeapWork *work, OmsHeap *heap);
+extern void oms_heap_end_new(OmsHeapWork *work);
+extern bool oms_heap_insert_new(OmsHeapWork *work, const Datum *values, const char *nulls);
 extern void oms_heap_scan(OmsHeapWork *work, const Datum *keys, int key_count,
 						  void (*callback) (TupleTableSlot *slot, void *state), void *state);
 extern HeapTuple oms_heap_lock(OmsHeapWork *work, const Datum *keys, int key_count);

@@ -224,6 +224,15 @@ oms_machine_leads(const char *name, const char *from_state, const char *action, 
 	return transition != NULL && strcmp(transition->to_state, to_state) == 0;
 }
 
+/* Whether the step asks a guard or a hook, which may look at anything; also where it is not allowed. */
+bool
+oms_machine_asks(const char *name, const char *from_state, const char *action)
+{
+	const Transition *transition = find_transition(machine_named(name), from_state, action);
+
+	return transition == NULL || transition->guard != NULL || transition->after_hook != NULL;
+}
+
 /* Where an action leads to; the state itself where it is not allowed. */
 const char *
 oms_machine_target(const char *name, const char *from_state, const char *action)

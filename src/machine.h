@@ -44,6 +44,7 @@ extern bool oms_machine_allows(const char *machine, const char *from_state, cons
 extern const char *oms_machine_target(const char *machine, const char *from_state, const char *action);
 extern bool oms_machine_leads(const char *machine, const char *from_state, const char *action,
 							  const char *to_state);
+extern bool oms_machine_asks(const char *machine, const char *from_state, const char *action);
 extern const Transition *oms_machine_step(const char *machine, const char *from_state,
 										  const char *action, const StepObject *object);
 

@@ -46,6 +46,12 @@ static OmsPlan addition_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID, INT4ARRAYOID, INT4ARRAYOID, JSONBOID)
 };
 
+static OmsPlan last_adjustment_plan = {
+	.sql = "SELECT coalesce(max(adjustment_no), 0) FROM {order_adjustments} WHERE order_id = $2 AND tenant_id = $1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
 static OmsPlan next_decision_plan = {
 	.sql = "SELECT coalesce(max(decision_no), 0) + 1 FROM {routing_decisions} WHERE order_id = $2 AND tenant_id = $1",
 	.kind = PLAN_INDEXED,
@@ -171,12 +177,21 @@ oms_order_addition(int64 order_id, const OrderLines *lines, const int32 *more, J
 
 /* ---- Promising ---- */
 
+static void
+read_number(TupleTableSlot *slot, void *state)
+{
+	*(int32 *) state = oms_slot_int32(slot, 1);
+}
+
 /* Writes the new lines, and to those that were there what they got. */
 static void
 write_added_lines(Placement *placement)
 {
 	OrderLines *lines = oms_order_lines(placement->order_id);
 	Placement	added = *placement;
+	Placement  *rows = &added;
+	int32		last_no = 0;
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(placement->order_id)};
 
 	added.lines = palloc(sizeof(PlacedLine) * placement->line_count);
 	added.line_count = 0;
@@ -195,16 +210,11 @@ write_added_lines(Placement *placement)
 	oms_order_lines_write_counted(placement->order_id, lines);
 	if (added.line_count > 0)
 	{
-		oms_placement_insert_lines(&added);
+		oms_placements_insert_lines(&rows, 1);
 		oms_kits_insert(placement);
-		oms_placement_insert_adjustments(&added);
+		(void) oms_execute_each(&last_adjustment_plan, values, NULL, read_number, &last_no);
+		oms_placements_insert_adjustments(&rows, 1, last_no);
 	}
-}
-
-static void
-read_decision_no(TupleTableSlot *slot, void *state)
-{
-	*(int *) state = oms_slot_int32(slot, 1);
 }
 
 /* Plans an addition; possible says whether there is a plan. */
@@ -235,7 +245,7 @@ oms_order_write_addition(Placement *placement)
 
 	write_added_lines(placement);
 	oms_placement_insert_promises(placement);
-	(void) oms_execute_each(&next_decision_plan, values, NULL, read_decision_no, &decision_no);
+	(void) oms_execute_each(&next_decision_plan, values, NULL, read_number, &decision_no);
 	oms_placement_record_routing(placement, decision_no);
 }
 

@@ -306,7 +306,7 @@ resolve_lines(Placement *placement, FaultList *faults)
 		placement->lines[i].document = (LineDocument *) array->items + i;
 		skus[i] = placement->lines[i].document->sku;
 	}
-	items = oms_items_read(skus, array->count);
+	items = placement->items ? placement->items : oms_items_read(skus, array->count);
 	number_lines(placement, faults);
 	oms_document_duplicates(array, &oms_order_line_shape, offsetof(LineDocument, external_ref), "lines", "external_ref", faults);
 	for (int i = 0; i < array->count; i++)
@@ -665,6 +665,7 @@ oms_placement_of(Jsonb *document, FaultList *faults)
 
 	oms_faults_init(faults);
 	placement->source = document;
+	placement->hash = DatumGetInt64(DirectFunctionCall2(jsonb_hash_extended, JsonbPGetDatum(document), Int64GetDatum(0)));
 	placement->document = oms_document_read(document, &order_shape, faults);
 	return placement;
 }

@@ -134,22 +134,29 @@ report_draft(Placement *placement, const char *type)
 	return result;
 }
 
-/* Writes a draft; NULL where the reference was taken meanwhile. */
+/* What follows once the rows of a draft are written; the answer. */
 Jsonb *
-oms_draft_write(Placement *placement)
+oms_draft_complete(Placement *placement)
 {
 	Datum		values[3];
 
-	oms_draft_set_validity(placement);
-	oms_draft_describe(placement);
-	if (!oms_placement_insert_order(placement))
-		return NULL;
-	oms_placement_write_parts(placement);
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(placement->order_id);
 	values[2] = JsonbPGetDatum(placement->source);
 	(void) oms_execute(&insert_draft_plan, values, NULL);
 	return report_draft(placement, "order.drafted");
+}
+
+/* Writes a draft; NULL where the reference was taken meanwhile. */
+Jsonb *
+oms_draft_write(Placement *placement)
+{
+	oms_draft_set_validity(placement);
+	oms_draft_describe(placement);
+	if (!oms_placement_insert_order(placement))
+		return NULL;
+	oms_placements_write_parts(&placement, 1);
+	return oms_draft_complete(placement);
 }
 
 /* ---- Working with a draft ---- */
@@ -266,10 +273,10 @@ write_planned_lines(Placement *placement)
 	if (!has_planned_lines(placement, lines))
 	{
 		delete_rows(placement->order_id);
-		oms_placement_insert_lines(placement);
+		oms_placements_insert_lines(&placement, 1);
 		oms_kits_insert(placement);
 		oms_substitutes_insert(placement);
-		oms_placement_insert_adjustments(placement);
+		oms_placements_insert_adjustments(&placement, 1, 0);
 		return;
 	}
 	for (int i = 0; i < placement->line_count; i++)
@@ -301,7 +308,7 @@ write_placed_draft(Placement *placement)
 
 	/* Written again: now it has dates. */
 	(void) oms_execute(&delete_deliveries_plan, values, NULL);
-	oms_placement_write_delivery(placement);
+	oms_placements_write_deliveries(&placement, 1);
 	oms_placement_insert_promises(placement);
 	oms_placement_record_routing(placement, 1);
 }
@@ -446,6 +453,6 @@ OMS_FUNCTION(oms_edit_draft, CALL_KEYED)
 	oms_draft_set_validity(placement);
 	oms_draft_describe(placement);
 	update_draft(placement);
-	oms_placement_write_parts(placement);
+	oms_placements_write_parts(&placement, 1);
 	PG_RETURN_JSONB_P(report_draft(placement, "order.draft_edited"));
 }

@@ -68,41 +68,62 @@ read_answer(TupleTableSlot *slot, void *state)
 		*(Jsonb **) state = DatumGetJsonbPCopy(value);
 }
 
-/*
- * The first answer to the same document; NULL where the reference is new.  A
- * reference that belongs to a different document is an error, unless the
- * document has faults of its own to report.
- */
 static Jsonb *
-answer_of_existing(Placement *placement, bool has_faults)
+first_answer(int64 order_id)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
+	Jsonb	   *answer = NULL;
+
+	(void) oms_execute_each(&first_answer_plan, values, NULL, read_answer, &answer);
+	if (answer == NULL || getKeyJsonValueFromContainer(&answer->root, "order_id", 8, NULL) == NULL)
+		answer = oms_order_document(order_id); /* too large for an event */
+	return answer;
+}
+
+/*
+ * Whether the reference is taken: then the answer is the first one to the same
+ * document, or the refusal says that it was another.  Faults of the document's
+ * own come before that.
+ */
+bool
+oms_placement_find_existing(Placement *placement, bool has_faults, Jsonb **answer, Refusal *refusal)
 {
 	const char *code = placement->document->channel ? placement->document->channel : "default";
 	Channel    *channel = oms_channel_find(code);
 	Existing	existing = {0};
-	Jsonb	   *answer = NULL;
 	Datum		values[3];
 
+	*answer = NULL;
 	if (channel == NULL || placement->document->external_ref == NULL)
-		return NULL;
+		return false;
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(channel->channel_id);
 	values[2] = CStringGetTextDatum(placement->document->external_ref);
 	(void) oms_execute_each(&existing_plan, values, NULL, read_existing, &existing);
-	if (existing.order_id == 0)
-		return NULL;
-	if (existing.hash != placement->hash && has_faults)
-		return NULL;
-	if (existing.hash != placement->hash)
-		ereport(ERROR,
-				(errcode(ERRCODE_OMS_IDEMPOTENCY),
-				 errmsg("order \"%s\" of channel \"%s\" exists with another document",
-						placement->document->external_ref, code),
-				 errdetail("external_ref: belongs to order " INT64_FORMAT, existing.order_id),
-				 errhint("Use a new external_ref for a new order.")));
-	values[1] = Int64GetDatum(existing.order_id);
-	(void) oms_execute_each(&first_answer_plan, values, NULL, read_answer, &answer);
-	if (answer == NULL || getKeyJsonValueFromContainer(&answer->root, "order_id", 8, NULL) == NULL)
-		answer = oms_order_document(existing.order_id); /* too large for an event */
+	if (existing.order_id == 0 || (existing.hash != placement->hash && has_faults))
+		return false;
+	if (existing.hash == placement->hash)
+		*answer = first_answer(existing.order_id);
+	else
+		*refusal = (Refusal)
+	{
+		ERRCODE_OMS_IDEMPOTENCY,
+			psprintf("order \"%s\" of channel \"%s\" exists with another document", placement->document->external_ref, code),
+			psprintf("external_ref: belongs to order " INT64_FORMAT, existing.order_id),
+			"Use a new external_ref for a new order."
+	};
+	return true;
+}
+
+/* The first answer to the same document; NULL where the reference is new, an error where it is that of another one. */
+static Jsonb *
+answer_of_existing(Placement *placement, bool has_faults)
+{
+	Jsonb	   *answer;
+	Refusal		refusal;
+
+	if (oms_placement_find_existing(placement, has_faults, &answer, &refusal) && answer == NULL)
+		oms_refuse(&refusal);
 	return answer;
 }
 
@@ -119,8 +140,6 @@ begin_placement(Jsonb *document, FaultList *faults)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give an object with external_ref and lines.", "document", "is null");
 	oms_faults_raise(faults, "order is not valid");
 	placement = oms_placement_of(document, faults);
-	placement->hash = DatumGetInt64(DirectFunctionCall2(jsonb_hash_extended, JsonbPGetDatum(placement->source),
-														Int64GetDatum(0)));
 	return placement;
 }
 
@@ -144,7 +163,7 @@ write_order(Placement *placement)
 	oms_placement_reserve(placement);
 	if (strcmp(expected_status, placement->fulfillment_status) != 0)
 		correct_status(placement);
-	oms_placement_write_parts(placement);
+	oms_placements_write_parts(&placement, 1);
 	oms_placement_insert_promises(placement);
 	oms_placement_record_routing(placement, 1);
 	return true;

@@ -23,6 +23,7 @@
 #include "reservation.h"
 #include "route.h"
 #include "routing.h"
+#include "running_stock.h"
 #include "stock.h"
 #include "supply.h"
 
@@ -171,6 +172,8 @@ typedef struct Placement
 
 	PlacedLine *lines;
 	int			line_count;
+	ItemSet    *items;			/* of many documents; NULL: to be read */
+	RunningStock *running;		/* as orders of the same call leave it; NULL: counters are read */
 	Demand	   *demands;
 	int			demand_count;
 	List	   *kits;			/* of PlacedKit */
@@ -193,6 +196,7 @@ typedef struct Placement
 	RoutingPlan *routing;		/* NULL where no policy decided */
 	SupplyList *in_time;		/* that units beyond those on hand may rest on, NULL: on any */
 	SupplyList *supplies;		/* that its waiting units may rest on, NULL: none wait */
+	bool		asks_supplies;	/* it was planned with units that come */
 	HoldList   *holds;			/* holds that the order may use up, NULL: none */
 	QuotaList  *quotas;			/* of the channel, NULL: none */
 
@@ -253,6 +257,7 @@ extern int64 *oms_placement_weights(Placement *placement);
 extern bool oms_placement_has_backorder(const Placement *placement);
 extern StockView *oms_placement_view(Placement *placement);
 extern bool oms_placement_find_sources(Placement *placement);
+extern Refusal oms_placement_refusal(Placement *placement);
 extern void oms_placement_refuse(Placement *placement);
 extern void oms_placement_record_routing(Placement *placement, int decision_no);
 
@@ -260,25 +265,33 @@ extern void oms_placement_record_routing(Placement *placement, int decision_no);
 extern bool oms_placement_plan(Placement *placement);
 extern void oms_placement_promise(Placement *placement);
 extern void oms_placement_reserve(Placement *placement);
+extern StockRow *oms_placement_counters(Placement *placement, int *count);
+extern int	oms_placement_days(const Placement *placement, CapacityRow *rows);
+extern bool oms_placement_rests_on_supplies(const Placement *placement);
+extern bool oms_counter_covers(const StockRow *row);
 
 /* order_write.c */
 extern Datum oms_jsonb_or_null(Jsonb *document, char *null);
 extern Jsonb *oms_placement_customer(const CustomerDocument *customer);
 extern bool oms_placement_insert_order(Placement *placement);
-extern void oms_placement_insert_lines(Placement *placement);
-extern void oms_placement_insert_adjustments(Placement *placement);
+extern bool oms_placements_insert_orders(Placement *const *placements, int count);
+extern void oms_placements_insert_lines(Placement *const *placements, int count);
+extern void oms_placements_insert_adjustments(Placement *const *placements, int placement_count, int32 last_no);
+extern void oms_placements_write_deliveries(Placement *const *placements, int count);
+extern void oms_placements_write_parts(Placement *const *placements, int count);
 extern void oms_placement_insert_promises(Placement *placement);
+extern void oms_placements_insert_promises(Placement *const *placements, int count);
 extern void oms_placement_add_payments(Placement *placement);
 extern Jsonb *oms_placement_answer(Placement *placement);
-extern void oms_placement_write_delivery(Placement *placement);
-extern void oms_placement_write_parts(Placement *placement);
 
 /* order_draft.c */
 extern void oms_draft_describe(Placement *placement);
 extern void oms_draft_set_validity(Placement *placement);
+extern Jsonb *oms_draft_complete(Placement *placement);
 extern Jsonb *oms_draft_write(Placement *placement);
 
 /* order_place.c */
+extern bool oms_placement_find_existing(Placement *placement, bool has_faults, Jsonb **answer, Refusal *refusal);
 extern int oms_placement_take_step(Placement *placement);
 extern Jsonb *oms_placement_complete(Placement *placement, int placed_event);
 

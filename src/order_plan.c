@@ -63,6 +63,8 @@ read_capacity(Placement *placement, StockView *view)
 		if (count == 0 || location_ids[count - 1] != location_ids[i])
 			location_ids[count++] = location_ids[i];
 	placement->capacity = oms_capacity_view(location_ids, count, oms_call->now);
+	if (placement->capacity && placement->running)
+		oms_capacity_view_take(placement->capacity, placement->running->days, placement->running->day_count);
 	if (placement->capacity)
 		oms_capacity_view_take(placement->capacity, placement->taken_days, placement->taken_day_count);
 }
@@ -447,8 +449,8 @@ serve_free(Placement *placement, Sourcing *sourcing)
 		placement->missing[demand_of_line[i]] = plan.missing[i];
 }
 
-static void
-refuse_shortage(Placement *placement)
+static Refusal
+shortage(Placement *placement)
 {
 	FaultList	faults;
 	int64		reservation_id = placement->document->reservation_id;
@@ -472,12 +474,12 @@ refuse_shortage(Placement *placement)
 				  demand->item->sku, demand->pinned ? " at \"" : "", demand->pinned ? demand->pinned->code : "",
 				  demand->pinned ? "\"" : "", demand->quantity, demand->quantity - placement->missing[i]);
 	}
-	oms_faults_raise(&faults, "not enough stock");
+	return oms_faults_refusal(&faults, "not enough stock");
 }
 
 /* Whether any location at all may ship for the channel, stock or not. */
-static void
-refuse_no_location(Placement *placement)
+static bool
+has_location(const Placement *placement)
 {
 	Configuration *configuration = oms_configuration();
 	HASH_SEQ_STATUS scan;
@@ -487,34 +489,35 @@ refuse_no_location(Placement *placement)
 	hash_seq_init(&scan, configuration->locations_by_id);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 		found |= is_candidate(placement, entry->location);
-	if (!found)
-		ereport(ERROR,
-				(errcode(ERRCODE_OMS_NO_LOCATION),
-				 errmsg("no location can serve the order"),
-				 errdetail("Channel \"%s\" has no active location that %s.", placement->channel->code,
-						   placement->pickup ? "is the pickup point" : "ships"),
-				 errhint("channel_locations links locations; active and ships switch them on.")));
+	return found;
 }
 
-/* Says why no plan was found. */
-static void
-refuse_plan(Placement *placement)
+/* Why no plan was found. */
+static Refusal
+refusal_of(Placement *placement)
 {
-	if (placement->candidate_count == 0)
-		refuse_no_location(placement);
+	if (placement->candidate_count == 0 && !has_location(placement))
+		return (Refusal)
+	{
+		ERRCODE_OMS_NO_LOCATION, "no location can serve the order",
+			psprintf("Channel \"%s\" has no active location that %s.", placement->channel->code,
+					 placement->pickup ? "is the pickup point" : "ships"),
+			"channel_locations links locations; active and ships switch them on."
+	};
 	if (placement->candidate_count == 0 && placement->full_count > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OMS_NO_LOCATION),
-				 errmsg("no location has a day left for the order"),
-				 errdetail("Every location that has units is full on all of its next %d days.", PROMISE_HORIZON_DAYS),
-				 errhint("location_capacity shows the days; oms.load_location_capacity changes them.")));
+		return (Refusal)
+	{
+		ERRCODE_OMS_NO_LOCATION, "no location has a day left for the order",
+			psprintf("Every location that has units is full on all of its next %d days.", PROMISE_HORIZON_DAYS),
+			"location_capacity shows the days; oms.load_location_capacity changes them."
+	};
 	if (placement->routing && placement->routing->refusal)
-		ereport(ERROR,
-				(errcode(ERRCODE_OMS_NO_LOCATION),
-				 errmsg("no plan meets the rules of the routing policy"),
-				 errdetail("%s", placement->routing->refusal),
-				 errhint("Rules listed in \"relax\" of the policy give way.")));
-	refuse_shortage(placement);
+		return (Refusal)
+	{
+		ERRCODE_OMS_NO_LOCATION, "no plan meets the rules of the routing policy", placement->routing->refusal,
+			"Rules listed in \"relax\" of the policy give way."
+	};
+	return shortage(placement);
 }
 
 static int64
@@ -551,8 +554,11 @@ oms_placement_view(Placement *placement)
 
 	for (int i = 0; i < placement->demand_count; i++)
 		item_ids[i] = placement->demands[i].item->item_id;
-	view = oms_quotas_view(placement->channel, placement->document->reservation_id, item_ids, placement->demand_count,
-						   &placement->quotas);
+	if (placement->running)
+		view = oms_running_view(placement->running, item_ids, placement->demand_count);
+	else
+		view = oms_quotas_view(placement->channel, placement->document->reservation_id, item_ids, placement->demand_count,
+							   &placement->quotas);
 	if (placement->holds)
 		oms_holds_credit(placement->holds, view);
 	oms_stock_view_take(view, placement->taken, placement->taken_count);
@@ -616,6 +622,7 @@ plan_in_time(Placement *placement)
 	for (int i = 0; i < placement->demand_count; i++)
 		item_ids[i] = placement->demands[i].item->item_id;
 	placement->in_time = oms_supplies_read_with_promises(item_ids, placement->demand_count, placement->document->requested_at);
+	placement->asks_supplies = placement->in_time->count > 0;
 	possible = placement->in_time->count == 0 || plan_sources(placement);
 	placement->in_time = NULL;
 	return possible || plan_sources(placement);
@@ -633,6 +640,7 @@ oms_placement_find_sources(Placement *placement)
 	bool		possible;
 
 	placement->holds = own != 0 ? oms_holds_read(own, NULL, 0) : NULL;
+	placement->asks_supplies = false;
 	possible = plan_sources(placement);
 	if ((possible && !oms_placement_has_backorder(placement)) || placement->demand_count == 0)
 		return possible;
@@ -657,8 +665,17 @@ oms_placement_record_routing(Placement *placement, int decision_no)
 			oms_routing_record(placement->groups[i]->routing, placement->order_id, decision_no + i);
 }
 
+/* Why the last plan did not come about. */
+Refusal
+oms_placement_refusal(Placement *placement)
+{
+	return refusal_of(placement->failed ? placement->failed : placement);
+}
+
 void
 oms_placement_refuse(Placement *placement)
 {
-	refuse_plan(placement->failed ? placement->failed : placement);
+	Refusal		refusal = oms_placement_refusal(placement);
+
+	oms_refuse(&refusal);
 }

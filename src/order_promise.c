@@ -370,8 +370,8 @@ rows_of_plan(const Placement *placement, StockRow *rows)
 }
 
 /* What the promises take of the days that they ship on. */
-static int
-days_of_plan(const Placement *placement, CapacityRow *rows)
+int
+oms_placement_days(const Placement *placement, CapacityRow *rows)
 {
 	int			count = 0;
 
@@ -441,7 +441,7 @@ plan_lines(Placement *placement)
 		{
 			make_promises(group);	/* for its days; they are made again once the order has an id */
 			days = repalloc(days, sizeof(CapacityRow) * Max(1, day_count + group->fulfillment_count));
-			day_count += days_of_plan(group, days + day_count);
+			day_count += oms_placement_days(group, days + day_count);
 		}
 		if (group->holds)
 			placement->holds = group->holds;
@@ -523,8 +523,8 @@ oms_placement_promise(Placement *placement)
 }
 
 /* The counters of the plan and of the holds it uses up, merged and in lock order. */
-static StockRow *
-counters_of_plan(Placement *placement, int *count)
+StockRow *
+oms_placement_counters(Placement *placement, int *count)
 {
 	int			hold_count = placement->holds ? placement->holds->count : 0;
 	StockRow   *rows = palloc0(sizeof(StockRow) * Max(1, placement->part_count + hold_count));
@@ -540,13 +540,13 @@ counters_of_plan(Placement *placement, int *count)
 }
 
 /* Whether a placement has units that wait for supplies. */
-static bool
-rests_on_supplies(const Placement *placement)
+bool
+oms_placement_rests_on_supplies(const Placement *placement)
 {
 	bool		rests = placement->supplies != NULL && placement->supplies->count > 0;
 
 	for (int i = 0; i < placement->group_count; i++)
-		rests |= rests_on_supplies(placement->groups[i]);
+		rests |= oms_placement_rests_on_supplies(placement->groups[i]);
 	return rests;
 }
 
@@ -569,7 +569,7 @@ tidy(const Placement *placement, const StockRow *rows, int count)
 static bool
 date_locked(Placement *placement, const StockRow *rows, int count)
 {
-	bool		rested = rests_on_supplies(placement);
+	bool		rested = oms_placement_rests_on_supplies(placement);
 
 	for (int i = 0; i < placement->group_count; i++)
 		if (placement->groups[i]->supplies)
@@ -585,7 +585,7 @@ date_locked(Placement *placement, const StockRow *rows, int count)
 		sum_dates(placement);
 	}
 	tidy(placement, rows, count);
-	return rested || !rests_on_supplies(placement);
+	return rested || !oms_placement_rests_on_supplies(placement);
 }
 
 /* Takes of the capacity of each day that something ships on; false where one is full. */
@@ -594,7 +594,16 @@ take_days(const Placement *placement)
 {
 	CapacityRow *rows = palloc(sizeof(CapacityRow) * Max(1, placement->fulfillment_count));
 
-	return oms_capacity_take(rows, days_of_plan(placement, rows));
+	return oms_capacity_take(rows, oms_placement_days(placement, rows));
+}
+
+/* Whether a locked counter has the units of its change. */
+bool
+oms_counter_covers(const StockRow *row)
+{
+	return row->found &&
+		!(row->firm > 0 && (int64) row->on_hand - row->reserved + row->held - row->safety - row->left < row->firm) &&
+		(int64) row->on_hand + row->backorder_limit - row->reserved + row->held >= row->reserved_delta;
 }
 
 /* Locks the plan's counters and takes the units; false where they, or days to ship them, are gone. */
@@ -607,13 +616,13 @@ take_units(Placement *placement)
 
 	if (placement->holds)
 		oms_holds_lock(placement->holds);
-	rows = counters_of_plan(placement, &count);
+	rows = oms_placement_counters(placement, &count);
 	if (placement->group_count == 0)
 		oms_quotas_keep(placement->quotas, rows, count);
 	for (int i = 0; i < placement->group_count; i++)
 		oms_quotas_keep(placement->groups[i]->quotas, rows, count);
 	for (int i = 0; i < count; i++)
-		rows[i].whole = rests_on_supplies(placement) && rows[i].reserved_delta > rows[i].firm;
+		rows[i].whole = oms_placement_rests_on_supplies(placement) && rows[i].reserved_delta > rows[i].firm;
 	oms_stock_lock(rows, count);
 	takes = palloc(sizeof(QuotaTake) * Max(1, count));
 	if (!date_locked(placement, rows, count) ||
@@ -624,9 +633,7 @@ take_units(Placement *placement)
 	{
 		StockRow   *row = &rows[i];
 
-		if (!row->found ||
-			(row->firm > 0 && (int64) row->on_hand - row->reserved + row->held - row->safety - row->left < row->firm) ||
-			(int64) row->on_hand + row->backorder_limit - row->reserved + row->held < row->reserved_delta)
+		if (!oms_counter_covers(row))
 			return false;
 		row->reserved_delta -= row->held;
 	}
@@ -650,6 +657,10 @@ oms_placement_reserve(Placement *placement)
 		CHECK_FOR_INTERRUPTS();
 		if (placement->part_count == 0 && placement->holds == NULL)
 			return;
+		if (oms_call->plans_once && take_units(placement))
+			return;
+		if (oms_call->plans_once)
+			break;
 		oms_attempt_begin(&attempt);
 		if (take_units(placement))
 		{

@@ -1,7 +1,7 @@
 /*
  * order_write.c
- *	  The rows of a placed order and the answer to its caller; one statement
- *	  per table, whatever the number of lines.
+ *	  The rows of placed orders and the answer to their caller; one statement
+ *	  per table, whatever the number of orders and lines.
  */
 #include "oms.h"
 
@@ -32,14 +32,14 @@ static OmsPlan insert_order_plan = {
 static OmsPlan insert_lines_plan = {
 	.sql = "INSERT INTO {order_lines} (order_id, item_id, tenant_id, line_no, delivery_no, ordered, allocated,"
 	" backordered, unit_price, amount, name, external_ref, attributes, location_id)"
-	" SELECT $2, u.item_id, $1, u.line_no, u.delivery_no, u.ordered, u.allocated, u.backordered, u.unit_price, u.amount, u.name,"
+	" SELECT u.order_id, u.item_id, $1, u.line_no, u.delivery_no, u.ordered, u.allocated, u.backordered, u.unit_price, u.amount, u.name,"
 	" u.external_ref, u.attributes, nullif(u.location_id, 0)"
-	" FROM unnest($3::bigint[], $4::int[], $5::int[], $6::int[], $7::int[], $8::numeric[], $9::numeric[], $10::text[],"
+	" FROM unnest($2::bigint[], $3::bigint[], $4::int[], $5::int[], $6::int[], $7::int[], $8::numeric[], $9::numeric[], $10::text[],"
 	" $11::text[], $12::jsonb[], $13::bigint[], $14::int[])"
-	" u(item_id, line_no, ordered, allocated, backordered, unit_price, amount, name, external_ref, attributes,"
+	" u(order_id, item_id, line_no, ordered, allocated, backordered, unit_price, amount, name, external_ref, attributes,"
 	" location_id, delivery_no)",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
 				 NUMERICARRAYOID, NUMERICARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, INT8ARRAYOID, INT4ARRAYOID)
 };
 
@@ -52,12 +52,11 @@ static OmsPlan insert_delivery_plan = {
 
 static OmsPlan insert_adjustments_plan = {
 	.sql = "INSERT INTO {order_adjustments} (order_id, tenant_id, adjustment_no, line_no, included, type, code, amount)"
-	" SELECT $2, $1, u.n + (SELECT coalesce(max(a.adjustment_no), 0) FROM {order_adjustments} a"
-	" WHERE a.order_id = $2 AND a.tenant_id = $1), nullif(u.line_no, 0), u.included, u.type, u.code, u.amount"
-	" FROM unnest($3::int[], $4::boolean[], $5::text[], $6::text[], $7::numeric[]) WITH ORDINALITY"
-	" u(line_no, included, type, code, amount, n)",
+	" SELECT u.order_id, $1, u.adjustment_no, nullif(u.line_no, 0), u.included, u.type, u.code, u.amount"
+	" FROM unnest($2::bigint[], $3::int[], $4::int[], $5::boolean[], $6::text[], $7::text[], $8::numeric[])"
+	" u(order_id, adjustment_no, line_no, included, type, code, amount)",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT4ARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, NUMERICARRAYOID)
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, NUMERICARRAYOID)
 };
 
 /* ---- Writing ---- */
@@ -95,13 +94,10 @@ static OmsHeap order_heap = {
 	"ordered_by", "valid_until"}
 };
 
-/* Writes the order's row; false where the reference exists already. */
-bool
-oms_placement_insert_order(Placement *placement)
+static void
+order_values(Placement *placement, Datum *values, char *nulls)
 {
 	OrderDocument *document = placement->document;
-	Datum		values[24];
-	char		nulls[25];
 
 	memset(nulls, ' ', 24);
 	nulls[24] = '\0';
@@ -130,9 +126,37 @@ oms_placement_insert_order(Placement *placement)
 	values[22] = oms_text_or_null(document->ordered_by, &nulls[22]);
 	values[23] = TimestampTzGetDatum(document->valid_until);
 	nulls[23] = TIMESTAMP_NOT_FINITE(document->valid_until) ? 'n' : ' ';
-	if (oms_heap_is_plain(&order_heap))
-		return oms_heap_insert_new(&order_heap, values, nulls);
-	return oms_execute(&insert_order_plan, values, nulls) == 1;
+}
+
+/* Writes the rows of orders; false where a reference exists already, and then the rest is not written. */
+bool
+oms_placements_insert_orders(Placement *const *placements, int count)
+{
+	bool		direct = oms_heap_is_plain(&order_heap);
+	bool		all_new = true;
+	OmsHeapWork work;
+
+	if (direct)
+		oms_heap_begin_new(&work, &order_heap);
+	for (int i = 0; i < count && all_new; i++)
+	{
+		Datum		values[24];
+		char		nulls[25];
+
+		CHECK_FOR_INTERRUPTS();
+		order_values(placements[i], values, nulls);
+		all_new = direct ? oms_heap_insert_new(&work, values, nulls) : oms_execute(&insert_order_plan, values, nulls) == 1;
+	}
+	if (direct)
+		oms_heap_end_new(&work);
+	return all_new;
+}
+
+/* Writes the order's row; false where the reference exists already. */
+bool
+oms_placement_insert_order(Placement *placement)
+{
+	return oms_placements_insert_orders(&placement, 1);
 }
 
 static OmsHeap line_heap = {
@@ -163,81 +187,122 @@ delivery_of(const Placement *placement, const PlacedLine *line)
 }
 
 static void
-insert_lines_directly(Placement *placement)
+insert_line(OmsHeapWork *work, Placement *placement, PlacedLine *line)
+{
+	LineDocument *document = line->document;
+	int64		location_id = named_location(line);
+	Datum		values[14] = {Int64GetDatum(placement->order_id), Int64GetDatum(line->item->item_id),
+		Int32GetDatum(oms_call->tenant), Int32GetDatum(line->line_no),
+		Int32GetDatum(delivery_of(placement, line)),
+		Int32GetDatum(document->quantity), Int32GetDatum(line->allocated), Int32GetDatum(line->backordered),
+		NumericGetDatum(line->unit_price), NumericGetDatum(line->amount), text_datum(document->name),
+		text_datum(document->external_ref), JsonbPGetDatum(document->attributes), Int64GetDatum(location_id)};
+	bool		nulls[14] = {[10] = document->name == NULL,[11] = document->external_ref == NULL,
+	[12] = document->attributes == NULL,[13] = location_id == 0};
+
+	oms_heap_insert(work, values, nulls);
+}
+
+static void
+insert_lines_directly(Placement *const *placements, int count)
 {
 	OmsHeapWork work;
 
 	oms_heap_begin(&work, &line_heap, true);
-	for (int i = 0; i < placement->line_count; i++)
-	{
-		PlacedLine *line = &placement->lines[i];
-		LineDocument *document = line->document;
-		int64		location_id = named_location(line);
-		Datum		values[14] = {Int64GetDatum(placement->order_id), Int64GetDatum(line->item->item_id),
-			Int32GetDatum(oms_call->tenant), Int32GetDatum(line->line_no),
-			Int32GetDatum(delivery_of(placement, line)),
-			Int32GetDatum(document->quantity), Int32GetDatum(line->allocated), Int32GetDatum(line->backordered),
-			NumericGetDatum(line->unit_price), NumericGetDatum(line->amount), text_datum(document->name),
-			text_datum(document->external_ref), JsonbPGetDatum(document->attributes), Int64GetDatum(location_id)};
-		bool		nulls[14] = {[10] = document->name == NULL,[11] = document->external_ref == NULL,
-		[12] = document->attributes == NULL,[13] = location_id == 0};
-
-		CHECK_FOR_INTERRUPTS();
-		oms_heap_insert(&work, values, nulls);
-	}
+	for (int i = 0; i < count; i++)
+		for (int j = 0; j < placements[i]->line_count; j++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			insert_line(&work, placements[i], &placements[i]->lines[j]);
+		}
 	oms_heap_end(&work);
 }
 
-void
-oms_placement_insert_lines(Placement *placement)
+/* The columns of lines that their statement takes as arrays. */
+typedef struct LineColumns
 {
-	int			count = placement->line_count;
-	int64	   *items = palloc(sizeof(int64) * count * 2);
-	int32	   *numbers = palloc(sizeof(int32) * count * 5);
-	Datum	   *prices = palloc(sizeof(Datum) * count);
-	Datum	   *amounts = palloc(sizeof(Datum) * count);
-	Datum	   *attributes = palloc(sizeof(Datum) * count);
-	bool	   *no_nulls = palloc0(sizeof(bool) * count);
-	bool	   *no_attributes = palloc(sizeof(bool) * count);
-	char	  **names = palloc(sizeof(char *) * count);
-	char	  **references = palloc(sizeof(char *) * count);
+	int			room;
+	int			count;
+	int64	   *ids;			/* order, item, location */
+	int32	   *numbers;
+	Datum	   *prices;
+	Datum	   *amounts;
+	Datum	   *attributes;
+	bool	   *no_attributes;
+	char	  **names;
+	char	  **references;
+} LineColumns;
+
+static void
+collect_line(LineColumns *columns, const Placement *placement, const PlacedLine *line)
+{
+	int			room = columns->room;
+	int			i = columns->count++;
+
+	columns->ids[i] = placement->order_id;
+	columns->ids[room + i] = line->item->item_id;
+	columns->ids[2 * room + i] = named_location(line);
+	columns->numbers[i] = line->line_no;
+	columns->numbers[room + i] = line->document->quantity;
+	columns->numbers[2 * room + i] = line->allocated;
+	columns->numbers[3 * room + i] = line->backordered;
+	columns->numbers[4 * room + i] = delivery_of(placement, line);
+	columns->prices[i] = NumericGetDatum(line->unit_price);
+	columns->amounts[i] = NumericGetDatum(line->amount);
+	columns->attributes[i] = JsonbPGetDatum(line->document->attributes);
+	columns->no_attributes[i] = line->document->attributes == NULL;
+	columns->names[i] = line->document->name;
+	columns->references[i] = line->document->external_ref;
+}
+
+static int
+count_lines(Placement *const *placements, int count)
+{
+	int			lines = 0;
+
+	for (int i = 0; i < count; i++)
+		lines += placements[i]->line_count;
+	return lines;
+}
+
+/* The lines of orders. */
+void
+oms_placements_insert_lines(Placement *const *placements, int count)
+{
+	int			room = count_lines(placements, count);
+	LineColumns columns = {.room = room};
+	bool	   *no_nulls;
 	Datum		values[14];
 
 	if (oms_heap_is_plain(&line_heap))
 	{
-		insert_lines_directly(placement);
+		insert_lines_directly(placements, count);
 		return;
 	}
+	columns.ids = palloc(sizeof(int64) * room * 3);
+	columns.numbers = palloc(sizeof(int32) * room * 5);
+	columns.prices = palloc(sizeof(Datum) * room);
+	columns.amounts = palloc(sizeof(Datum) * room);
+	columns.attributes = palloc(sizeof(Datum) * room);
+	columns.no_attributes = palloc(sizeof(bool) * room);
+	columns.names = palloc(sizeof(char *) * room);
+	columns.references = palloc(sizeof(char *) * room);
+	no_nulls = palloc0(sizeof(bool) * room);
 	for (int i = 0; i < count; i++)
-	{
-		PlacedLine *line = &placement->lines[i];
-
-		items[i] = line->item->item_id;
-		items[count + i] = named_location(line);
-		numbers[i] = line->line_no;
-		numbers[count + i] = line->document->quantity;
-		numbers[2 * count + i] = line->allocated;
-		numbers[3 * count + i] = line->backordered;
-		numbers[4 * count + i] = delivery_of(placement, line);
-		prices[i] = NumericGetDatum(line->unit_price);
-		amounts[i] = NumericGetDatum(line->amount);
-		attributes[i] = JsonbPGetDatum(line->document->attributes);
-		no_attributes[i] = line->document->attributes == NULL;
-		names[i] = line->document->name;
-		references[i] = line->document->external_ref;
-	}
+		for (int j = 0; j < placements[i]->line_count; j++)
+			collect_line(&columns, placements[i], &placements[i]->lines[j]);
 	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = Int64GetDatum(placement->order_id);
-	values[2] = oms_array_int64(items, count);
+	values[1] = oms_array_int64(columns.ids, room);
+	values[2] = oms_array_int64(columns.ids + room, room);
 	for (int i = 0; i < 4; i++)
-		values[3 + i] = oms_array_int32(numbers + i * count, count);
-	values[7] = oms_array_datum(prices, no_nulls, count, NUMERICOID);
-	values[8] = oms_array_datum(amounts, no_nulls, count, NUMERICOID);
-	values[9] = oms_array_text(names, count);
-	values[10] = oms_array_text(references, count);
-	values[11] = oms_array_datum(attributes, no_attributes, count, JSONBOID);
-	values[12] = oms_array_int64(items + count, count);
-	values[13] = oms_array_int32(numbers + 4 * count, count);
+		values[3 + i] = oms_array_int32(columns.numbers + i * room, room);
+	values[7] = oms_array_datum(columns.prices, no_nulls, room, NUMERICOID);
+	values[8] = oms_array_datum(columns.amounts, no_nulls, room, NUMERICOID);
+	values[9] = oms_array_text(columns.names, room);
+	values[10] = oms_array_text(columns.references, room);
+	values[11] = oms_array_datum(columns.attributes, columns.no_attributes, room, JSONBOID);
+	values[12] = oms_array_int64(columns.ids + 2 * room, room);
+	values[13] = oms_array_int32(columns.numbers + 4 * room, room);
 	(void) oms_execute(&insert_lines_plan, values, NULL);
 }
 
@@ -249,12 +314,12 @@ static OmsHeap delivery_heap = {
 };
 
 static void
-insert_delivery(Placement *placement)
+delivery_values(const Placement *placement, Datum *values, char *nulls)
 {
 	OrderDocument *document = placement->document;
-	Datum		values[9];
-	char		nulls[10] = "         ";
 
+	memset(nulls, ' ', 9);
+	nulls[9] = '\0';
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(placement->order_id);
 	values[2] = Int64GetDatum(placement->pickup ? placement->pickup->location_id : 0);
@@ -267,15 +332,42 @@ insert_delivery(Placement *placement)
 	values[7] = Int32GetDatum(Max(1, placement->delivery_no));
 	values[8] = TimestampTzGetDatum(placement->promised_at);
 	nulls[8] = TIMESTAMP_NOT_FINITE(placement->promised_at) ? 'n' : ' ';
-	if (oms_heap_is_plain(&delivery_heap))
-		oms_heap_insert_one(&delivery_heap, values, nulls);
-	else
+}
+
+/* Rows of deliveries; the table is opened for the first of them. */
+typedef struct DeliveryWriter
+{
+	bool		open;
+	OmsHeapWork work;
+} DeliveryWriter;
+
+static void
+insert_delivery(DeliveryWriter *writer, const Placement *placement)
+{
+	Datum		values[9];
+	char		nulls[10];
+	bool		is_null[9];
+
+	delivery_values(placement, values, nulls);
+	if (!oms_heap_is_plain(&delivery_heap))
+	{
 		(void) oms_execute(&insert_delivery_plan, values, nulls);
+		return;
+	}
+	for (int i = 0; i < 9; i++)
+		is_null[i] = nulls[i] == 'n';
+	if (!writer->open)
+		oms_heap_begin(&writer->work, &delivery_heap, true);
+	writer->open = true;
+	oms_heap_insert(&writer->work, values, is_null);
 }
 
 typedef struct AdjustmentRows
 {
 	int			count;
+	int32		last_no;		/* of the order at hand */
+	int64	   *order_ids;
+	int32	   *numbers;
 	int32	   *line_numbers;
 	Datum	   *included;
 	char	  **types;
@@ -284,12 +376,14 @@ typedef struct AdjustmentRows
 } AdjustmentRows;
 
 static void
-collect_adjustments(AdjustmentRows *rows, DocArray *adjustments, int32 line_no)
+collect_adjustments(AdjustmentRows *rows, int64 order_id, DocArray *adjustments, int32 line_no)
 {
 	for (int i = 0; i < adjustments->count; i++)
 	{
 		AdjustmentDocument *adjustment = (AdjustmentDocument *) adjustments->items + i;
 
+		rows->order_ids[rows->count] = order_id;
+		rows->numbers[rows->count] = ++rows->last_no;
 		rows->line_numbers[rows->count] = line_no;
 		rows->included[rows->count] = BoolGetDatum(adjustment->included == 1);
 		rows->types[rows->count] = adjustment->type;
@@ -298,47 +392,107 @@ collect_adjustments(AdjustmentRows *rows, DocArray *adjustments, int32 line_no)
 	}
 }
 
-void
-oms_placement_insert_adjustments(Placement *placement)
+static int
+count_adjustments(const Placement *placement)
 {
-	AdjustmentRows rows = {0};
 	int			count = placement->document->adjustments.count;
-	bool	   *no_nulls;
-	Datum		values[7];
 
 	for (int i = 0; i < placement->line_count; i++)
 		count += placement->lines[i].document->adjustments.count;
+	return count;
+}
+
+/* The adjustments of orders, numbered on from last_no. */
+void
+oms_placements_insert_adjustments(Placement *const *placements, int placement_count, int32 last_no)
+{
+	AdjustmentRows rows = {0};
+	int			count = 0;
+	bool	   *no_nulls;
+	Datum		values[8];
+
+	for (int i = 0; i < placement_count; i++)
+		count += count_adjustments(placements[i]);
 	if (count == 0)
 		return;
+	rows.order_ids = palloc(sizeof(int64) * count);
+	rows.numbers = palloc(sizeof(int32) * count);
 	rows.line_numbers = palloc(sizeof(int32) * count);
 	rows.included = palloc(sizeof(Datum) * count);
 	rows.types = palloc(sizeof(char *) * count);
 	rows.codes = palloc(sizeof(char *) * count);
 	rows.amounts = palloc(sizeof(Datum) * count);
 	no_nulls = palloc0(sizeof(bool) * count);
-	for (int i = 0; i < placement->line_count; i++)
-		collect_adjustments(&rows, &placement->lines[i].document->adjustments, placement->lines[i].line_no);
-	collect_adjustments(&rows, &placement->document->adjustments, 0);
+	for (int i = 0; i < placement_count; i++)
+	{
+		Placement  *placement = placements[i];
+
+		rows.last_no = last_no;
+		for (int j = 0; j < placement->line_count; j++)
+			collect_adjustments(&rows, placement->order_id, &placement->lines[j].document->adjustments,
+								placement->lines[j].line_no);
+		collect_adjustments(&rows, placement->order_id, &placement->document->adjustments, 0);
+	}
 	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = Int64GetDatum(placement->order_id);
-	values[2] = oms_array_int32(rows.line_numbers, count);
-	values[3] = oms_array_datum(rows.included, no_nulls, count, BOOLOID);
-	values[4] = oms_array_text(rows.types, count);
-	values[5] = oms_array_text(rows.codes, count);
-	values[6] = oms_array_datum(rows.amounts, no_nulls, count, NUMERICOID);
+	values[1] = oms_array_int64(rows.order_ids, count);
+	values[2] = oms_array_int32(rows.numbers, count);
+	values[3] = oms_array_int32(rows.line_numbers, count);
+	values[4] = oms_array_datum(rows.included, no_nulls, count, BOOLOID);
+	values[5] = oms_array_text(rows.types, count);
+	values[6] = oms_array_text(rows.codes, count);
+	values[7] = oms_array_datum(rows.amounts, no_nulls, count, NUMERICOID);
 	(void) oms_execute(&insert_adjustments_plan, values, NULL);
 }
 
-void
-oms_placement_insert_promises(Placement *placement)
+/* Numbers the fulfillments of an order; its promises name them. */
+static void
+number_fulfillments(Placement *placement)
 {
 	for (int i = 0; i < placement->fulfillment_count; i++)
 		placement->fulfillments[i].fulfillment_id = oms_next_id(SEQUENCE_FULFILLMENT);
 	for (int i = 0; i < placement->allocation_count; i++)
 		placement->allocations[i].fulfillment_id =
 			placement->fulfillments[placement->allocations[i].fulfillment_id].fulfillment_id;
+}
+
+/* The fulfillments and promises of an order. */
+void
+oms_placement_insert_promises(Placement *placement)
+{
+	number_fulfillments(placement);
 	oms_fulfillments_insert(placement->fulfillments, placement->fulfillment_count);
 	oms_allocations_insert(placement->allocations, placement->allocation_count);
+}
+
+/* The same of many orders. */
+void
+oms_placements_insert_promises(Placement *const *placements, int count)
+{
+	Fulfillment *fulfillments;
+	Allocation *allocations;
+	int			fulfillment_count = 0;
+	int			allocation_count = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		number_fulfillments(placements[i]);
+		fulfillment_count += placements[i]->fulfillment_count;
+		allocation_count += placements[i]->allocation_count;
+	}
+	fulfillments = palloc_extended(sizeof(Fulfillment) * Max(1, fulfillment_count), MCXT_ALLOC_HUGE);
+	allocations = palloc_extended(sizeof(Allocation) * Max(1, allocation_count), MCXT_ALLOC_HUGE);
+	fulfillment_count = allocation_count = 0;
+	for (int i = 0; i < count; i++)
+	{
+		memcpy(fulfillments + fulfillment_count, placements[i]->fulfillments,
+			   sizeof(Fulfillment) * placements[i]->fulfillment_count);
+		memcpy(allocations + allocation_count, placements[i]->allocations,
+			   sizeof(Allocation) * placements[i]->allocation_count);
+		fulfillment_count += placements[i]->fulfillment_count;
+		allocation_count += placements[i]->allocation_count;
+	}
+	oms_fulfillments_insert(fulfillments, fulfillment_count);
+	oms_allocations_insert(allocations, allocation_count);
 }
 
 void
@@ -360,29 +514,44 @@ oms_placement_add_payments(Placement *placement)
 }
 
 /* An order that says nothing of its delivery, and of which nothing is promised, has no row. */
-void
-oms_placement_write_delivery(Placement *placement)
+static void
+write_deliveries(DeliveryWriter *writer, Placement *placement)
 {
 	for (int i = 0; i < placement->group_count; i++)
 	{
 		placement->groups[i]->order_id = placement->order_id;
-		insert_delivery(placement->groups[i]);
+		insert_delivery(writer, placement->groups[i]);
 	}
 	if (placement->group_count > 0)
 		return;
 	if (placement->document->ship_to || placement->document->method || placement->document->service ||
 		!TIMESTAMP_NOT_FINITE(placement->document->requested_at) || !TIMESTAMP_NOT_FINITE(placement->promised_at))
-		insert_delivery(placement);
+		insert_delivery(writer, placement);
 }
 
 void
-oms_placement_write_parts(Placement *placement)
+oms_placements_write_deliveries(Placement *const *placements, int count)
 {
-	oms_placement_insert_lines(placement);
-	oms_placement_write_delivery(placement);
-	oms_kits_insert(placement);
-	oms_substitutes_insert(placement);
-	oms_placement_insert_adjustments(placement);
+	DeliveryWriter writer = {.open = false};
+
+	for (int i = 0; i < count; i++)
+		write_deliveries(&writer, placements[i]);
+	if (writer.open)
+		oms_heap_end(&writer.work);
+}
+
+/* Everything of new orders but the order rows and the promises. */
+void
+oms_placements_write_parts(Placement *const *placements, int count)
+{
+	oms_placements_insert_lines(placements, count);
+	oms_placements_write_deliveries(placements, count);
+	for (int i = 0; i < count; i++)
+	{
+		oms_kits_insert(placements[i]);
+		oms_substitutes_insert(placements[i]);
+	}
+	oms_placements_insert_adjustments(placements, count, 0);
 }
 
 /* ---- The answer ---- */

@@ -39,6 +39,7 @@ extern HoldList *oms_holds_read(int64 own, const int64 *item_ids, int item_count
 extern bool oms_holds_of_others(const HoldList *list);
 extern void oms_holds_credit(const HoldList *list, StockView *view);
 extern void oms_holds_lock(HoldList *list);
+extern void oms_holds_lock_ids(const int64 *ids, int count);
 extern void oms_holds_add_rows(const HoldList *list, StockRow *rows);
 extern void oms_holds_end(const HoldList *list, const char *own_action, int64 order_id);
 extern bool oms_reservation_exists(int64 reservation_id);

@@ -219,6 +219,17 @@ lock_reservations(const int64 *ids, int *count, int64 own, TimestampTz expired_a
 	return ids_of(&locked, count);
 }
 
+/* Locks what is held of reservations that several orders will use up, in one order. */
+void
+oms_holds_lock_ids(const int64 *ids, int count)
+{
+	Datum		values[4] = {Int32GetDatum(oms_call->tenant), oms_array_int64(ids, count), Int64GetDatum(0),
+	TimestampTzGetDatum(DT_NOEND)};
+
+	if (count > 0)
+		(void) oms_execute(&lock_plan, values, NULL);
+}
+
 /* Locks the reservations of a list; afterwards it has all their holds and no others. */
 void
 oms_holds_lock(HoldList *list)

@@ -320,7 +320,11 @@ oms_routing_plan(const RoutingRequest *request)
 {
 	Gathering	gathering = {.request = request,.policy = oms_routing_policy(&request->scope),.network = oms_network()};
 
-	return gathering.policy ? make_plan(&gathering) : NULL;
+	RoutingPlan *plan = gathering.policy ? make_plan(&gathering) : NULL;
+
+	if (plan)
+		plan->has_rules = gathering.policy->rule_count > 0 || gathering.policy->strategy != NULL;
+	return plan;
 }
 
 static void

@@ -63,6 +63,7 @@ typedef struct RoutingPlan
 	int32	   *missing;		/* by line */
 	const char *refusal;		/* why the hard rules leave no plan; NULL: they do */
 	struct RoutingDecision *decision;	/* NULL: nothing could be served */
+	bool		has_rules;		/* its policy asks expressions or a function, which may read anything */
 } RoutingPlan;
 
 /* What a plan made again did not find in the record of the first one. */
