@@ -153,6 +153,8 @@ typedef struct RoutingPolicy
 	int			without_count;	/* groups that may not */
 	PolicyGroup *without;
 	bool		groups_by_item; /* some are for a group of items only */
+	int			prefer_count;	/* groups whose order ranks the locations; 0: their own ranks do */
+	PolicyGroup *prefer;
 	bool		in_time;		/* nothing arrives later than it is asked for */
 	double		max_kilometres; /* NAN: no limit */
 	int32		max_fulfillments;	/* 0: no limit */

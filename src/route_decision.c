@@ -174,6 +174,16 @@ control_of(const RoutingDecision *decision)
 	};
 }
 
+/* Distances for a ranking by them; others may have candidates whose distance is not known. */
+static const int64 *
+ranked_distances(const RoutingDecision *decision)
+{
+	for (int i = 0; i < decision->term_count; i++)
+		if (decision->terms[i].kind == ROUTE_TERM_DISTANCE)
+			return decision->distances;
+	return NULL;
+}
+
 /*
  * The plan that the objective of a decision asks for.  What result points to
  * lives in the current memory context, here and below.
@@ -189,7 +199,7 @@ oms_decision_optimum(RoutingDecision *decision, RouteResult *result)
 		return route_policy(&problem, &control, (RoutePolicy) (decision->thumb - 1), decision->distances, result);
 	if (decision->term_count > 0)
 		return route_solve_lexicographic(&problem, &control, decision->terms, decision->term_count,
-										 decision->distances, result);
+										 ranked_distances(decision), result);
 	if (decision->least_value > 0)
 		return route_solve_least_value(&problem, &control, decision->values, decision->least_value, copy_stock(decision),
 									   result);
@@ -497,6 +507,7 @@ code_problem(Codec *codec, RoutingDecision *decision)
 	code(codec, &decision->whole_lines);
 	code(codec, &decision->converts);
 	code(codec, &decision->groups_by_item);
+	code(codec, &decision->ranks_groups);
 	code(codec, &decision->cost_per_kilometre);
 	code(codec, &decision->volumetric_divisor);
 	code(codec, &decision->least_value);

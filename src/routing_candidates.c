@@ -174,6 +174,19 @@ usable_units(const Gathering *gathering, int line, int place)
 	return past->stock[(Size) past_line * past->location_count + candidate] > 0 ? free : 0;
 }
 
+/* The rank of a candidate: its own, or the place of its first group in the policy's order, all others last. */
+static int32
+rank_of(const RoutingPolicy *policy, const Location *location)
+{
+	int			place = 0;
+
+	if (policy->prefer_count == 0)
+		return location->rank;
+	while (place < policy->prefer_count && !oms_location_in_group(location, policy->prefer[place].group))
+		place++;
+	return place;
+}
+
 /* The costs that rules give a candidate. */
 static void
 set_rule_costs(Gathering *gathering, int position, int place)
@@ -232,7 +245,7 @@ oms_routing_choose_locations(Gathering *gathering)
 	bool		needs_distance = far_excluded || policy->cost_per_kilometre > 0 || ranks_by_distance(policy);
 
 	/* Groups are those of today, where the record does not tell who was in them. */
-	if (gathering->past && !by_same_policy && policy->only_count + policy->without_count > 0)
+	if (gathering->past && !by_same_policy && policy->only_count + policy->without_count + policy->prefer_count > 0)
 		gathering->lacked |= LACKED_PLACES;
 	for (int i = 0; i < request->location_count; i++)
 	{
@@ -263,7 +276,7 @@ oms_routing_choose_locations(Gathering *gathering)
 			decision->distances[position] = metres;
 			decision->fixed_costs[position] = location->cost_per_order;
 			decision->unit_costs[position] = location->cost_per_unit;
-			decision->ranks[position] = location->rank;
+			decision->ranks[position] = by_same_policy ? location->rank : rank_of(policy, location);
 			decision->tariff_of[position] = -1;
 			set_rule_costs(gathering, position, i);
 			gathering->location_of[position] = i;

@@ -67,6 +67,7 @@ typedef struct PolicyDocument
 	DocArray	rules;
 	DocArray	only_groups;
 	DocArray	without_groups;
+	DocArray	prefer_groups;
 	char	   *strategy;
 	char	   *fallback;
 	int32		max_fulfillments;
@@ -122,6 +123,9 @@ static const DocField group_fields[] = {
 
 static const DocShape group_shape = DOC_SHAPE_OF(GroupDocument, group_fields, "a group");
 
+/* Without the items, in a struct of the same kind. */
+static const DocShape preferred_shape = {.name = "a group",.size = sizeof(GroupDocument),.fields = group_fields,.field_count = 1};
+
 static const DocField policy_fields[] = {
 	{"objective", DOC_TEXT, offsetof(PolicyDocument, objective), .required = true,.choices = objectives},
 	{"strategy", DOC_CODE, offsetof(PolicyDocument, strategy)},
@@ -140,6 +144,7 @@ static const DocField policy_fields[] = {
 	{"cost_per_day_late", DOC_MONEY, offsetof(PolicyDocument, cost_per_day_late)},
 	{"only_groups", DOC_ARRAY, offsetof(PolicyDocument, only_groups), .most = 1000,.shape = &group_shape},
 	{"without_groups", DOC_ARRAY, offsetof(PolicyDocument, without_groups), .most = 1000,.shape = &group_shape},
+	{"prefer_groups", DOC_ARRAY, offsetof(PolicyDocument, prefer_groups), .most = 1000,.shape = &preferred_shape},
 	{"in_time", DOC_BOOL, offsetof(PolicyDocument, in_time)},
 	{"whole_lines", DOC_BOOL, offsetof(PolicyDocument, whole_lines)},
 	{"search_nodes", DOC_INT, offsetof(PolicyDocument, search_nodes), .least = 1,.most = 100000000},
@@ -230,6 +235,8 @@ policy_of_document(PolicyDocument *document)
 	policy->only = policy_groups(&document->only_groups, &policy->groups_by_item);
 	policy->without_count = document->without_groups.count;
 	policy->without = policy_groups(&document->without_groups, &policy->groups_by_item);
+	policy->prefer_count = document->prefer_groups.count;
+	policy->prefer = policy_groups(&document->prefer_groups, &policy->groups_by_item);
 	policy->cost_per_kilometre = thousandths(document->cost_per_kilometre);
 	policy->cost_per_day_late = thousandths(document->cost_per_day_late);
 	policy->least_value = thousandths(document->min_fulfillment_value);
@@ -497,6 +504,9 @@ check_policy(PolicyDocument *document, Jsonb *definition, const char *owner, Fau
 	check_conversion(document, faults);
 	check_groups(&document->only_groups, NULL, "only_groups", faults);
 	check_groups(&document->without_groups, &document->only_groups, "without_groups", faults);
+	check_groups(&document->prefer_groups, NULL, "prefer_groups", faults);
+	oms_document_duplicates(&document->prefer_groups, &preferred_shape, offsetof(GroupDocument, group), "definition.prefer_groups",
+							"group", faults);
 	if (document->currency && oms_currency_digits(document->currency) < 0)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use an ISO 4217 code such as EUR.", "definition.currency",
 				  "\"%s\" is not a currency", document->currency);

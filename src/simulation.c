@@ -182,9 +182,10 @@ read_decision(TupleTableSlot *slot, void *state)
  * does not exist any more keeps what the record knows.
  */
 static void
-rebuild_request(Replanning *replanning)
+rebuild_request(const RoutingPolicy *policy, Replanning *replanning)
 {
 	RoutingDecision *past = replanning->past;
+	bool		ranks_known = !past->ranks_groups || past->policy_id == policy->policy_id;
 	RoutingRequest *request = &replanning->request;
 	Location   *places;
 	int64	   *metres;
@@ -216,10 +217,13 @@ rebuild_request(Replanning *replanning)
 
 		place->cost_per_order = past->fixed_costs[i];
 		place->cost_per_unit = past->unit_costs[i];
-		place->rank = past->ranks[i];
+		if (ranks_known)
+			place->rank = past->ranks[i];
 		metres[past->place_of[i]] = past->distances[i];
 	}
 	request->metres = metres;
+	if (!ranks_known)
+		replanning->lacked |= LACKED_PLACES;
 }
 
 static void
@@ -293,7 +297,7 @@ replan(Simulation *simulation, Replanning *replanning)
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("the routing decision of order " INT64_FORMAT " cannot be read", replanning->source->order_id),
 				 errhint("oms.audit() names every such decision.")));
-	rebuild_request(replanning);
+	rebuild_request(simulation->policy, replanning);
 	if (simulation->policy->rule_count > 0 || simulation->policy->strategy || simulation->policy->groups_by_item)
 		add_arguments(replanning);
 	replanning->recorded = palloc0(sizeof(RoutingPlan));

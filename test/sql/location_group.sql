@@ -67,6 +67,28 @@ DELETE FROM oms.location_group_members;
 UPDATE oms.items SET item_group = 'small' WHERE sku = 'SOFA';
 SELECT p.version, count(*), bool_or(s.changed), count(s.from_configuration) FROM oms.routing_policies p CROSS JOIN LATERAL oms.simulate_routing_orders(p.code || '/' || p.version, NULL, NULL) s
 JOIN oms.routing_decisions d ON d.order_id = s.order_id AND d.policy_id = p.policy_id WHERE p.code = 'p' GROUP BY 1 ORDER BY 1;
+-- Groups in an order of preference: it ranks before the cost does, and decides where costs are equal.
+SELECT oms.upsert_locations('[{"code": "hub", "rank": 1, "groups": [{"group": "big"}]}, {"code": "shop", "rank": 2, "groups": [{"group": "stores"}]},
+  {"code": "kiosk", "rank": 9, "cost_per_order": 0.5, "groups": [{"group": "stores"}]}]');
+SELECT oms.receive_stock('kiosk', 'PEN', 1);
+SELECT use('{"objective": "ranking", "prefer_groups": [{"group": "stores"}, {"group": "big"}], "ranking": [{"term": "rank"}, {"term": "cost"}]}');
+SELECT mixed('p1', 'PEN'), mixed('p2', 'PEN'), mixed('p3', 'SOFA');
+SELECT use('{"objective": "priority", "prefer_groups": [{"group": "big"}, {"group": "stores"}]}');
+SELECT mixed('p4', 'PEN');
+SELECT use('{"objective": "cost", "order_weight": 0, "unit_weight": 0, "cost_per_kilometre": 0, "shipping_weight": 1, "prefer_groups": [{"group": "big"}]}');
+SELECT mixed('p5', 'PEN'), mixed('p6', 'SOFA');
+UPDATE oms.locations SET rank = 5;
+SELECT use('{"objective": "ranking", "ranking": [{"term": "rank"}]}');
+SELECT mixed('p7', 'PEN');
+DELETE FROM oms.location_group_members;
+UPDATE oms.locations SET rank = CASE code WHEN 'far' THEN 0 ELSE 7 END;
+SELECT bool_and(oms.route_replays(record)) FROM oms.routing_decisions;
+SELECT o.external_ref, s.changed, s.from_configuration FROM oms.routing_policies p CROSS JOIN LATERAL oms.simulate_routing_orders(p.code || '/' || p.version, NULL, NULL) s
+JOIN oms.routing_decisions d ON d.order_id = s.order_id AND d.policy_id = p.policy_id JOIN oms.orders o ON o.order_id = s.order_id WHERE o.external_ref LIKE 'p_' ORDER BY 1;
+-- Another policy ranks by the locations' own ranks, of today where the record has those of groups.
+SELECT o.external_ref, s.recorded_plan, s.plan, s.from_configuration FROM oms.simulate_routing_orders('p', NULL, NULL) s JOIN oms.orders o USING (order_id) WHERE o.external_ref LIKE 'p_' ORDER BY 1;
+SELECT oms.save_routing_policy('p', '{"objective": "cost", "prefer_groups": [{"group": "none"}, {"group": "big"}, {"group": "big", "item_group": "bulky"}]}');
+SELECT oms.save_routing_policy('p', '{"objective": "cost", "prefer_groups": [{"group": "none"}, {"group": "big"}, {"group": "big"}]}');
 SELECT * FROM oms.audit();
 \c postgres
 DROP DATABASE oms_location_group;
