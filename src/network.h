@@ -100,7 +100,8 @@ typedef struct PolicyRule
 {
 	const char *name;
 	const char *expression;
-	bool		cost;			/* a price of the location, else a condition */
+	bool		cost;			/* a price of the location, */
+	bool		rank;			/* or its rank, else a condition */
 	bool		per_line;
 	double		weight;
 } PolicyRule;
@@ -166,6 +167,7 @@ typedef struct RoutingPolicy
 	int			relax[RULE_COUNT + POLICY_RULES_MAX];	/* RoutingRule, then RULE_COUNT + index of rules */
 	int			rule_count;
 	PolicyRule *rules;
+	bool		has_rank_rule;
 	const char *strategy;		/* function that plans; NULL: the objective does */
 	RoutingFallback fallback;
 	const char *owner;			/* role that rules and strategy run as */

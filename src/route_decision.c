@@ -507,7 +507,7 @@ code_problem(Codec *codec, RoutingDecision *decision)
 	code(codec, &decision->whole_lines);
 	code(codec, &decision->converts);
 	code(codec, &decision->groups_by_item);
-	code(codec, &decision->ranks_groups);
+	code(codec, &decision->policy_ranks);
 	code(codec, &decision->cost_per_kilometre);
 	code(codec, &decision->volumetric_divisor);
 	code(codec, &decision->least_value);

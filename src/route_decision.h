@@ -45,7 +45,7 @@ typedef struct RoutingDecision
 	int64		whole_lines;
 	int64		converts;
 	int64		groups_by_item; /* groups forbid places to some lines only */
-	int64		ranks_groups;	/* ranks are those of groups, not of the locations */
+	int64		policy_ranks;	/* ranks are the policy's, not the locations' own */
 	int64		cost_per_kilometre;
 	int64		cost_per_day_late;
 	int64		least_value;	/* of the goods of a package; 0: any */

@@ -118,7 +118,7 @@ forbidding_rule(const Gathering *gathering, int line, int place)
 	const RoutingRequest *request = gathering->request;
 
 	for (int i = 0; gathering->verdict && i < gathering->policy->rule_count; i++)
-		if (!gathering->policy->rules[i].cost && oms_routing_holds(gathering, RULE_COUNT + i) &&
+		if (!gathering->policy->rules[i].cost && !gathering->policy->rules[i].rank && oms_routing_holds(gathering, RULE_COUNT + i) &&
 			!gathering->verdict->allowed[((Size) i * request->line_count + line) * request->location_count + place])
 			return i;
 	return -1;
@@ -174,17 +174,23 @@ usable_units(const Gathering *gathering, int line, int place)
 	return past->stock[(Size) past_line * past->location_count + candidate] > 0 ? free : 0;
 }
 
-/* The rank of a candidate: its own, or the place of its first group in the policy's order, all others last. */
+/*
+ * The rank of a candidate: what a rule says, the place of its first group in
+ * the policy's order (others last), or its own.  In what is made again by the
+ * same policy its own is that of the record.
+ */
 static int32
-rank_of(const RoutingPolicy *policy, const Location *location)
+rank_of(const Gathering *gathering, int place)
 {
-	int			place = 0;
+	const RoutingPolicy *policy = gathering->policy;
+	const Location *location = gathering->request->locations[place];
+	int			position = 0;
 
-	if (policy->prefer_count == 0)
-		return location->rank;
-	while (place < policy->prefer_count && !oms_location_in_group(location, policy->prefer[place].group))
-		place++;
-	return place;
+	if (policy->prefer_count == 0 || (gathering->past && gathering->past->policy_id == policy->policy_id))
+		return gathering->verdict && gathering->verdict->ranks ? gathering->verdict->ranks[place] : location->rank;
+	while (position < policy->prefer_count && !oms_location_in_group(location, policy->prefer[position].group))
+		position++;
+	return position;
 }
 
 /* The costs that rules give a candidate. */
@@ -276,7 +282,7 @@ oms_routing_choose_locations(Gathering *gathering)
 			decision->distances[position] = metres;
 			decision->fixed_costs[position] = location->cost_per_order;
 			decision->unit_costs[position] = location->cost_per_unit;
-			decision->ranks[position] = by_same_policy ? location->rank : rank_of(policy, location);
+			decision->ranks[position] = rank_of(gathering, i);
 			decision->tariff_of[position] = -1;
 			set_rule_costs(gathering, position, i);
 			gathering->location_of[position] = i;

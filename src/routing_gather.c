@@ -34,7 +34,7 @@ make_decision(const RoutingRequest *request, const RoutingPolicy *policy, int64 
 	decision->cost_per_kilometre = policy->cost_per_kilometre;
 	decision->converts = policy->converts;
 	decision->groups_by_item = policy->groups_by_item;
-	decision->ranks_groups = policy->prefer_count > 0;
+	decision->policy_ranks = policy->prefer_count > 0 || policy->has_rank_rule;
 	decision->cost_per_day_late = policy->cost_per_day_late;
 	decision->least_value = relaxed & (INT64CONST(1) << RULE_LEAST_VALUE) ? 0 : policy->least_value;
 	decision->dated = !TIMESTAMP_NOT_FINITE(request->requested_at) && (policy->in_time || policy->cost_per_day_late > 0);

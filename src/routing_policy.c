@@ -103,7 +103,7 @@ static const DocField relax_fields[] = {
 
 static const DocShape relax_shape = DOC_SHAPE_OF(RelaxDocument, relax_fields, "a soft rule");
 
-static const char *const rule_kinds[] = {"require", "cost", NULL};
+static const char *const rule_kinds[] = {"require", "cost", "rank", NULL};
 static const char *const rule_scopes[] = {"location", "line", NULL};
 
 static const DocField rule_fields[] = {
@@ -259,9 +259,10 @@ policy_of_document(PolicyDocument *document)
 
 		policy->rules[i] = (PolicyRule)
 		{
-			rule->name, rule->expression, strcmp(rule->kind, "cost") == 0, rule->per && strcmp(rule->per, "line") == 0,
-				or_one(rule->weight)
+			rule->name, rule->expression, strcmp(rule->kind, "cost") == 0, strcmp(rule->kind, "rank") == 0,
+				rule->per && strcmp(rule->per, "line") == 0, or_one(rule->weight)
 		};
+		policy->has_rank_rule |= policy->rules[i].rank;
 	}
 	return policy;
 }
@@ -291,6 +292,7 @@ check_rules(PolicyDocument *document, const char *owner, FaultList *faults)
 {
 	RoutingPolicy *policy;
 	int			before;
+	int			ranks = document->prefer_groups.count > 0;
 
 	oms_document_duplicates(&document->rules, &rule_shape, offsetof(RuleDocument, name), "definition.rules", "name", faults);
 	before = faults->count;
@@ -301,12 +303,15 @@ check_rules(PolicyDocument *document, const char *owner, FaultList *faults)
 		if (index_of(rule_names, rule->name) < RULE_COUNT)
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give the rule another name.",
 					  psprintf("definition.rules[%d].name", i), "\"%s\" is a rule of its own", rule->name);
-		if (strcmp(rule->kind, "cost") == 0 && rule->per && strcmp(rule->per, "line") == 0)
-			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "A cost is of the package: leave out per, and use skus.",
-					  psprintf("definition.rules[%d].per", i), "a cost cannot be per line");
+		if (strcmp(rule->kind, "require") != 0 && rule->per && strcmp(rule->per, "line") == 0)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "A cost or rank is of the package: leave out per, and use skus.",
+					  psprintf("definition.rules[%d].per", i), "a %s cannot be per line", rule->kind);
 		if (strcmp(rule->kind, "cost") != 0 && !isnan(rule->weight))
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Only a cost has a weight.",
-					  psprintf("definition.rules[%d].weight", i), "is given for a condition");
+					  psprintf("definition.rules[%d].weight", i), "is given for a %s", strcmp(rule->kind, "rank") == 0 ? "rank" : "condition");
+		if (strcmp(rule->kind, "rank") == 0 && ranks++ > 0)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Ranks come from one rule, or from prefer_groups.",
+					  psprintf("definition.rules[%d].kind", i), "ranks are given already");
 	}
 	for (int i = 0; i < document->relax.count; i++)
 	{
@@ -314,7 +319,7 @@ check_rules(PolicyDocument *document, const char *owner, FaultList *faults)
 		int			index = find_rule(document, name);
 
 		if (index < 0 || (index >= RULE_COUNT &&
-						  strcmp(((RuleDocument *) document->rules.items)[index - RULE_COUNT].kind, "cost") == 0))
+						  strcmp(((RuleDocument *) document->rules.items)[index - RULE_COUNT].kind, "require") != 0))
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT,
 					  "Use max_kilometres, max_fulfillments, whole_lines, in_time, groups, min_fulfillment_value or the name of a condition in rules.",
 					  psprintf("definition.relax[%d].rule", i), "\"%s\" is no condition", name);

@@ -28,6 +28,9 @@
 /* A cost beyond this is a mistake, and the kernel's limits are not far. */
 #define COST_MAX		1000000000
 
+/* As for the ranks of locations. */
+#define RANK_MAX		1000000
+
 typedef enum RuleScope
 {
 	SCOPE_LOCATION,
@@ -71,7 +74,7 @@ make_statement(const PolicyRule *rules, int count, RuleScope scope)
 	appendStringInfoString(&sql, scope == SCOPE_LINE ? "SELECT this.location_n, this.line_n" : "SELECT this.location_n, 0::bigint");
 	for (int i = 0; i < count; i++)
 		if (in_scope(&rules[i], scope))
-			appendStringInfo(&sql, ", (%s\n)%s", rules[i].expression, rules[i].cost ? "::pg_catalog.numeric" : "");
+			appendStringInfo(&sql, ", (%s\n)%s", rules[i].expression, rules[i].cost || rules[i].rank ? "::pg_catalog.numeric" : "");
 	appendStringInfoString(&sql, " FROM (SELECT " LOCATION_COLUMNS ", " ORDER_COLUMNS);
 	if (scope == SCOPE_LINE)
 		appendStringInfoString(&sql, ", i.n AS line_n, i.sku, i.quantity, ($4::int[])[(i.n - 1) * cardinality($1) + l.n] AS free");
@@ -289,6 +292,24 @@ cost_of(const PolicyRule *rule, const char *location, Datum value)
 	return (int64) llround(number * 1000);
 }
 
+/* Without a rank a location comes last. */
+static int32
+rank_of(const PolicyRule *rule, const char *location, Datum value, bool isnull)
+{
+	bool		overflows = false;
+	int32		rank;
+
+	if (isnull)
+		return RANK_MAX;
+	rank = numeric_int4_opt_error(DatumGetNumeric(value), &overflows);
+	if (overflows || rank < 0 || rank > RANK_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("rule \"%s\" gives %s for location \"%s\", not 0 to %d", rule->name,
+						numeric_normalize(DatumGetNumeric(value)), location, RANK_MAX)));
+	return rank;
+}
+
 /* What a row says about a place, and in SCOPE_LINE about a line. */
 static void
 keep_row(Evaluation *evaluation, RuleScope scope, HeapTuple tuple, TupleDesc descriptor)
@@ -308,6 +329,10 @@ keep_row(Evaluation *evaluation, RuleScope scope, HeapTuple tuple, TupleDesc des
 		if (!in_scope(row, scope))
 			continue;
 		value = SPI_getbinval(tuple, descriptor, column++, &isnull);
+		if (row->rank)
+			evaluation->verdict->ranks[place] = rank_of(row, request->locations[place]->code, value, isnull);
+		if (row->rank)
+			continue;
 		if (row->cost)
 		{
 			if (!isnull)
@@ -355,6 +380,8 @@ oms_rules_evaluate(const RoutingPolicy *policy, const RoutingRequest *request)
 															 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	evaluation.verdict->costs = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(int64) * Max(1, cells),
 														   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	if (policy->has_rank_rule)
+		evaluation.verdict->ranks = palloc0(sizeof(int32) * Max(1, request->location_count));
 	evaluation.places = palloc(sizeof(int) * Max(1, request->location_count));
 	fill_arguments(&evaluation);
 	if (evaluation.place_count == 0)
@@ -379,7 +406,7 @@ static void
 check_rule(void *state, Oid role)
 {
 	PolicyRule	plain = *(PolicyRule *) state;
-	bool		cost = plain.cost;
+	bool		number = plain.cost || plain.rank;
 	Evaluation	evaluation = {0};
 	RoutingRequest request = {.destination = {.latitude = NAN,.longitude = NAN}};
 	SPIPlanPtr	plan;
@@ -387,14 +414,14 @@ check_rule(void *state, Oid role)
 	Oid			type;
 
 	/* Without its cast, so that the type is the expression's own. */
-	plain.cost = false;
+	plain.cost = plain.rank = false;
 	plan = prepare(&plain, 1, plain.per_line ? SCOPE_LINE : SCOPE_LOCATION);
 	source = linitial(plan->plancache_list);
 	type = TupleDescAttr(source->resultDesc, 2)->atttypid;
-	if (cost ? !is_number(type) : type != BOOLOID)
+	if (number ? !is_number(type) : type != BOOLOID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("it is of type %s, not %s", format_type_be(type), cost ? "a number" : "boolean")));
+				 errmsg("it is of type %s, not %s", format_type_be(type), number ? "a number" : "boolean")));
 	evaluation.request = &request;
 	fill_arguments(&evaluation);
 	(void) oms_owner_query(plan, evaluation.values, evaluation.nulls);

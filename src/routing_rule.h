@@ -16,6 +16,7 @@ typedef struct RuleVerdict
 	const char *failure;		/* why they could not be evaluated; NULL: they could */
 	bool	   *allowed;		/* [(rule * line_count + line) * location_count + location] */
 	int64	   *costs;			/* [rule * location_count + location], thousandths */
+	int32	   *ranks;			/* by location; NULL: no rule gives any */
 } RuleVerdict;
 
 extern RuleVerdict *oms_rules_evaluate(const RoutingPolicy *policy, const RoutingRequest *request);

@@ -185,7 +185,7 @@ static void
 rebuild_request(const RoutingPolicy *policy, Replanning *replanning)
 {
 	RoutingDecision *past = replanning->past;
-	bool		ranks_known = !past->ranks_groups || past->policy_id == policy->policy_id;
+	bool		ranks_known = !past->policy_ranks || past->policy_id == policy->policy_id;
 	RoutingRequest *request = &replanning->request;
 	Location   *places;
 	int64	   *metres;

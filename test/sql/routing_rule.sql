@@ -143,6 +143,31 @@ ROLLBACK TO s;
 SELECT 'still here';
 COMMIT;
 SELECT refusal, count(*) > 3 FROM oms.simulate_routing_orders('slow', NULL, NULL) GROUP BY 1;
+RESET oms.routing_rule_timeout;
+-- A rank by the user's own table, in place of the locations' own; the record keeps it.
+SET SESSION AUTHORIZATION rule_planner;
+SELECT oms.save_routing_policy('ranked', '{"objective": "cost", "prefer_groups": [], "rules": [{"name": "a", "kind": "rank", "expression": "1", "weight": 2, "per": "line"}, {"name": "b", "kind": "rank", "expression": "true"}]}');
+SELECT oms.save_routing_policy('ranked', '{"objective": "cost", "relax": [{"rule": "b"}], "rules": [{"name": "b", "kind": "rank", "expression": "true"}]}');
+SELECT oms.activate_routing_policy('ranked', oms.save_routing_policy('ranked', '{"objective": "ranking", "ranking": [{"term": "rank"}], "rules": [
+  {"name": "by load", "kind": "rank", "expression": "(SELECT percent FROM crm.load l WHERE l.location = this.location)"}]}'));
+RESET SESSION AUTHORIZATION;
+DELETE FROM crm.load;
+INSERT INTO crm.load VALUES ('south', 0.4), ('north', 7);
+SELECT place('k1', 'ann', 'TIN');
+UPDATE crm.load SET percent = 8.5 WHERE location = 'south';
+SELECT place('k2', 'ann', 'TIN');
+INSERT INTO crm.load VALUES ('west', 1000000);
+UPDATE crm.load SET percent = 1000001 WHERE location = 'north';
+SELECT place('k3', 'ann', 'TIN');
+UPDATE crm.load SET percent = 1e30 WHERE location = 'north';
+SELECT place('k3', 'ann', 'TIN');
+UPDATE crm.load SET percent = 1000000;
+SELECT place('k4', 'ann', 'TIN') IS NOT NULL;
+UPDATE crm.load SET percent = 3 WHERE location = 'west';
+SELECT o.external_ref, s.changed, s.from_configuration FROM oms.simulate_routing_orders('ranked', NULL, NULL) s JOIN oms.orders o USING (order_id) WHERE external_ref LIKE 'k_' ORDER BY 1;
+SELECT o.external_ref, s.plan, s.from_configuration FROM oms.simulate_routing_orders('plain', NULL, NULL) s JOIN oms.orders o USING (order_id) WHERE external_ref LIKE 'k_' ORDER BY 1;
+SELECT bool_and(oms.route_replays(record)) FROM oms.routing_decisions;
+SELECT oms.activate_routing_policy('slow', oms.save_routing_policy('slow', '{"objective": "cost", "rules": [{"name": "s", "kind": "require", "expression": "crm.slow(this.location)"}]}'));
 -- A cancel from outside is a cancel.
 SET oms.routing_rule_timeout = '60s';
 SET statement_timeout = '50ms';
