@@ -34,6 +34,7 @@
 
 #include "call.h"
 #include "event.h"
+#include "lot.h"
 #include "machine.h"
 #include "order_place.h"
 #include "order_placement.h"
@@ -490,6 +491,7 @@ lock_all(Batch *batch)
 	oms_holds_lock_ids(ids, count);
 	for (int i = 0; i < batch->counter_count; i++)
 		batch->counters[i].whole = batch->attempt_no > 0;
+	oms_lots_keep(batch->counters, batch->counter_count);
 	oms_stock_lock(batch->counters, batch->counter_count);
 	batch->locked = batch->unchanged = true;
 }
@@ -680,13 +682,17 @@ chunk_end(const Batch *batch, int from, int to)
 	return end;
 }
 
-/* What a run of orders is planned from: what the first plans were, as long as nothing was changed. */
+/*
+ * What a run of orders is planned from: what the first plans were, as long as
+ * nothing was changed, and what is kept back is all in the counters.
+ */
 static RunningStock *
 running_for(Batch *batch, int from, int to)
 {
-	RunningStock *running = batch->unchanged ? batch->running : oms_running_stock();
+	bool		again = batch->unchanged && !oms_configuration()->has_lots;
+	RunningStock *running = again ? batch->running : oms_running_stock();
 
-	if (batch->unchanged)
+	if (again)
 		oms_running_restart(running, batch->counters, batch->counter_count);
 	else
 		load_counters(batch, running, from, to);
@@ -871,7 +877,7 @@ place_all(void *state)
 	MemoryContext old = MemoryContextSwitchTo(batch->documents);
 
 	for (int i = 0; i < batch->counter_count; i++)
-		batch->counters[i].reserved_delta = batch->counters[i].firm = batch->counters[i].held = 0;
+		batch->counters[i].reserved_delta = batch->counters[i].firm = batch->counters[i].held = batch->counters[i].kept = 0;
 	batch->reservations = NIL;
 	batch->locked = batch->stale = false;
 	batch->done = 0;

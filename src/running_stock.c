@@ -8,6 +8,7 @@
  */
 #include "oms.h"
 
+#include "lot.h"
 #include "relation.h"
 #include "running_stock.h"
 
@@ -60,6 +61,7 @@ oms_running_load(RunningStock *running, const int64 *item_ids, int count)
 	if (missing_count > 0)
 	{
 		view = oms_stock_view(missing, missing_count);
+		oms_lots_discount(view);
 		for (int i = 0; i < missing_count; i++)
 		{
 			RunningItem *item = hash_search(running->items, &missing[i], HASH_ENTER, NULL);

@@ -42,6 +42,14 @@ BEGIN
     IF pg_temp.chance(0.25) THEN
         calls := calls || format('SELECT oms.upsert_locations(%L)', jsonb_build_array(jsonb_build_object('code', 'L2', 'daily_capacity', 2 + pg_temp.up_to(3))));
     END IF;
+    IF pg_temp.chance(0.35) THEN
+        -- Half of the units are no longer for sale when the orders come.
+        calls := calls || ARRAY['SELECT oms.upsert_items(''[{"sku":"MILK","price":1,"tracking":"lot"}]'')',
+            'SELECT oms.receive_stock(''L1'', ''MILK'', 12, lots => ''[{"lot":"A","quantity":6,"expires_at":"2026-03-02T06:30:00Z"},{"lot":"B","quantity":6,"expires_at":"2026-05-01T00:00:00Z"}]'')',
+            'SELECT oms.receive_stock(''L2'', ''MILK'', 4, lots => ''[{"lot":"A","quantity":4,"expires_at":"2026-03-02T06:30:00Z"}]'')'];
+    ELSE
+        calls := calls || ARRAY['SELECT oms.upsert_items(''[{"sku":"MILK","price":1}]'')'];
+    END IF;
     IF pg_temp.chance(0.25) THEN
         calls := calls || format('SELECT oms.expect_supply(%L, %L, %s, %L)', 'L' || 1 + pg_temp.up_to(2), 'S' || 1 + pg_temp.up_to(3), 3 + pg_temp.up_to(9), '2026-03-05 10:00+00');
     END IF;
@@ -68,7 +76,7 @@ END $f$;
 CREATE FUNCTION pg_temp.some_order(number int) RETURNS jsonb LANGUAGE plpgsql VOLATILE AS $f$
 DECLARE
     document jsonb := jsonb_build_object('external_ref', CASE WHEN pg_temp.chance(0.07) THEN 'o' || greatest(1, number - 2) ELSE 'o' || number END,
-        'lines', (SELECT jsonb_agg(jsonb_build_object('sku', pg_temp.some('S1', 'S2', 'S3', 'S4', 'S1', 'S3', 'SET', 'PACK', 'MAIL'), 'quantity', 1 + pg_temp.up_to(3)))
+        'lines', (SELECT jsonb_agg(jsonb_build_object('sku', pg_temp.some('S1', 'S2', 'S3', 'S4', 'S1', 'S3', 'SET', 'PACK', 'MAIL', 'MILK'), 'quantity', 1 + pg_temp.up_to(3)))
                   FROM generate_series(1, 1 + pg_temp.up_to(2))));
     address  jsonb := jsonb_build_object('country', 'DE', 'latitude', 47 + pg_temp.up_to(60) / 10.0, 'longitude', 6 + pg_temp.up_to(80) / 10.0);
 BEGIN
