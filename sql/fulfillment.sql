@@ -36,11 +36,11 @@ CREATE FUNCTION oms.ship_fulfillment(fulfillment_id bigint, shipment jsonb DEFAU
     AS 'MODULE_PATHNAME', 'oms_ship_fulfillment';
 COMMENT ON FUNCTION oms.ship_fulfillment(bigint, jsonb, integer, text) IS 'lowers on hand and promise together; {"carrier","service","tracking_number","lines":[{"line_no","quantity"}]}; lines left out or short stay open in a new fulfillment';
 
-CREATE FUNCTION oms.pick_up_fulfillment(fulfillment_id bigint, if_version integer DEFAULT NULL,
+CREATE FUNCTION oms.pick_up_fulfillment(fulfillment_id bigint, lines jsonb DEFAULT NULL, if_version integer DEFAULT NULL,
     idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_pick_up_fulfillment';
-COMMENT ON FUNCTION oms.pick_up_fulfillment(bigint, integer, text) IS 'the customer took the goods';
+COMMENT ON FUNCTION oms.pick_up_fulfillment(bigint, jsonb, integer, text) IS 'the customer took the goods; lines may name lots: [{"line_no","lots"}]';
 
 CREATE FUNCTION oms.deliver_fulfillment(fulfillment_id bigint, at timestamptz DEFAULT NULL, if_version integer DEFAULT NULL,
     idempotency_key text DEFAULT NULL) RETURNS jsonb

@@ -25,6 +25,8 @@ BEGIN
         external_ref text,
         item_group   text CHECK (octet_length(item_group) BETWEEN 1 AND 200),
         tracking     text NOT NULL DEFAULT 'none' CHECK (tracking IN ('none', 'lot', 'serial')),
+        lot_order    text NOT NULL DEFAULT 'fefo' CHECK (lot_order IN ('fefo', 'fifo', 'lifo')),
+        lots_required boolean NOT NULL DEFAULT false,
         minimum_life_days int NOT NULL DEFAULT 0 CHECK (minimum_life_days BETWEEN 0 AND 36500),
         ship_together boolean NOT NULL DEFAULT false,
         may_break    boolean NOT NULL DEFAULT false,
@@ -35,7 +37,9 @@ BEGIN
     ALTER SEQUENCE oms.items_item_id_seq OWNED BY oms.items.item_id;
     COMMENT ON TABLE oms.items IS 'items; quantities are whole base units (unit)';
     CREATE INDEX items_tracked ON oms.items (tenant_id) WHERE tracking <> 'none';
-    COMMENT ON COLUMN oms.items.tracking IS 'lot or serial: units have lots (oms.lots), which receipts name and shipments take, first to expire first';
+    COMMENT ON COLUMN oms.items.tracking IS 'lot or serial: units have lots (oms.lots), which receipts name and shipments take';
+    COMMENT ON COLUMN oms.items.lot_order IS 'which lots a shipment takes where it names none: first to expire, first in or last in, first out';
+    COMMENT ON COLUMN oms.items.lots_required IS 'a shipment must name its lots or serial numbers';
     COMMENT ON COLUMN oms.items.minimum_life_days IS 'lots are no longer sold from this many days before they expire';
     COMMENT ON COLUMN oms.items.item_group IS 'what routing policies may be for';
     COMMENT ON COLUMN oms.items.ship_together IS 'of a kit: its components are promised at one location';

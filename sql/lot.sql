@@ -4,7 +4,7 @@ CREATE FUNCTION oms.suggest_lots(fulfillment_id bigint)
     RETURNS TABLE (sku text, lot text, quantity integer, expires_at timestamptz)
     LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10 SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_suggest_lots';
-COMMENT ON FUNCTION oms.suggest_lots(bigint) IS 'the lots that shipping a fulfillment takes where it names none: first to expire, first out';
+COMMENT ON FUNCTION oms.suggest_lots(bigint) IS 'the lots that shipping a fulfillment takes where it names none, in the order that their item says';
 
 CREATE PROCEDURE oms.init_lot() LANGUAGE plpgsql AS $init$
 BEGIN
@@ -25,7 +25,7 @@ BEGIN
     ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
     CREATE UNIQUE INDEX lots_serial_once ON oms.lots (item_id, lot, tenant_id) WHERE serial;
     COMMENT ON TABLE oms.lots IS 'sellable units of tracked items by lot or serial number; they add up to oms.stock';
-    COMMENT ON COLUMN oms.lots.sell_until IS 'expires_at less the item''s minimum_life_days: from then on the units are kept back';
+    COMMENT ON COLUMN oms.lots.sell_until IS 'expires_at less the item''s minimum_life_days: from then on, and for what is promised for later, the units are kept back';
 
     CREATE SEQUENCE oms.lot_movements_movement_id_seq AS bigint MAXVALUE 9007199254740991;
     CREATE TABLE oms.lot_movements (

@@ -31,6 +31,7 @@
 #include "event.h"
 #include "fulfillment.h"
 #include "location.h"
+#include "lot.h"
 #include "machine.h"
 #include "order.h"
 #include "quota.h"
@@ -181,6 +182,8 @@ typedef struct Filling
 	int			promise_count;
 	Counter    *counters;		/* by item and location */
 	int			counter_count;
+	LotHorizon *horizons;
+	int			horizon_count;
 	Fill	   *fills;
 	int			fill_count;
 	int			capacity;		/* of whatever is being collected, or of fills */
@@ -349,7 +352,7 @@ weigh_counters(Filling *filling)
 	{
 		Counter    *counter = &filling->counters[i];
 
-		counter->free = (int64) counter->row.on_hand - counter->row.safety - counter->row.reserved;
+		counter->free = (int64) counter->row.on_hand - counter->row.safety - counter->row.kept - counter->row.reserved;
 		counter->cover = counter->free + counter->owed;
 	}
 }
@@ -627,11 +630,31 @@ plan(Filling *filling)
 		filling->promises[i].open = open[i];
 }
 
+/* When each location could send what it gets now: its lots must last as long. */
+static void
+read_horizons(Filling *filling, const StockView *view)
+{
+	filling->horizons = palloc(sizeof(LotHorizon) * Max(1, view->count));
+	filling->horizon_count = 0;
+	for (int i = 0; oms_lots_exist() && oms_dates_configured() && i < view->count; i++)
+	{
+		DateRequest request = {.ordered_at = oms_call->now,.units = 1};
+		Location   *location = oms_location_by_id(view->rows[i].location_id);
+		ParcelDates dates;
+
+		if (location && oms_dates_by_service(&request, location, NULL, NULL, &dates) == PROMISE_OK)
+			filling->horizons[filling->horizon_count++] = (LotHorizon) {location->location_id, dates.ship_by};
+	}
+}
+
 static void
 look_at_counters(Filling *filling)
 {
 	StockView  *view = oms_stock_view(filling->items, filling->item_count);
 
+	read_horizons(filling, view);
+	oms_lots_discount(view);
+	oms_lots_discount_until(view, filling->horizons, filling->horizon_count);
 	filling->counters = palloc0(sizeof(Counter) * Max(1, view->count));
 	filling->counter_count = view->count;
 	for (int i = 0; i < view->count; i++)
@@ -653,6 +676,8 @@ lock_counters(Filling *filling)
 		};
 	if (count > 0)
 		oms_stock_lock(rows, count);
+	oms_lots_keep(rows, count);
+	oms_lots_keep_until(rows, count, filling->horizons, filling->horizon_count);
 	filling->counter_count = count;
 	for (int i = 0; i < count; i++)
 		filling->counters[i] = (Counter) {.row = rows[i]};

@@ -810,8 +810,34 @@ mark_delivered(Work *work)
 	}
 }
 
+/* Notes the lots of what the customer takes, which is all of it. */
+static void
+give_picked_up(Work *work, Jsonb *document)
+{
+	FaultList	faults;
+	DocArray	lines;
+
+	oms_faults_init(&faults);
+	lines = oms_document_read_array(document, &shipment_line_shape, OMS_LINES_PER_ORDER_MAX, "lines", &faults);
+	oms_faults_raise(&faults, "lines are not valid");
+	for (int i = 0; i < lines.count; i++)
+	{
+		ShipmentLine *line = (ShipmentLine *) lines.items + i;
+		Allocation *row = our_allocation(work, line->line_no, i);
+
+		for (int j = 0; j < i; j++)
+			if (((ShipmentLine *) lines.items)[j].line_no == line->line_no)
+				oms_fault(&faults, ERRCODE_OMS_DOCUMENT, "Name all lots of a line together.", oms_document_place("lines", i, "line_no"),
+						  "line %d stands there twice", line->line_no);
+		oms_faults_raise(&faults, "lines are not valid");
+		if (line->quantity != DOC_ABSENT && line->quantity != row->delta.shipped)
+			refuse_quantity(row, "pick up", line->quantity, row->delta.shipped);
+		give_lots(row, line, row->delta.shipped);
+	}
+}
+
 /*
- * oms.pick_up_fulfillment(fulfillment_id, if_version, idempotency_key) -> jsonb
+ * oms.pick_up_fulfillment(fulfillment_id, lines, if_version, idempotency_key) -> jsonb
  */
 OMS_FUNCTION(oms_pick_up_fulfillment, CALL_KEYED)
 {
@@ -819,7 +845,11 @@ OMS_FUNCTION(oms_pick_up_fulfillment, CALL_KEYED)
 	StepValues	extra = {.shipped_at = oms_call->now,.delivered_at = oms_call->now};
 
 	if (oms_machine_allows(MACHINE_FULFILLMENT, work->fulfillment.status, "pick_up"))
+	{
 		mark_shipped(work, NULL);
+		if (!PG_ARGISNULL(1))
+			give_picked_up(work, PG_GETARG_JSONB_P(1));
+	}
 	take_step(&work->fulfillment, "pick_up", NULL, lines_document(work, shipping_units), &extra);
 	mark_delivered(work);
 	take_stock(work, "pick_up");

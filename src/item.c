@@ -33,6 +33,8 @@ typedef struct ItemDocument
 	int8		active;
 	int8		backorder;
 	char	   *tracking;
+	char	   *lot_order;
+	int8		lots_required;
 	int32		minimum_life_days;
 	int8		ship_together;
 	int8		may_break;
@@ -43,6 +45,8 @@ typedef struct ItemDocument
 static const char *const kind_choices[] = {"stocked", "digital", "service", "kit", NULL};
 
 static const char *const tracking_choices[] = {"none", "lot", "serial", NULL};
+
+static const char *const lot_order_choices[] = {"fefo", "fifo", "lifo", NULL};
 
 static const DocField item_fields[] = {
 	{"sku", DOC_CODE, offsetof(ItemDocument, sku), .required = true},
@@ -59,6 +63,8 @@ static const DocField item_fields[] = {
 	{"external_ref", DOC_CODE, offsetof(ItemDocument, external_ref)},
 	{"item_group", DOC_CODE, offsetof(ItemDocument, item_group)},
 	{"tracking", DOC_TEXT, offsetof(ItemDocument, tracking), .choices = tracking_choices},
+	{"lot_order", DOC_TEXT, offsetof(ItemDocument, lot_order), .choices = lot_order_choices},
+	{"lots_required", DOC_BOOL, offsetof(ItemDocument, lots_required)},
 	{"minimum_life_days", DOC_INT, offsetof(ItemDocument, minimum_life_days), .least = 0,.most = 36500},
 	{"ship_together", DOC_BOOL, offsetof(ItemDocument, ship_together)},
 	{"may_break", DOC_BOOL, offsetof(ItemDocument, may_break)},
@@ -73,7 +79,8 @@ static const DocShape item_shape = DOC_SHAPE_OF(ItemDocument, item_fields, "an i
 #define ITEM_ROWS \
 	" FROM jsonb_to_recordset($2) u(sku text, name text, kind text, unit text, price numeric," \
 	" weight_grams int, length_mm int, width_mm int, height_mm int, active boolean, backorder boolean," \
-	" external_ref text, item_group text, tracking text, minimum_life_days int, ship_together boolean, may_break boolean, attributes jsonb)"
+	" external_ref text, item_group text, tracking text, lot_order text, lots_required boolean," \
+	" minimum_life_days int, ship_together boolean, may_break boolean, attributes jsonb)"
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {items} (tenant_id, sku)"
@@ -89,6 +96,7 @@ static OmsPlan update_plan = {
 	" width_mm = coalesce(u.width_mm, i.width_mm), height_mm = coalesce(u.height_mm, i.height_mm),"
 	" active = coalesce(u.active, i.active), backorder = coalesce(u.backorder, i.backorder),"
 	" external_ref = coalesce(u.external_ref, i.external_ref), item_group = coalesce(u.item_group, i.item_group), tracking = coalesce(u.tracking, i.tracking),"
+	" lot_order = coalesce(u.lot_order, i.lot_order), lots_required = coalesce(u.lots_required, i.lots_required),"
 	" minimum_life_days = coalesce(u.minimum_life_days, i.minimum_life_days),"
 	" ship_together = coalesce(u.ship_together, i.ship_together), may_break = coalesce(u.may_break, i.may_break), attributes = coalesce(u.attributes, i.attributes)"
 	ITEM_ROWS " WHERE i.tenant_id = $1 AND i.sku = u.sku",

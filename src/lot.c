@@ -4,9 +4,10 @@
  *
  * An item with tracking has its sellable units in oms.lots, which add up to the
  * counter.  Promises are made of the counter, as for any item; the lot is chosen
- * when units leave: the first to expire goes first, unless the call names lots.
+ * when units leave, in the order that the item says, unless the call names lots.
  * Units whose time on sale is over are kept back from every new promise from
- * that instant, though they are still on hand until somebody takes them away.
+ * that instant, though they are still on hand until somebody takes them away,
+ * and before it from a promise for a day on which it is over.
  *
  * Every change of on hand passes oms_lots_follow, which runs under the lock of
  * the counter, so no path can forget the lots.  A tenant without tracked items
@@ -53,8 +54,10 @@ typedef struct Tracked
 {
 	const StockRow *row;
 	bool		serial;
+	bool		required;		/* who ships it says which units */
 	int32		minimum_life_days;
 	char	   *sku;
+	char	   *order;			/* in which its lots leave for customers */
 	const char *type;
 	const char *reference;
 } Tracked;
@@ -75,8 +78,9 @@ typedef struct LotRows
 } LotRows;
 
 static OmsPlan tracked_plan = {
-	.sql = "SELECT u.n, i.tracking = 'serial', i.minimum_life_days, i.sku"
-	" FROM unnest($2::bigint[]) WITH ORDINALITY u(item_id, n) CROSS JOIN LATERAL (SELECT x.tracking, x.minimum_life_days, x.sku"
+	.sql = "SELECT u.n, i.tracking = 'serial', i.minimum_life_days, i.sku, i.lot_order, i.lots_required"
+	" FROM unnest($2::bigint[]) WITH ORDINALITY u(item_id, n) CROSS JOIN LATERAL (SELECT x.tracking, x.minimum_life_days, x.sku,"
+	" x.lot_order, x.lots_required"
 	" FROM {items} x WHERE x.item_id = u.item_id AND x.tenant_id = $1 AND x.tracking <> 'none' OFFSET 0) i",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
@@ -86,6 +90,10 @@ static OmsPlan tracked_plan = {
 	" WHERE item_id = $2 AND location_id = $3 AND tenant_id = $1"
 
 #define FIRST_TO_EXPIRE " ORDER BY expires_at NULLS LAST, received_at, lot"
+
+/* The order that an item says: fefo, fifo or lifo. */
+#define IN_ORDER(rule) " ORDER BY CASE WHEN " rule " = 'fefo' THEN expires_at END NULLS LAST," \
+	" CASE WHEN " rule " = 'lifo' THEN received_at END DESC, received_at, expires_at NULLS LAST, lot"
 
 static OmsPlan all_plan = {
 	.sql = LOT_COLUMNS FIRST_TO_EXPIRE " FOR NO KEY UPDATE",
@@ -101,9 +109,9 @@ static OmsPlan named_plan = {
 
 /* A lot has at least one unit, so as many lots as units are enough. */
 static OmsPlan first_plan = {
-	.sql = LOT_COLUMNS " AND (expires_at IS NULL OR expires_at > $4)" FIRST_TO_EXPIRE " LIMIT $5 FOR NO KEY UPDATE",
+	.sql = LOT_COLUMNS " AND (expires_at IS NULL OR expires_at > $4)" IN_ORDER("$6") " LIMIT $5 FOR NO KEY UPDATE",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, INT4OID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, INT4OID, TEXTOID)
 };
 
 static OmsPlan of_order_plan = {
@@ -393,12 +401,12 @@ take_given(const Tracked *tracked, LotRows *lots, GivenLot *given, int32 units)
 	given->quantity -= units;
 }
 
-/* Takes units from the lots that expire first. */
+/* Takes units from the lots whose turn it is; what does not leave for a customer goes by expiry. */
 static int32
 take_first(const Tracked *tracked, int32 units)
 {
 	LotRows		lots = {0};
-	Datum		values[5];
+	Datum		values[6];
 
 	/* Lots that others emptied while we waited are left out, so an answer without rows is asked again. */
 	for (int empty = 0; units > 0 && empty < 3;)
@@ -406,6 +414,7 @@ take_first(const Tracked *tracked, int32 units)
 		CHECK_FOR_INTERRUPTS();
 		values[3] = TimestampTzGetDatum(tracked->row->order_id == 0 ? DT_NOBEGIN : oms_call->now);
 		values[4] = Int32GetDatum(units);
+		values[5] = CStringGetTextDatum(tracked->row->order_id == 0 ? "fefo" : tracked->order);
 		read_lots(tracked, &first_plan, values, &lots);
 		empty = lots.count == 0 ? empty + 1 : 0;
 		for (int i = 0; i < lots.count && units > 0; i++)
@@ -419,7 +428,18 @@ take_first(const Tracked *tracked, int32 units)
 	return units;
 }
 
-/* Named lots first, then those that expire first. */
+static void
+require_lots(const Tracked *tracked, int32 units)
+{
+	if (units > 0 && tracked->required && tracked->row->order_id != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("\"%s\" does not leave without %s", tracked->sku, tracked->serial ? "a serial number" : "a lot"),
+				 errdetail("lots: %d units of \"%s\" are named by none", units, tracked->sku),
+				 errhint("Name them in the lines of the call, such as [{\"line_no\":1,\"lots\":[{\"lot\":\"A7\"}]}].")));
+}
+
+/* Named lots first, then those whose turn it is. */
 static void
 take_units(const Tracked *tracked, int32 units)
 {
@@ -435,6 +455,7 @@ take_units(const Tracked *tracked, int32 units)
 			take_given(tracked, &lots, &named->rows[i], taken);
 			units -= taken;
 		}
+	require_lots(tracked, units);
 	units = take_first(tracked, units);
 	if (units > 0)
 		ereport(ERROR,
@@ -537,7 +558,8 @@ read_tracked(TupleTableSlot *slot, void *state)
 	list->tracked[list->count++] = (Tracked)
 	{
 		.row = list->rows[oms_slot_int64(slot, 1) - 1],.serial = oms_slot_bool(slot, 2),
-			.minimum_life_days = oms_slot_int32(slot, 3),.sku = oms_slot_text(slot, 4)
+			.minimum_life_days = oms_slot_int32(slot, 3),.sku = oms_slot_text(slot, 4),.order = oms_slot_text(slot, 5),
+			.required = oms_slot_bool(slot, 6)
 	};
 }
 
@@ -634,13 +656,118 @@ oms_lots_keep(StockRow *rows, int count)
 	find_stale(rows, count, true);
 }
 
+/* Units whose time on sale ends from now until some time. */
+static OmsPlan ending_plan = {
+	.sql = "SELECT item_id, location_id, sell_until, sum(quantity)::bigint FROM {lots} WHERE item_id = ANY ($2) AND tenant_id = $1"
+	" AND sell_until > $3 AND sell_until <= $4 GROUP BY item_id, location_id, sell_until",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID)
+};
+
+/* What a reading of lots whose time ends looks for. */
+typedef struct Ending
+{
+	StockRow   *rows;
+	int			count;
+	const LotHorizon *horizons;
+	int			horizon_count;
+	bool		locked;
+	bool		found;
+} Ending;
+
+/* Until when lots of a location must last. */
+static TimestampTz
+horizon_at(const LotHorizon *horizons, int count, int64 location_id)
+{
+	TimestampTz at = DT_NOBEGIN;
+
+	for (int i = 0; i < count; i++)
+		if (horizons[i].location_id == location_id)
+			at = Max(at, horizons[i].at);
+	return at;
+}
+
+static void
+read_ending(TupleTableSlot *slot, void *state)
+{
+	Ending	   *ending = state;
+	bool		isnull;
+	TimestampTz sell_until = DatumGetTimestampTz(oms_slot_datum(slot, 3, &isnull));
+	int32		units = (int32) Min(oms_slot_int64(slot, 4), OMS_QUANTITY_MAX);
+
+	if (sell_until > horizon_at(ending->horizons, ending->horizon_count, oms_slot_int64(slot, 2)))
+		return;
+	ending->found = true;
+	for (int i = 0; i < ending->count; i++)
+	{
+		StockRow   *row = &ending->rows[i];
+
+		if (row->item_id != oms_slot_int64(slot, 1) || row->location_id != oms_slot_int64(slot, 2))
+			continue;
+		if (ending->locked)
+			row->kept += units;
+		else
+			row->safety += units;
+	}
+}
+
+static bool
+find_ending(Ending *ending, const int64 *item_ids, int count)
+{
+	TimestampTz last = DT_NOBEGIN;
+	Datum		values[4];
+
+	for (int i = 0; i < ending->horizon_count; i++)
+		last = Max(last, ending->horizons[i].at);
+	if (count == 0 || last <= oms_call->now || !oms_lots_exist())
+		return false;
+	values[0] = Int32GetDatum(oms_call->tenant);
+	values[1] = oms_array_int64(item_ids, count);
+	values[2] = TimestampTzGetDatum(oms_call->now);
+	values[3] = TimestampTzGetDatum(last);
+	(void) oms_execute_each(&ending_plan, values, NULL, read_ending, ending);
+	return ending->found;
+}
+
+static bool
+find_ending_of_rows(Ending *ending)
+{
+	int64	   *item_ids = palloc(sizeof(int64) * Max(1, ending->count));
+
+	for (int i = 0; i < ending->count; i++)
+		item_ids[i] = ending->rows[i].item_id;
+	return find_ending(ending, item_ids, ending->count);
+}
+
+/* Keeps units back, beside those that are over now, whose time ends before what is promised of a location is there. */
+void
+oms_lots_discount_until(StockView *view, const LotHorizon *horizons, int count)
+{
+	(void) find_ending_of_rows(&(Ending) {.rows = view->rows,.count = view->count,.horizons = horizons,.horizon_count = count});
+}
+
+/* The same for counters that are about to be locked, or are. */
+void
+oms_lots_keep_until(StockRow *rows, int count, const LotHorizon *horizons, int horizon_count)
+{
+	(void) find_ending_of_rows(&(Ending) {.rows = rows,.count = count,.horizons = horizons,.horizon_count = horizon_count,
+							   .locked = true});
+}
+
+/* Whether some lot of some items would not last. */
+bool
+oms_lots_end(const int64 *item_ids, int count, const LotHorizon *horizons, int horizon_count)
+{
+	return find_ending(&(Ending) {.horizons = horizons,.horizon_count = horizon_count}, item_ids, count);
+}
+
 static OmsPlan suggest_plan = {
 	.sql = "SELECT i.sku, x.lot, least(x.quantity, w.units - x.before)::int, x.expires_at FROM (SELECT item_id, location_id,"
 	" sum(promised - shipped - cancelled) AS units FROM {allocations} WHERE tenant_id = $1 AND fulfillment_id = $2"
 	" AND order_id = (SELECT order_id FROM {fulfillments} WHERE fulfillment_id = $2 AND tenant_id = $1)"
 	" GROUP BY item_id, location_id) w JOIN {items} i ON i.item_id = w.item_id AND i.tenant_id = $1"
-	" CROSS JOIN LATERAL (SELECT lot, quantity, expires_at, sum(quantity) OVER (ORDER BY expires_at NULLS LAST, received_at, lot)"
-	" - quantity AS before FROM {lots} l WHERE l.item_id = w.item_id AND l.location_id = w.location_id AND l.tenant_id = $1"
+	" CROSS JOIN LATERAL (SELECT lot, quantity, expires_at, sum(quantity) OVER (" IN_ORDER("i.lot_order")
+	" ROWS UNBOUNDED PRECEDING) - quantity AS before FROM {lots} l WHERE l.item_id = w.item_id AND l.location_id = w.location_id AND l.tenant_id = $1"
 	" AND (l.expires_at IS NULL OR l.expires_at > $3)) x"
 	" WHERE i.tracking <> 'none' AND x.before < w.units ORDER BY i.sku, x.before",
 	.kind = PLAN_FREE,

@@ -19,6 +19,13 @@ typedef struct LotDocument
 	TimestampTz expires_at;
 } LotDocument;
 
+/* Until when what is promised of a location is there: its lots must last as long. */
+typedef struct LotHorizon
+{
+	int64		location_id;
+	TimestampTz at;
+} LotHorizon;
+
 extern const DocShape oms_lot_shape;
 
 extern bool oms_lots_exist(void);
@@ -28,5 +35,8 @@ extern void oms_lots_give_argument(FunctionCallInfo fcinfo, int argument, const 
 extern void oms_lots_follow(const StockRow *rows, int count, const char *type, const char *reference);
 extern void oms_lots_discount(StockView *view);
 extern void oms_lots_keep(StockRow *rows, int count);
+extern void oms_lots_discount_until(StockView *view, const LotHorizon *horizons, int count);
+extern void oms_lots_keep_until(StockRow *rows, int count, const LotHorizon *horizons, int horizon_count);
+extern bool oms_lots_end(const int64 *item_ids, int count, const LotHorizon *horizons, int horizon_count);
 
 #endif							/* OMS_LOT_H */

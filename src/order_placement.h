@@ -18,6 +18,7 @@
 #include "hold.h"
 #include "item.h"
 #include "location.h"
+#include "lot.h"
 #include "order.h"
 #include "quota.h"
 #include "reservation.h"
@@ -194,6 +195,8 @@ typedef struct Placement
 	CapacityView *capacity;		/* of the locations that have any; NULL: none has a limit */
 	int			full_count;		/* locations that have units but no day for them */
 	RoutingPlan *routing;		/* NULL where no policy decided */
+	LotHorizon *horizons;		/* until when lots must last, by location */
+	int			horizon_count;
 	SupplyList *in_time;		/* that units beyond those on hand may rest on, NULL: on any */
 	SupplyList *supplies;		/* that its waiting units may rest on, NULL: none wait */
 	bool		asks_supplies;	/* it was planned with units that come */

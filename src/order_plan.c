@@ -559,6 +559,7 @@ oms_placement_view(Placement *placement)
 	else
 		view = oms_quotas_view(placement->channel, placement->document->reservation_id, item_ids, placement->demand_count,
 							   &placement->quotas);
+	oms_lots_discount_until(view, placement->horizons, placement->horizon_count);
 	if (placement->holds)
 		oms_holds_credit(placement->holds, view);
 	oms_stock_view_take(view, placement->taken, placement->taken_count);

@@ -453,14 +453,6 @@ plan_lines(Placement *placement)
 	return true;
 }
 
-/* Plans an order, with substitutes only where its own items do not do. */
-bool
-oms_placement_plan(Placement *placement)
-{
-	oms_substitutes_undo(placement);
-	return plan_lines(placement) || oms_substitutes_plan(placement, plan_lines);
-}
-
 /* Makes one order of the promises of its groups. */
 static void
 join_groups(Placement *placement)
@@ -520,6 +512,78 @@ oms_placement_promise(Placement *placement)
 		make_promises(placement->groups[i]);
 	}
 	join_groups(placement);
+}
+
+/* When what a fulfillment promises has arrived, or, where that is not known, has left. */
+static TimestampTz
+promised_for(const Fulfillment *row)
+{
+	if (row->location_id == 0 || row->backordered || !row->dates.ships)
+		return DT_NOBEGIN;
+	return row->dates.arrives ? row->dates.promised_at : row->dates.ship_by;
+}
+
+/* Raises the horizons of a placement to its dates; false where no lot ends before them. */
+static bool
+raise_horizons(Placement *placement)
+{
+	int64	   *item_ids = palloc(sizeof(int64) * Max(1, placement->demand_count));
+	LotHorizon *horizons = palloc(sizeof(LotHorizon) * (placement->horizon_count + placement->fulfillment_count + 1));
+	int			count = 0;
+
+	for (int i = 0; i < placement->demand_count; i++)
+		item_ids[i] = placement->demands[i].item->item_id;
+	for (int i = 0; i < placement->fulfillment_count; i++)
+	{
+		LotHorizon	wanted = {placement->fulfillments[i].location_id, promised_for(&placement->fulfillments[i])};
+		bool		known = wanted.at <= oms_call->now;
+
+		for (int j = 0; j < placement->horizon_count; j++)
+			known |= placement->horizons[j].location_id == wanted.location_id && placement->horizons[j].at >= wanted.at;
+		if (!known)
+			horizons[count++] = wanted;
+	}
+	if (count == 0 || !oms_lots_end(item_ids, placement->demand_count, horizons, count))
+		return false;
+	if (placement->horizon_count > 0)
+		memcpy(horizons + count, placement->horizons, sizeof(LotHorizon) * placement->horizon_count);
+	placement->horizons = horizons;
+	placement->horizon_count += count;
+	return true;
+}
+
+/*
+ * Plans so that lots last until what is promised of them has arrived.  That is
+ * known once it is planned, so it is planned again without the lots that end
+ * before; the dates up to which they are looked at only ever rise.
+ */
+static bool
+plan_lasting(Placement *placement)
+{
+	bool		possible = plan_lines(placement);
+
+	for (int attempt_no = 0; possible && oms_lots_exist() && oms_dates_configured() && attempt_no < PLAN_ATTEMPTS_MAX; attempt_no++)
+	{
+		bool		raised = false;
+
+		oms_placement_promise(placement);
+		if (placement->group_count == 0)
+			raised = raise_horizons(placement);
+		for (int i = 0; i < placement->group_count; i++)
+			raised |= raise_horizons(placement->groups[i]);
+		if (!raised)
+			break;
+		possible = plan_lines(placement);
+	}
+	return possible;
+}
+
+/* Plans an order, with substitutes only where its own items do not do. */
+bool
+oms_placement_plan(Placement *placement)
+{
+	oms_substitutes_undo(placement);
+	return plan_lasting(placement) || oms_substitutes_plan(placement, plan_lasting);
 }
 
 /* The counters of the plan and of the holds it uses up, merged and in lock order. */
@@ -606,6 +670,25 @@ oms_counter_covers(const StockRow *row)
 		(int64) row->on_hand + row->backorder_limit - row->reserved + row->held >= row->reserved_delta;
 }
 
+/* Notes units of lots that would not last at counters that are about to be locked. */
+static void
+keep_lots(const Placement *placement, StockRow *rows, int count)
+{
+	int			horizon_count = placement->horizon_count;
+	LotHorizon *horizons;
+
+	for (int i = 0; i < placement->group_count; i++)
+		horizon_count += placement->groups[i]->horizon_count;
+	horizons = palloc(sizeof(LotHorizon) * Max(1, horizon_count));
+	horizon_count = 0;
+	for (int i = 0; i < placement->horizon_count; i++)
+		horizons[horizon_count++] = placement->horizons[i];
+	for (int i = 0; i < placement->group_count; i++)
+		for (int j = 0; j < placement->groups[i]->horizon_count; j++)
+			horizons[horizon_count++] = placement->groups[i]->horizons[j];
+	oms_lots_keep_until(rows, count, horizons, horizon_count);
+}
+
 /* Locks the plan's counters and takes the units; false where they, or days to ship them, are gone. */
 static bool
 take_units(Placement *placement)
@@ -621,6 +704,7 @@ take_units(Placement *placement)
 		oms_quotas_keep(placement->quotas, rows, count);
 	for (int i = 0; i < placement->group_count; i++)
 		oms_quotas_keep(placement->groups[i]->quotas, rows, count);
+	keep_lots(placement, rows, count);
 	for (int i = 0; i < count; i++)
 		rows[i].whole = oms_placement_rests_on_supplies(placement) && rows[i].reserved_delta > rows[i].firm;
 	oms_stock_lock(rows, count);

@@ -268,7 +268,7 @@ oms_quotas_view(const Channel *channel, int64 own, const int64 *item_ids, int co
 void
 oms_quotas_keep(const QuotaList *quotas, StockRow *rows, int count)
 {
-	for (int i = 0; quotas && i < count; i++)
+	for (int i = 0; i < count; i++)
 		rows[i].kept = oms_quotas_safety(quotas, rows[i].item_id, rows[i].location_id);
 	oms_lots_keep(rows, count);
 }
