@@ -23,6 +23,7 @@
 #include "call_rows.h"
 #include "clock.h"
 #include "event.h"
+#include "machine.h"
 #include "relation.h"
 #include "scope.h"
 
@@ -184,6 +185,11 @@ run_body(FunctionCallInfo fcinfo, OmsCallMode mode, OmsBody body, bool *isnull)
 		return kept_answer(fcinfo, &key, isnull);
 	result = body(fcinfo, isnull);
 	oms_events_flush();
+	if (oms_call->hooks != NIL)
+	{
+		oms_machine_run_hooks();
+		oms_events_flush();
+	}
 	if (key.key != NULL)
 		keep_answer(fcinfo, &key, result, *isnull);
 	return result;
@@ -308,6 +314,7 @@ oms_attempt_begin(OmsAttempt *attempt)
 	attempt->owner = CurrentResourceOwner;
 	attempt->events = oms_call->events->count;
 	attempt->notes = oms_call->events->note_count;
+	attempt->hooks = list_length(oms_call->hooks);
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(attempt->context);
 }
@@ -328,6 +335,7 @@ oms_attempt_undo(OmsAttempt *attempt)
 	CurrentResourceOwner = attempt->owner;
 	oms_call->events->count = attempt->events;
 	oms_call->events->note_count = attempt->notes;
+	oms_call->hooks = list_truncate(oms_call->hooks, attempt->hooks);
 }
 
 /* Errors that are not about the work at hand: nobody may swallow them. */

@@ -7,6 +7,7 @@
 
 #include "oms.h"
 
+#include "nodes/pg_list.h"
 #include "utils/resowner.h"
 
 typedef enum OmsCallMode
@@ -28,6 +29,7 @@ typedef struct OmsCall
 	bool		configured;		/* holds pointers into the configuration */
 	bool		plans_once;		/* a plan that is stale is an error: whoever placed the order undoes all and tries again */
 	struct EventList *events;
+	List	   *hooks;			/* of steps that the call took (machine.c) */
 	struct LotList *lots;		/* that the caller names, NULL: none (lot.c) */
 	int64		unheld_order;	/* locked order that has no hold: see hold.c */
 	uint64		unheld_since;
@@ -58,6 +60,7 @@ typedef struct OmsAttempt
 	ResourceOwner owner;
 	int			events;
 	int			notes;
+	int			hooks;
 } OmsAttempt;
 
 extern void oms_attempt_begin(OmsAttempt *attempt);

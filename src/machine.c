@@ -40,6 +40,13 @@ typedef struct State
 	const char *kind;
 } State;
 
+/* What a step leaves to be done at the end of its call. */
+typedef struct Hook
+{
+	const char *function;
+	Jsonb	   *argument;
+} Hook;
+
 typedef struct Machine
 {
 	const char *name;
@@ -314,6 +321,8 @@ step_document(const char *machine, const Transition *transition, const StepObjec
 	oms_write_text(&writer, "action", transition->action);
 	oms_write_text(&writer, "to_state", transition->to_state);
 	oms_write_text(&writer, "reason", object->reason);
+	if (object->document)
+		oms_write_jsonb(&writer, "document", object->document);
 	return oms_write_finish(&writer);
 }
 
@@ -325,11 +334,64 @@ run_guard(const char *machine, const Transition *transition, const StepObject *o
 	if (!DatumGetBool(oms_user_function(transition->guard, argument, BOOLOID)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_TRANSITION),
-				 errmsg("%s " INT64_FORMAT " is %s: %s is refused by %s", object->type, object->id,
-						transition->from_state, transition->action, transition->guard),
+				 errmsg("%s%s is %s: %s is refused by %s", object->type,
+						object->id ? psprintf(" " INT64_FORMAT, object->id) : "", transition->from_state, transition->action,
+						transition->guard),
 				 errdetail("Transition " INT64_FORMAT " of machine %s has that guard.",
 						   transition->id, machine),
 				 errhint("The guard decides with the rows of the database as they are now.")));
+}
+
+/* A hook runs when the call has written what the step is about: see oms_machine_run_hooks. */
+static void
+note_hook(const char *function, Jsonb *argument)
+{
+	Hook	   *hook = palloc(sizeof(Hook));
+
+	*hook = (Hook) {function, argument};
+	oms_call->hooks = lappend(oms_call->hooks, hook);
+}
+
+/* Runs the hooks of the call's steps, and those of steps that they lead to in calls of their own. */
+void
+oms_machine_run_hooks(void)
+{
+	List	   *hooks = oms_call->hooks;
+	ListCell   *cell;
+
+	oms_call->hooks = NIL;
+	foreach(cell, hooks)
+	{
+		Hook	   *hook = lfirst(cell);
+
+		CHECK_FOR_INTERRUPTS();
+		(void) oms_user_function(hook->function, hook->argument, InvalidOid);
+	}
+}
+
+/*
+ * Refuses what the step's guard would refuse, for previews.  The object has no
+ * id yet, and whatever the guard did is undone.
+ */
+void
+oms_machine_ask(const char *name, const char *from_state, const char *action, const StepObject *object)
+{
+	Machine    *machine = machine_named(name);
+	const Transition *found = find_transition(machine, from_state, action);
+	Transition	transition;
+	OmsAttempt	attempt;
+
+	if (found == NULL)
+		refuse_step(machine, from_state, action, object);
+	if (found->guard == NULL)
+		return;
+	transition = *found;
+	transition.guard = pstrdup(found->guard);
+	transition.from_state = pstrdup(found->from_state);
+	transition.action = pstrdup(found->action);
+	oms_attempt_begin(&attempt);
+	run_guard(name, &transition, object, step_document(name, &transition, object));
+	oms_attempt_undo(&attempt);
 }
 
 static const char *
@@ -355,7 +417,7 @@ refuse_held(const char *machine, const char *action, const StepObject *object)
 
 /*
  * Takes one step: finds the transition or refuses, asks holds and guard, notes
- * the event, runs its hook.  The caller writes the new state.
+ * the event and the hook.  The caller writes the new state.
  */
 const Transition *
 oms_machine_step(const char *name, const char *from_state, const char *action,
@@ -385,7 +447,7 @@ oms_machine_step(const char *name, const char *from_state, const char *action,
 		transition->after_hook = found->after_hook ? pstrdup(found->after_hook) : NULL;
 		run_guard(name, transition, object, argument);
 		if (transition->after_hook)
-			(void) oms_user_function(transition->after_hook, argument, InvalidOid);
+			note_hook(transition->after_hook, argument);
 	}
 	event.order_id = object->order_id;
 	event.object_id = object->id;

@@ -33,7 +33,8 @@ typedef struct StepObject
 	int64		id;
 	int64		order_id;
 	const char *reason;
-	Jsonb	   *data;			/* goes into the event; guards see it too */
+	Jsonb	   *data;			/* goes into the event; guards of rows see it too */
+	Jsonb	   *document;		/* guards and hooks see it, NULL: none */
 	const int32 *lines;			/* lines that a fulfillment's step takes; NULL: all of it */
 	int			line_count;
 } StepObject;
@@ -48,6 +49,8 @@ extern bool oms_machine_asks(const char *machine, const char *from_state, const 
 extern const Transition *oms_machine_step(const char *machine, const char *from_state,
 										  const char *action, const StepObject *object);
 
+extern void oms_machine_ask(const char *machine, const char *from_state, const char *action, const StepObject *object);
+extern void oms_machine_run_hooks(void);
 extern Datum oms_user_function(const char *name, Jsonb *argument, Oid expected);
 
 #endif							/* OMS_MACHINE_H */

@@ -173,7 +173,8 @@ write_order(Placement *placement)
 int
 oms_placement_take_step(Placement *placement)
 {
-	StepObject	object = {.type = MACHINE_ORDER,.id = placement->order_id,.order_id = placement->order_id};
+	StepObject	object = {.type = MACHINE_ORDER,.id = placement->order_id,.order_id = placement->order_id,
+	.document = placement->source};
 
 	placement->status = oms_machine_step(MACHINE_ORDER, oms_machine_initial(MACHINE_ORDER), "place", &object)->to_state;
 	return oms_call->events->count - 1;
@@ -290,6 +291,8 @@ OMS_FUNCTION(oms_preview_order, CALL_READ)
 	if (!oms_placement_plan(placement))
 		oms_placement_refuse(placement);
 	oms_placement_promise(placement);
+	oms_machine_ask(MACHINE_ORDER, oms_machine_initial(MACHINE_ORDER), "place",
+					&(StepObject) {.type = MACHINE_ORDER,.document = placement->source});
 	placement->status = oms_machine_target(MACHINE_ORDER, oms_machine_initial(MACHINE_ORDER), "place");
 	PG_RETURN_JSONB_P(oms_placement_answer(placement));
 }
