@@ -32,6 +32,8 @@ BEGIN
         draft_timeout        interval CHECK (draft_timeout > '0'),
         reservation_ttl      interval NOT NULL DEFAULT '15 minutes' CHECK (reservation_ttl > '0'),
         reservation_ttl_max  interval NOT NULL DEFAULT '30 days' CHECK (reservation_ttl_max <= '30 days'),
+        priority           int NOT NULL DEFAULT 0 CHECK (priority BETWEEN -1000 AND 1000),
+        class_priorities   jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(class_priorities) = 'array'),
         external_ref       text,
         attributes         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
         PRIMARY KEY (channel_id, tenant_id),
@@ -55,6 +57,8 @@ BEGIN
     COMMENT ON COLUMN oms.channels.draft_timeout IS 'how long a draft without valid_until is valid';
     COMMENT ON COLUMN oms.channels.reservation_ttl IS 'how long a cart is held where reserve does not say';
     COMMENT ON COLUMN oms.channels.reservation_ttl_max IS 'the longest that reserve and extend_reservation may say';
+    COMMENT ON COLUMN oms.channels.priority IS 'of its orders where neither the document nor the class of the customer says; the greater goes first';
+    COMMENT ON COLUMN oms.channels.class_priorities IS 'priorities by class of the customer: [{"class", "priority"}]';
     COMMENT ON COLUMN oms.channels.confirmation IS 'required: nothing is released or captured before confirm_order';
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.channels
         FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();

@@ -144,6 +144,7 @@ BEGIN
         'order',
         'order_edit',
         'fulfillment',
+        'backorder',
         'payment',
         'refund',
         'return',

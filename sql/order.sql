@@ -61,6 +61,8 @@ BEGIN
         tenant_id          int NOT NULL,
         version            int NOT NULL DEFAULT 1,
         holds              int,
+        priority           int NOT NULL DEFAULT 0 CHECK (priority BETWEEN -1000 AND 1000),
+        overtaken          int,
         status             text NOT NULL,
         payment_status     text NOT NULL,
         fulfillment_status text NOT NULL,
@@ -90,6 +92,8 @@ BEGIN
     COMMENT ON TABLE oms.orders IS 'one row per order';
     COMMENT ON COLUMN oms.orders.document_hash IS 'hash of the document that placed the order: the same document again is the same order';
     COMMENT ON COLUMN oms.orders.holds IS 'holds on the order and its parts that have not been lifted, null where it never had one: read with the lock, so an order without holds pays nothing for them';
+    COMMENT ON COLUMN oms.orders.priority IS 'of two orders that want the same units the one with the greater goes first, where the rules say so';
+    COMMENT ON COLUMN oms.orders.overtaken IS 'runs of fill_backorders that gave units it waits for to a later order, null where none did';
     COMMENT ON COLUMN oms.orders.ordered_by IS 'who ordered where it was not the customer: an agent, a clerk, a buyer; events name who called';
     COMMENT ON COLUMN oms.orders.valid_until IS 'until when a draft can be placed at its prices; null: as long as it exists';
     COMMENT ON COLUMN oms.orders.risk IS 'the last that a fraud check said of the order';

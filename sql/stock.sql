@@ -16,7 +16,7 @@ CREATE FUNCTION oms.count_stock(location text, sku text, counted integer, refere
                                 lots jsonb DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_count_stock';
-COMMENT ON FUNCTION oms.count_stock(text, text, integer, text, jsonb, text) IS 'sets on hand to what was counted; promises that the count cannot cover are withdrawn, the newest first, and listed';
+COMMENT ON FUNCTION oms.count_stock(text, text, integer, text, jsonb, text) IS 'sets on hand to what was counted; promises that the count cannot cover are withdrawn in the order of backorder_rules and listed';
 
 CREATE FUNCTION oms.set_stock_limits(location text, sku text, safety integer DEFAULT NULL,
                                      backorder_limit integer DEFAULT NULL, reorder_point integer DEFAULT NULL,

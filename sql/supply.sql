@@ -16,7 +16,7 @@ COMMENT ON FUNCTION oms.receive_supply(bigint, integer, jsonb, text) IS 'units o
 CREATE FUNCTION oms.cancel_supply(supply_id bigint, reason text DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_cancel_supply';
-COMMENT ON FUNCTION oms.cancel_supply(bigint, text, text) IS 'what is open of a supply does not come; promises that rested on it are withdrawn, the newest first, and listed';
+COMMENT ON FUNCTION oms.cancel_supply(bigint, text, text) IS 'what is open of a supply does not come; promises that rested on it are withdrawn in the order of backorder_rules and listed';
 
 CREATE PROCEDURE oms.init_supply() LANGUAGE plpgsql AS $init$
 BEGIN

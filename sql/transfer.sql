@@ -22,7 +22,7 @@ COMMENT ON FUNCTION oms.receive_transfer(bigint, integer, jsonb, text) IS 'units
 CREATE FUNCTION oms.close_transfer(transfer_id bigint, reason text DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_close_transfer';
-COMMENT ON FUNCTION oms.close_transfer(bigint, text, text) IS 'what is still in transit is lost; promises that rested on it are withdrawn, the newest first, and listed';
+COMMENT ON FUNCTION oms.close_transfer(bigint, text, text) IS 'what is still in transit is lost; promises that rested on it are withdrawn in the order of backorder_rules and listed';
 
 CREATE FUNCTION oms.cancel_transfer(transfer_id bigint, reason text DEFAULT NULL, idempotency_key text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp

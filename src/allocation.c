@@ -9,6 +9,7 @@
 
 #include "allocation.h"
 #include "backorder_date.h"
+#include "backorder_rules.h"
 #include "call.h"
 #include "dated_promise.h"
 #include "event.h"
@@ -29,7 +30,7 @@
  * the tables: a plan made while they are nearly empty lives for long.
  */
 #define FULFILLMENT_OF_ALLOCATION \
-	" CROSS JOIN LATERAL (SELECT x.backordered, x.status, x.supplied_at FROM {fulfillments} x" \
+	" CROSS JOIN LATERAL (SELECT x.backordered, x.status, x.supplied_at, x.promised_at FROM {fulfillments} x" \
 	" WHERE x.fulfillment_id = a.fulfillment_id AND x.tenant_id = $1 OFFSET 0) f"
 
 static OmsPlan of_order_plan = {
@@ -39,9 +40,11 @@ static OmsPlan of_order_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
 
-/* Newest orders first; the caller stops when it has enough. */
+/* Newest orders first. */
 static OmsPlan of_stock_plan = {
-	.sql = "SELECT " ALLOCATION_COLUMNS " FROM {allocations} a" FULFILLMENT_OF_ALLOCATION
+	.sql = "SELECT " ALLOCATION_COLUMNS ", o.priority, coalesce(f.promised_at, 'infinity') FROM {allocations} a"
+	FULFILLMENT_OF_ALLOCATION
+	" CROSS JOIN LATERAL (SELECT x.priority FROM {orders} x WHERE x.order_id = a.order_id AND x.tenant_id = $1 OFFSET 0) o"
 	" WHERE a.item_id = $2 AND a.location_id = $3 AND a.tenant_id = $1"
 	" AND a.promised > a.shipped + a.cancelled"
 	" ORDER BY a.order_id DESC, a.line_no DESC, a.fulfillment_id DESC",
@@ -102,6 +105,19 @@ collect(TupleTableSlot *slot, void *state)
 	});
 }
 
+static void
+collect_of_stock(TupleTableSlot *slot, void *state)
+{
+	AllocationList *list = state;
+	Allocation *row;
+	bool		isnull;
+
+	collect(slot, state);
+	row = &list->rows[list->count - 1];
+	row->priority = oms_slot_int32(slot, 13);
+	row->promised_at = DatumGetTimestampTz(oms_slot_datum(slot, 14, &isnull));
+}
+
 /* All promises of an order, by line and fulfillment. */
 AllocationList *
 oms_allocations_of_order(int64 order_id)
@@ -120,7 +136,7 @@ oms_allocations_of_stock(int64 item_id, int64 location_id)
 	AllocationList *list = palloc0(sizeof(AllocationList));
 	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(item_id), Int64GetDatum(location_id)};
 
-	(void) oms_execute_each(&of_stock_plan, values, NULL, collect, list);
+	(void) oms_execute_each(&of_stock_plan, values, NULL, collect_of_stock, list);
 	return list;
 }
 
@@ -287,6 +303,7 @@ oms_allocations_write(AllocationList *list)
 /* What one attempt to settle counters tells the next. */
 typedef struct Settlement
 {
+	BackorderRules rules;
 	StockRow   *rows;
 	int			count;
 	StockTarget target;
@@ -340,9 +357,39 @@ mark(AllocationList *list, bool firm_only, int64 units)
 	return units;
 }
 
-/* Marks the newest promises on a counter until its excess is found: firm ones that nothing covers, then any. */
+/* The newest first. */
+static int
+compare_newest(const Allocation *a, const Allocation *b)
+{
+	if (a->order_id != b->order_id)
+		return a->order_id > b->order_id ? -1 : 1;
+	if (a->line_no != b->line_no)
+		return a->line_no > b->line_no ? -1 : 1;
+	return a->fulfillment_id == b->fulfillment_id ? 0 : a->fulfillment_id > b->fulfillment_id ? -1 : 1;
+}
+
+static int
+compare_priority(const void *left, const void *right)
+{
+	const Allocation *a = left;
+	const Allocation *b = right;
+
+	return a->priority != b->priority ? (a->priority < b->priority ? -1 : 1) : compare_newest(a, b);
+}
+
+/* A promise without a date has none to keep: it goes before all others. */
+static int
+compare_date(const void *left, const void *right)
+{
+	const Allocation *a = left;
+	const Allocation *b = right;
+
+	return a->promised_at != b->promised_at ? (a->promised_at > b->promised_at ? -1 : 1) : compare_newest(a, b);
+}
+
+/* Marks promises on a counter, in the declared order, until its excess is found: firm ones that nothing covers, then any. */
 static void
-mark_newest(StockRow *row, AllocationList *withdrawn)
+mark_promises(StockRow *row, WithdrawOrder order, AllocationList *withdrawn)
 {
 	AllocationList *list;
 	int64		units = short_of(row);
@@ -352,6 +399,8 @@ mark_newest(StockRow *row, AllocationList *withdrawn)
 	if (units <= 0)
 		return;
 	list = oms_allocations_of_stock(row->item_id, row->location_id);
+	if (order != WITHDRAW_NEWEST)
+		qsort(list->rows, list->count, sizeof(Allocation), order == WITHDRAW_LATEST_DATE ? compare_date : compare_priority);
 	row->reserved_delta = -units;
 	left = mark(list, true, uncovered) + mark(list, false, units - uncovered);
 	if (left > 0)
@@ -541,7 +590,7 @@ settle(Settlement *settlement)
 		return false;
 	settlement->withdrawn.count = 0;
 	for (int i = 0; i < settlement->count; i++)
-		mark_newest(&settlement->rows[i], &settlement->withdrawn);
+		mark_promises(&settlement->rows[i], settlement->rules.withdraw_order, &settlement->withdrawn);
 	if (settlement->withdrawn.count > 0)
 		qsort(settlement->withdrawn.rows, settlement->withdrawn.count, sizeof(Allocation), compare_allocations);
 	if (settlement->redating &&
@@ -576,7 +625,7 @@ withdrawals_of(const AllocationList *list)
 /*
  * Sets counters, which must be in lock order, to what target says once they are
  * locked, and withdraws the promises that they then cannot cover: units held for
- * carts first, then the newest promises.  Afterwards the counters are written;
+ * carts first, then promises in the order of backorder_rules.  Afterwards the counters are written;
  * the ledger and the derived statuses of the orders are the caller's.
  *
  * With a redating, the promises that wait at the counters get the dates that
@@ -590,7 +639,7 @@ int
 oms_allocations_settle(StockRow *rows, int count, StockTarget target, void *state, const char *reason, Redating *redating,
 					   Withdrawal **withdrawn)
 {
-	Settlement	settlement = {.rows = rows,.count = count,.target = target,.state = state,.reason = reason,.redating = redating};
+	Settlement	settlement = {.rules = oms_backorder_rules(),.rows = rows,.count = count,.target = target,.state = state,.reason = reason,.redating = redating};
 
 	for (int attempt_no = 0; attempt_no < WITHDRAW_ATTEMPTS_MAX; attempt_no++)
 	{

@@ -23,6 +23,8 @@ typedef struct Allocation
 	bool		backordered;	/* of its fulfillment */
 	TimestampTz supplied_at;	/* of its fulfillment, where that is backordered; DT_NOEND: nobody knows when */
 	char	   *status;			/* of its fulfillment */
+	int32		priority;		/* of its order, where promises of a counter are read */
+	TimestampTz promised_at;	/* likewise, of its fulfillment; DT_NOEND: not known */
 	struct
 	{
 		int32		picked;

@@ -179,6 +179,12 @@
 	" GROUP BY a.order_id, a.line_no) a USING (order_id, line_no)" \
 	" WHERE l.tenant_id = $1 AND l.delivered <> coalesce(a.delivered, 0)"
 
+/* An order was overtaken as often as its events say. */
+#define BACKORDER_PARTS \
+	" UNION ALL SELECT 'order.overtaken', o.order_id::text, coalesce(e.runs, 0)::text, coalesce(o.overtaken, 0)::text FROM {orders} o" \
+	" LEFT JOIN (SELECT order_id, count(*) AS runs FROM {events} WHERE tenant_id = $1 AND type = 'order.overtaken' GROUP BY order_id) e" \
+	" USING (order_id) WHERE o.tenant_id = $1 AND coalesce(o.overtaken, 0) <> coalesce(e.runs, 0)"
+
 #define ORPHAN_PARTS \
 	" UNION ALL SELECT 'orphan.line', l.order_id || ' line ' || l.line_no, 'an order', 'none' FROM {order_lines} l" \
 	" WHERE l.tenant_id = $1 AND NOT EXISTS (SELECT FROM {orders} o WHERE o.order_id = l.order_id AND o.tenant_id = $1)" \
@@ -443,6 +449,7 @@ static OmsPlan audit_plan = {
 	SUPPLY_PARTS
 	TRANSFER_PARTS
 	LINE_PARTS
+	BACKORDER_PARTS
 	ORPHAN_PARTS
 	STATUS_PARTS
 	PAYMENT_PARTS

@@ -41,8 +41,16 @@ typedef struct ChannelDocument
 	int8		active;
 	int8		backorder;
 	int8		substitution;
+	int32		priority;
 	DocArray	refund_methods;
+	DocArray	class_priorities;
 } ChannelDocument;
+
+typedef struct ClassPriorityDocument
+{
+	char	   *class;
+	int32		priority;
+} ClassPriorityDocument;
 
 typedef struct RefundMethodDocument
 {
@@ -53,6 +61,14 @@ static const char *const capture_choices[] = {"placing", "release", "shipping", 
 static const char *const payment_order_choices[] = {"newest", "oldest", "proportional", NULL};
 static const char *const refund_excess_choices[] = {"manual", "automatic", NULL};
 static const char *const confirmation_choices[] = {"none", "required", NULL};
+
+static const DocField class_priority_fields[] = {
+	{"class", DOC_CODE, offsetof(ClassPriorityDocument, class), .required = true},
+	{"priority", DOC_INT, offsetof(ClassPriorityDocument, priority), .required = true,.least = -OMS_PRIORITY_MAX,.most = OMS_PRIORITY_MAX},
+};
+
+static const DocShape class_priority_shape =
+DOC_SHAPE_OF(ClassPriorityDocument, class_priority_fields, "a priority of a class");
 
 static const DocField refund_method_fields[] = {
 	{"method", DOC_CODE, offsetof(RefundMethodDocument, method), .required = true},
@@ -85,6 +101,8 @@ static const DocField channel_fields[] = {
 	{"reservation_ttl", DOC_TEXT, offsetof(ChannelDocument, reservation_ttl)},
 	{"reservation_ttl_max", DOC_TEXT, offsetof(ChannelDocument, reservation_ttl_max)},
 	{"attributes", DOC_OBJECT, offsetof(ChannelDocument, attributes)},
+	{"priority", DOC_INT, offsetof(ChannelDocument, priority), .least = -OMS_PRIORITY_MAX,.most = OMS_PRIORITY_MAX},
+	{"class_priorities", DOC_ARRAY, offsetof(ChannelDocument, class_priorities), .most = 100,.shape = &class_priority_shape},
 };
 
 static const DocShape channel_shape = DOC_SHAPE_OF(ChannelDocument, channel_fields, "a channel");
@@ -94,7 +112,7 @@ static const DocShape channel_shape = DOC_SHAPE_OF(ChannelDocument, channel_fiel
 	" confirmation text, active boolean, backorder boolean, substitution boolean, external_ref text, attributes jsonb," \
 	" payment_timeout interval, confirmation_timeout interval, backorder_timeout interval, draft_timeout interval," \
 	" reservation_ttl interval, reservation_ttl_max interval, capture_order text, refund_excess text, refund_methods jsonb," \
-	" confirmation_role text, authorization_period interval)"
+	" confirmation_role text, authorization_period interval, priority int, class_priorities jsonb)"
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {channels} (tenant_id, code)"
@@ -118,7 +136,8 @@ static OmsPlan update_plan = {
 	" capture_order = coalesce(u.capture_order, c.capture_order), refund_excess = coalesce(u.refund_excess, c.refund_excess),"
 	" refund_methods = coalesce(u.refund_methods, c.refund_methods),"
 	" confirmation_role = coalesce(u.confirmation_role, c.confirmation_role),"
-	" authorization_period = coalesce(u.authorization_period, c.authorization_period)"
+	" authorization_period = coalesce(u.authorization_period, c.authorization_period),"
+	" priority = coalesce(u.priority, c.priority), class_priorities = coalesce(u.class_priorities, c.class_priorities)"
 	CHANNEL_ROWS " WHERE c.tenant_id = $1 AND c.code = u.code",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, JSONBOID)
@@ -176,6 +195,19 @@ check_reservation(const ChannelDocument *row, int position, FaultList *faults)
 				  oms_document_place("channels", position, "reservation_ttl"), "is longer than reservation_ttl_max");
 }
 
+static void
+check_classes(const ChannelDocument *row, int position, FaultList *faults)
+{
+	ClassPriorityDocument *classes = (ClassPriorityDocument *) row->class_priorities.items;
+
+	for (int i = 0; i < row->class_priorities.count; i++)
+		for (int j = 0; j < i && classes[i].class; j++)
+			if (classes[j].class && strcmp(classes[i].class, classes[j].class) == 0)
+				oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Each class has one priority.",
+						  oms_document_place("channels", position, "class_priorities"), "\"%s\" stands there twice",
+						  classes[i].class);
+}
+
 /*
  * oms.upsert_channels(channels jsonb, idempotency_key text) -> bigint
  */
@@ -204,6 +236,7 @@ OMS_FUNCTION(oms_upsert_channels, CALL_KEYED)
 		check_timeout(row->draft_timeout, i, "draft_timeout", &faults);
 		check_timeout(row->authorization_period, i, "authorization_period", &faults);
 		check_reservation(row, i, &faults);
+		check_classes(row, i, &faults);
 	}
 	oms_faults_raise(&faults, "channels are not valid");
 
@@ -213,6 +246,16 @@ OMS_FUNCTION(oms_upsert_channels, CALL_KEYED)
 	(void) oms_execute(&update_plan, values, NULL);
 	oms_event(&(Event) {.object_type = "channel",.type = "channels.upserted",.data = PG_GETARG_JSONB_P(0)});
 	PG_RETURN_INT64(rows.count);
+}
+
+/* The priority of an order of the channel that names none. */
+int32
+oms_channel_priority(const Channel *channel, const char *customer_class)
+{
+	for (int i = 0; customer_class && i < channel->class_count; i++)
+		if (strcmp(channel->classes[i].class, customer_class) == 0)
+			return channel->classes[i].priority;
+	return channel->priority;
 }
 
 /* NULL where it is unknown or out of the caller's scope. */

@@ -7,6 +7,15 @@
 
 #include "oms.h"
 
+/* The greatest priority of an order, and less than nothing the least; the greater goes first. */
+#define OMS_PRIORITY_MAX 1000
+
+typedef struct ClassPriority
+{
+	const char *class;
+	int32		priority;
+} ClassPriority;
+
 typedef struct Channel
 {
 	int64		channel_id;
@@ -27,10 +36,14 @@ typedef struct Channel
 	bool		refunds_excess; /* without being asked */
 	const char *confirmation_role;	/* NULL: whoever may call confirm_order */
 	int64		authorization_period;	/* microseconds; 0: authorizations do not end by themselves */
+	int32		priority;
+	int			class_count;
+	ClassPriority *classes;
 } Channel;
 
 extern Channel *oms_channel_find(const char *code);
 extern Channel *oms_channel_get(const char *code);
 extern Channel *oms_channel_by_id(int64 channel_id);
+extern int32 oms_channel_priority(const Channel *channel, const char *customer_class);
 
 #endif							/* OMS_CHANNEL_H */

@@ -33,8 +33,16 @@ static OmsPlan channels_plan = {
 	" coalesce(c.payment_timeout, c.confirmation_timeout, c.backorder_timeout) IS NOT NULL,"
 	" (extract(epoch FROM c.reservation_ttl) * 1000000)::bigint, (extract(epoch FROM c.reservation_ttl_max) * 1000000)::bigint, c.substitution,"
 	" c.capture_order, c.refund_order, c.refund_excess = 'automatic', c.confirmation_role,"
-	" coalesce((extract(epoch FROM c.authorization_period) * 1000000)::bigint, 0)"
+	" coalesce((extract(epoch FROM c.authorization_period) * 1000000)::bigint, 0), c.priority"
 	" FROM {channels} c WHERE c.tenant_id = $1",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID)
+};
+
+static OmsPlan class_priorities_plan = {
+	.sql = "SELECT c.channel_id, u.class, u.priority FROM {channels} c"
+	" CROSS JOIN LATERAL jsonb_to_recordset(c.class_priorities) u(class text, priority int)"
+	" WHERE c.tenant_id = $1 AND c.class_priorities <> '[]'",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
 };
@@ -111,7 +119,27 @@ collect_channel(TupleTableSlot *slot, void *state)
 	channel->refunds_excess = oms_slot_bool(slot, 16);
 	channel->confirmation_role = oms_slot_text(slot, 17);
 	channel->authorization_period = oms_slot_int64(slot, 18);
+	channel->priority = oms_slot_int32(slot, 19);
+	channel->class_count = 0;
+	channel->classes = NULL;
 	cache.configuration.channels = lappend(cache.configuration.channels, channel);
+}
+
+static void
+collect_class_priority(TupleTableSlot *slot, void *state)
+{
+	ListCell   *cell;
+
+	foreach(cell, cache.configuration.channels)
+	{
+		Channel    *channel = lfirst(cell);
+
+		if (channel->channel_id != oms_slot_int64(slot, 1))
+			continue;
+		channel->classes = channel->classes
+			? repalloc(channel->classes, sizeof(ClassPriority) * (channel->class_count + 1)) : palloc(sizeof(ClassPriority));
+		channel->classes[channel->class_count++] = (ClassPriority) {oms_slot_text(slot, 2), oms_slot_int32(slot, 3)};
+	}
 }
 
 static double
@@ -228,6 +256,7 @@ load(void)
 	cache.configuration.channel_locations =
 		make_hash("oms channel locations", 2 * sizeof(int64), sizeof(ChannelLocation), HASH_BLOBS);
 	(void) oms_execute_latest(&channels_plan, values, collect_channel, NULL);
+	(void) oms_execute_latest(&class_priorities_plan, values, collect_class_priority, NULL);
 	(void) oms_execute_latest(&locations_plan, values, collect_location, NULL);
 	(void) oms_execute_latest(&groups_plan, values, collect_group, NULL);
 	(void) oms_execute_latest(&channel_locations_plan, values, collect_channel_location, NULL);

@@ -138,7 +138,7 @@ static OmsPlan document_plan = {
 	" 'customer', coalesce(o.customer, CASE WHEN o.customer_ref IS NOT NULL THEN '{}'::jsonb END)"
 	" || CASE WHEN o.customer_ref IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('ref', o.customer_ref) END,"
 	" 'bill_to', o.bill_to, 'notes', o.notes, 'attributes', o.attributes, 'risk', o.risk,"
-	" 'ordered_by', o.ordered_by, 'valid_until', o.valid_until,"
+	" 'ordered_by', o.ordered_by, 'valid_until', o.valid_until, 'priority', nullif(o.priority, 0),"
 	" 'holds', CASE WHEN o.holds > 0 THEN (SELECT jsonb_agg(jsonb_build_object('hold_id', h.hold_id, 'type', h.hold_type,"
 	" 'reason', h.reason, 'line_no', h.line_no, 'fulfillment_id', h.fulfillment_id, 'placed_at', h.placed_at,"
 	" 'release_at', h.release_at) ORDER BY h.hold_id) FROM {holds} h"

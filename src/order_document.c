@@ -111,6 +111,7 @@ static const DocField order_fields[] = {
 	{"attributes", DOC_OBJECT, offsetof(OrderDocument, attributes)},
 	{"risk", DOC_OBJECT, offsetof(OrderDocument, risk)},
 	{"ordered_by", DOC_CODE, offsetof(OrderDocument, ordered_by)},
+	{"priority", DOC_INT, offsetof(OrderDocument, priority), .least = -OMS_PRIORITY_MAX,.most = OMS_PRIORITY_MAX},
 	{"draft", DOC_BOOL, offsetof(OrderDocument, draft)},
 	{"valid_until", DOC_TIME, offsetof(OrderDocument, valid_until)},
 };
@@ -174,6 +175,8 @@ resolve_header(Placement *placement, FaultList *faults)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use an ISO 4217 code such as EUR.", "currency",
 				  "\"%s\" is not a currency", placement->currency);
 	placement->backorder = placement->channel->backorder && document->allow_backorder != 0;
+	placement->priority = document->priority != DOC_ABSENT ? document->priority
+		: oms_channel_priority(placement->channel, document->customer ? document->customer->class : NULL);
 	if (document->deliveries.count == 0)
 		resolve_pickup(placement, faults);
 }

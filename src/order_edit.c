@@ -80,6 +80,7 @@ typedef struct Changes
 	char	   *notes;
 	char	   *reason;
 	TimestampTz requested_at;
+	int32		priority;		/* DOC_ABSENT: as it is */
 } Changes;
 
 static const char *const adjustment_types[] = {"discount", "tax", "shipping", "fee", NULL};
@@ -129,6 +130,7 @@ static const DocField change_fields[] = {
 	{"pickup_location", DOC_CODE, offsetof(Changes, pickup_location)},
 	{"service", DOC_CODE, offsetof(Changes, service)},
 	{"requested_at", DOC_TIME, offsetof(Changes, requested_at)},
+	{"priority", DOC_INT, offsetof(Changes, priority), .least = -OMS_PRIORITY_MAX,.most = OMS_PRIORITY_MAX},
 	{"notes", DOC_TEXT, offsetof(Changes, notes)},
 	{"reason", DOC_TEXT, offsetof(Changes, reason)},
 };
@@ -138,6 +140,7 @@ static const DocShape change_shape = DOC_SHAPE_OF(Changes, change_fields, "chang
 /* A field that stands in the changes replaces the old one, null removes it. */
 static OmsPlan header_plan = {
 	.sql = "UPDATE {orders} SET version = version + 1,"
+	" priority = CASE WHEN $3 ? 'priority' THEN coalesce(($3 ->> 'priority')::int, 0) ELSE priority END,"
 	" notes = CASE WHEN $3 ? 'notes' THEN $3 ->> 'notes' ELSE notes END,"
 	" attributes = CASE WHEN $3 ? 'attributes' THEN nullif($3 -> 'attributes', 'null') ELSE attributes END,"
 	" bill_to = CASE WHEN $3 ? 'bill_to' THEN nullif($3 -> 'bill_to', 'null') ELSE bill_to END,"

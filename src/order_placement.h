@@ -111,6 +111,7 @@ typedef struct OrderDocument
 	DocArray	lines;
 	DocArray	adjustments;
 	DocArray	payments;
+	int32		priority;		/* DOC_ABSENT: that of the channel */
 	int8		allow_backorder;
 	int8		draft;
 } OrderDocument;
@@ -170,6 +171,7 @@ typedef struct Placement
 	const char *currency;
 	int			digits;
 	bool		backorder;
+	int32		priority;
 
 	PlacedLine *lines;
 	int			line_count;

@@ -19,14 +19,14 @@ static OmsPlan insert_order_plan = {
 	.sql = "INSERT INTO {orders} (tenant_id, channel_id, external_ref, order_id, placed_at, document_hash, status,"
 	" payment_status, fulfillment_status, currency, item_total, discount_total, shipping_total, fee_total, tax_total,"
 	" total, customer_ref, customer, bill_to, attributes, notes, risk, ordered_by,"
-	" valid_until)"
+	" valid_until, priority)"
 	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,"
-	" $24)"
+	" $24, $25)"
 	" ON CONFLICT (tenant_id, channel_id, external_ref) DO NOTHING",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, INT8OID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 				 NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, TEXTOID, JSONBOID, JSONBOID,
-				 JSONBOID, TEXTOID, JSONBOID, TEXTOID, TIMESTAMPTZOID)
+				 JSONBOID, TEXTOID, JSONBOID, TEXTOID, TIMESTAMPTZOID, INT4OID)
 };
 
 static OmsPlan insert_lines_plan = {
@@ -87,11 +87,11 @@ oms_placement_customer(const CustomerDocument *customer)
 static OmsHeap order_heap = {
 	.relation = "orders",
 	.key_count = 3,
-	.column_count = 24,
+	.column_count = 25,
 	.columns = {"tenant_id", "channel_id", "external_ref", "order_id", "placed_at", "document_hash", "status",
 		"payment_status", "fulfillment_status", "currency", "item_total", "discount_total", "shipping_total",
 	"fee_total", "tax_total", "total", "customer_ref", "customer", "bill_to", "attributes", "notes", "risk",
-	"ordered_by", "valid_until"}
+	"ordered_by", "valid_until", "priority"}
 };
 
 static void
@@ -99,8 +99,8 @@ order_values(Placement *placement, Datum *values, char *nulls)
 {
 	OrderDocument *document = placement->document;
 
-	memset(nulls, ' ', 24);
-	nulls[24] = '\0';
+	memset(nulls, ' ', 25);
+	nulls[25] = '\0';
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(placement->channel->channel_id);
 	values[2] = CStringGetTextDatum(document->external_ref);
@@ -126,6 +126,7 @@ order_values(Placement *placement, Datum *values, char *nulls)
 	values[22] = oms_text_or_null(document->ordered_by, &nulls[22]);
 	values[23] = TimestampTzGetDatum(document->valid_until);
 	nulls[23] = TIMESTAMP_NOT_FINITE(document->valid_until) ? 'n' : ' ';
+	values[24] = Int32GetDatum(placement->priority);
 }
 
 /* Writes the rows of orders; false where a reference exists already, and then the rest is not written. */
@@ -140,8 +141,8 @@ oms_placements_insert_orders(Placement *const *placements, int count)
 		oms_heap_begin_new(&work, &order_heap);
 	for (int i = 0; i < count && all_new; i++)
 	{
-		Datum		values[24];
-		char		nulls[25];
+		Datum		values[25];
+		char		nulls[26];
 
 		CHECK_FOR_INTERRUPTS();
 		order_values(placements[i], values, nulls);
