@@ -12,12 +12,17 @@ COMMENT ON FUNCTION oms.find_orders(jsonb, text, text, text, timestamptz, timest
 CREATE FUNCTION oms.set_external_ref(object_type text, object_id bigint, external_ref text, idempotency_key text DEFAULT NULL) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_set_external_ref';
-COMMENT ON FUNCTION oms.set_external_ref(text, bigint, text, text) IS 'gives a fulfillment, package, payment, return or hold the reference that another system knows it by; null takes it away';
+COMMENT ON FUNCTION oms.set_external_ref(text, bigint, text, text) IS 'gives a fulfillment, package, payment, return, hold, item or location the reference that another system knows it by; null takes it away';
 
 CREATE FUNCTION oms.find_object(object_type text, external_ref text) RETURNS TABLE (object_id bigint, order_id bigint)
     LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1 SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'oms_find_object';
-COMMENT ON FUNCTION oms.find_object(text, text) IS 'the fulfillments, packages, payments, returns or holds that have the reference, and their orders';
+COMMENT ON FUNCTION oms.find_object(text, text) IS 'the objects of a type that have the reference, with the orders that they are parts of; a line is known by its number';
+
+CREATE FUNCTION oms.set_attributes(object_type text, object_id bigint, attributes jsonb, idempotency_key text DEFAULT NULL) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'oms_set_attributes';
+COMMENT ON FUNCTION oms.set_attributes(text, bigint, jsonb, text) IS 'replaces the custom attributes of a fulfillment, package, payment, return, hold, supply or transfer; null takes them away';
 
 CREATE PROCEDURE oms.init_find() LANGUAGE plpgsql AS $init$
 BEGIN
@@ -26,5 +31,8 @@ BEGIN
     CREATE INDEX packages_ref ON oms.packages (external_ref) WHERE external_ref IS NOT NULL;
     CREATE INDEX payments_ref ON oms.payments (external_ref) WHERE external_ref IS NOT NULL;
     CREATE INDEX returns_ref ON oms.returns (external_ref) WHERE external_ref IS NOT NULL;
+    CREATE INDEX order_lines_ref ON oms.order_lines (external_ref) WHERE external_ref IS NOT NULL;
+    CREATE INDEX items_ref ON oms.items (external_ref) WHERE external_ref IS NOT NULL;
+    CREATE INDEX locations_ref ON oms.locations (external_ref) WHERE external_ref IS NOT NULL;
     CREATE UNIQUE INDEX holds_ref ON oms.holds (external_ref, tenant_id) WHERE external_ref IS NOT NULL;
 END $init$;

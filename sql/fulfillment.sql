@@ -139,6 +139,7 @@ BEGIN
         service         text,
         tracking_number text,
         external_ref    text,
+        attributes      jsonb,
         PRIMARY KEY (package_id, tenant_id)
     );
     ALTER SEQUENCE oms.packages_package_id_seq OWNED BY oms.packages.package_id;

@@ -54,6 +54,7 @@ DECLARE
         'find_orders',
         'find_object',
         'set_external_ref',
+        'set_attributes',
         'state_diagram',
         'version',
         'current_time'];
@@ -103,6 +104,7 @@ DECLARE
         'order_holds',
         'find_object',
         'set_external_ref',
+        'set_attributes',
         'state_diagram',
         'version',
         'current_time'];

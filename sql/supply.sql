@@ -36,6 +36,7 @@ BEGIN
         kind        text NOT NULL CHECK (kind IN ('purchase', 'transfer')),
         status      text NOT NULL,
         reference   text CHECK (octet_length(reference) BETWEEN 1 AND 200),
+        attributes  jsonb,
         PRIMARY KEY (supply_id, tenant_id),
         UNIQUE (reference, item_id, location_id, tenant_id),
         FOREIGN KEY (item_id, tenant_id) REFERENCES oms.items,

@@ -48,6 +48,7 @@ BEGIN
         promisable       boolean NOT NULL,
         status           text NOT NULL,
         reference        text CHECK (octet_length(reference) BETWEEN 1 AND 200),
+        attributes       jsonb,
         PRIMARY KEY (transfer_id, tenant_id),
         UNIQUE (reference, item_id, from_location_id, to_location_id, tenant_id),
         FOREIGN KEY (item_id, tenant_id) REFERENCES oms.items,

@@ -1,7 +1,6 @@
 /*
  * find.c
- *	  Orders by what they carry, and objects by the reference that other
- *	  systems know them by.
+ *	  Orders by what they carry.  Other objects are in reference.c.
  */
 #include "oms.h"
 
@@ -12,7 +11,7 @@
 #include "channel.h"
 #include "configuration.h"
 #include "document.h"
-#include "event.h"
+#include "find.h"
 #include "order.h"
 #include "relation.h"
 #include "scope.h"
@@ -57,8 +56,8 @@ static OmsPlan newest_plan = {
 };
 
 /* The channels to look in: the one named, or all that the caller may see. */
-static Datum
-visible_channels(const char *code)
+Datum
+oms_find_visible_channels(const char *code)
 {
 	List	   *channels = code ? list_make1(oms_channel_get(code)) : oms_configuration()->channels;
 	int64	   *ids = palloc(sizeof(int64) * Max(1, list_length(channels)));
@@ -101,7 +100,7 @@ OMS_FUNCTION(oms_find_orders, CALL_READ)
 
 	check_search(fcinfo, max_count);
 	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = visible_channels(oms_argument_text(fcinfo, 1));
+	values[1] = oms_find_visible_channels(oms_argument_text(fcinfo, 1));
 	values[2] = fcinfo->args[0].value;
 	nulls[2] = PG_ARGISNULL(0) ? 'n' : ' ';
 	for (int i = 2; i <= 6; i++)
@@ -115,109 +114,6 @@ OMS_FUNCTION(oms_find_orders, CALL_READ)
 	else if (!PG_ARGISNULL(0))
 		plan = &by_attributes_plan;
 	oms_return_rows(fcinfo, plan, values, nulls);
-	*isnull = true;
-	return (Datum) 0;
-}
-
-/* ---- References ---- */
-
-#define REFERENCE_PLANS(table, id) \
-	.order_of = {.sql = "SELECT order_id FROM {" table "} WHERE " id " = $2 AND tenant_id = $1", \
-		.kind = PLAN_INDEXED, OMS_ARGTYPES(INT4OID, INT8OID)}, \
-	.find = {.sql = "SELECT x." id ", x.order_id FROM {" table "} x" \
-		" JOIN {orders} o ON o.order_id = x.order_id AND o.tenant_id = $1" \
-		" WHERE x.external_ref = $2 AND x.tenant_id = $1 AND o.channel_id = ANY ($3) ORDER BY 1", \
-		.kind = PLAN_INDEXED, OMS_ARGTYPES(INT4OID, TEXTOID, INT8ARRAYOID)}, \
-	.taken = {.sql = "SELECT " id " FROM {" table "} WHERE external_ref = $3 AND " id " <> $2 AND tenant_id = $1 LIMIT 1", \
-		.kind = PLAN_INDEXED, OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)}, \
-	.set = {.sql = "UPDATE {" table "} SET external_ref = $3 WHERE " id " = $2 AND tenant_id = $1", \
-		.kind = PLAN_INDEXED, OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)}
-
-typedef struct Referenced
-{
-	const char *type;
-	OmsPlan		order_of;
-	OmsPlan		find;
-	OmsPlan		taken;
-	OmsPlan		set;
-} Referenced;
-
-static Referenced referenced[] = {
-	{.type = "fulfillment", REFERENCE_PLANS("fulfillments", "fulfillment_id")},
-	{.type = "package", REFERENCE_PLANS("packages", "package_id")},
-	{.type = "payment", REFERENCE_PLANS("payments", "payment_id")},
-	{.type = "return", REFERENCE_PLANS("returns", "return_id")},
-	{.type = "hold", REFERENCE_PLANS("holds", "hold_id")},
-};
-
-static Referenced *
-referenced_type(const char *type)
-{
-	for (int i = 0; i < lengthof(referenced); i++)
-		if (strcmp(referenced[i].type, type) == 0)
-			return &referenced[i];
-	ereport(ERROR,
-			(errcode(ERRCODE_OMS_DOCUMENT),
-			 errmsg("\"%s\" is not a type of object with a reference", type),
-			 errdetail("object_type: is \"%s\"", type),
-			 errhint("Types are fulfillment, package, payment, return and hold; oms.find_order finds orders.")));
-}
-
-static void
-read_id(TupleTableSlot *slot, void *state)
-{
-	*(int64 *) state = oms_slot_int64(slot, 1);
-}
-
-/*
- * oms.set_external_ref(object_type, object_id, external_ref, idempotency_key) -> void
- */
-OMS_FUNCTION(oms_set_external_ref, CALL_KEYED)
-{
-	Referenced *type = referenced_type(oms_argument_required(fcinfo, 0, "object_type"));
-	int64		object_id = oms_argument_id(fcinfo, 1, "object_id");
-	char	   *reference = PG_ARGISNULL(2) ? NULL : oms_argument_required(fcinfo, 2, "external_ref");
-	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(object_id)};
-	char		nulls[4] = "   ";
-	int64		order_id = 0;
-	int64		other = 0;
-	DocWriter	writer;
-
-	(void) oms_execute_each(&type->order_of, values, NULL, read_id, &order_id);
-	if (order_id == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OMS_UNKNOWN),
-				 errmsg("%s " INT64_FORMAT " is not known", type->type, object_id),
-				 errdetail("object_id: there is no %s " INT64_FORMAT, type->type, object_id),
-				 errhint("oms.get_order shows the parts of an order.")));
-	(void) oms_order_lock(order_id);
-	values[2] = oms_text_or_null(reference, &nulls[2]);
-	if (reference != NULL)
-		(void) oms_execute_each(&type->taken, values, NULL, read_id, &other);
-	if (other != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OMS_IDEMPOTENCY),
-				 errmsg("%s " INT64_FORMAT " has the reference \"%s\"", type->type, other, reference),
-				 errdetail("external_ref: belongs to %s " INT64_FORMAT, type->type, other),
-				 errhint("A reference names one object of its type.")));
-	(void) oms_execute(&type->set, values, nulls);
-	oms_write_begin(&writer);
-	oms_write_text(&writer, "external_ref", reference);
-	oms_event(&(Event) {.order_id = order_id,.object_id = object_id,.object_type = type->type,
-						.type = psprintf("%s.referenced", type->type),.data = oms_write_finish(&writer)});
-	PG_RETURN_VOID();
-}
-
-/*
- * oms.find_object(object_type, external_ref) -> setof bigint
- */
-OMS_FUNCTION(oms_find_object, CALL_READ)
-{
-	Referenced *type = referenced_type(oms_argument_required(fcinfo, 0, "object_type"));
-	Datum		values[3] = {Int32GetDatum(oms_call->tenant),
-	CStringGetTextDatum(oms_argument_required(fcinfo, 1, "external_ref")), visible_channels(NULL)};
-
-	oms_return_rows(fcinfo, &type->find, values, NULL);
 	*isnull = true;
 	return (Datum) 0;
 }

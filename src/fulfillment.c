@@ -81,11 +81,11 @@ static OmsPlan empty_plan = {
 
 static OmsPlan packages_plan = {
 	.sql = "INSERT INTO {packages} (fulfillment_id, order_id, packed_at, tenant_id, weight_grams, length_mm, width_mm,"
-	" height_mm, carrier, service, tracking_number, external_ref)"
+	" height_mm, carrier, service, tracking_number, external_ref, attributes)"
 	" SELECT $2, $3, $4, $1, u.weight_grams, u.length_mm, u.width_mm, u.height_mm, u.carrier, u.service,"
-	" u.tracking_number, u.external_ref"
+	" u.tracking_number, u.external_ref, u.attributes"
 	" FROM jsonb_to_recordset($5) u(weight_grams int, length_mm int, width_mm int, height_mm int, carrier text,"
-	" service text, tracking_number text, external_ref text)",
+	" service text, tracking_number text, external_ref text, attributes jsonb)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, JSONBOID)
 };
@@ -518,6 +518,7 @@ typedef struct PackageDocument
 	char	   *service;
 	char	   *tracking_number;
 	char	   *external_ref;
+	Jsonb	   *attributes;
 } PackageDocument;
 
 static const DocField package_fields[] = {
@@ -529,6 +530,7 @@ static const DocField package_fields[] = {
 	{"service", DOC_CODE, offsetof(PackageDocument, service)},
 	{"tracking_number", DOC_CODE, offsetof(PackageDocument, tracking_number)},
 	{"external_ref", DOC_CODE, offsetof(PackageDocument, external_ref)},
+	{"attributes", DOC_OBJECT, offsetof(PackageDocument, attributes)},
 };
 
 static const DocShape package_shape = DOC_SHAPE_OF(PackageDocument, package_fields, "a package");

@@ -41,6 +41,7 @@ typedef struct LineChange
 	int32		delivery_no;	/* DOC_ABSENT: as it is */
 	int32		quantity;		/* DOC_ABSENT: as it is */
 	char	   *name;
+	char	   *external_ref;
 	Numeric		unit_price;
 	Jsonb	   *attributes;
 } LineChange;
@@ -91,6 +92,7 @@ static const DocField line_fields[] = {
 	{"unit_price", DOC_MONEY, offsetof(LineChange, unit_price)},
 	{"delivery_no", DOC_INT, offsetof(LineChange, delivery_no), .least = 1,.most = PG_INT32_MAX},
 	{"name", DOC_TEXT, offsetof(LineChange, name)},
+	{"external_ref", DOC_CODE, offsetof(LineChange, external_ref)},
 	{"attributes", DOC_OBJECT, offsetof(LineChange, attributes)},
 };
 
@@ -188,8 +190,8 @@ static OmsPlan delivery_of_lines_plan = {
 
 static OmsPlan line_plan = {
 	.sql = "UPDATE {order_lines} l SET unit_price = coalesce(u.unit_price, l.unit_price), name = coalesce(u.name, l.name),"
-	" attributes = coalesce(u.attributes, l.attributes)"
-	" FROM jsonb_to_recordset($3) u(line_no int, unit_price numeric, name text, attributes jsonb)"
+	" external_ref = coalesce(u.external_ref, l.external_ref), attributes = coalesce(u.attributes, l.attributes)"
+	" FROM jsonb_to_recordset($3) u(line_no int, unit_price numeric, name text, external_ref text, attributes jsonb)"
 	" WHERE l.order_id = $2 AND l.tenant_id = $1 AND l.line_no = u.line_no",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, INT8OID, JSONBOID)

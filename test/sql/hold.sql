@@ -153,17 +153,19 @@ SELECT oms.hold_order(7);
 SELECT holds FROM oms.orders WHERE order_id = 7;
 SELECT count(*) FROM oms.audit();
 
--- A hook that places a hold stops the next step of the same call.
+-- A hook that places a hold stops what comes after its call.
 CREATE FUNCTION public.hold_it(step jsonb) RETURNS void LANGUAGE sql AS $$SELECT oms.hold_order((step->>'order_id')::bigint, 'stop')$$;
-INSERT INTO oms.hold_types (code, blocks) VALUES ('stop', '{order.start}');
+INSERT INTO oms.hold_types (code, blocks) VALUES ('stop', '{order.start,fulfillment.ship}');
 UPDATE oms.transitions SET after_hook = 'public.hold_it' WHERE machine = 'fulfillment' AND from_state = 'planned' AND action = 'release';
 SELECT oms.place_order('{"external_ref":"9","lines":[{"sku":"A","quantity":1}]}')->'order_id';
-SELECT oms.release_fulfillment(12);
+SELECT oms.release_fulfillment(12) ->> 'status';
+SELECT oms.ship_fulfillment(12);
 UPDATE oms.transitions SET after_hook = NULL;
 
 -- By hand too.
-SELECT oms.hold_order(9, 'stop') > 0;
-UPDATE oms.orders SET status = 'in_fulfillment' WHERE order_id = 9;
+SELECT oms.place_order('{"external_ref":"10","lines":[{"sku":"A","quantity":1}]}')->'order_id';
+SELECT oms.hold_order(10, 'stop') > 0;
+UPDATE oms.orders SET status = 'in_fulfillment' WHERE order_id = 10;
 
 -- Corruption is found.
 SELECT count(*) FROM oms.audit();
