@@ -1,4 +1,4 @@
-/* sources: src/route_kernel.c src/route_kernel_bound.c src/route_kernel_check.c src/route_kernel_cover.c src/route_kernel_dual.c src/route_kernel_plan.c src/route_kernel_policy.c src/route_kernel_price.c src/route_kernel_rank.c src/route_kernel_scan.c src/route_kernel_search.c src/route_kernel_series.c src/route_kernel_work.c */
+/* sources: src/route_kernel.c src/route_kernel_bound.c src/route_kernel_check.c src/route_kernel_cover.c src/route_kernel_dual.c src/route_kernel_plan.c src/route_kernel_policy.c src/route_kernel_price.c src/route_kernel_rank.c src/route_kernel_scan.c src/route_kernel_search.c src/route_kernel_series.c src/route_kernel_split.c src/route_kernel_work.c */
 /* libs: -lm */
 /*
  * route_kernel_bench.c

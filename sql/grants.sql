@@ -149,7 +149,7 @@ BEGIN
     -- Configuration is edited in tables; everything else is written by functions only.
     GRANT SELECT, INSERT, UPDATE, DELETE ON oms.channels, oms.locations, oms.channel_locations, oms.items, oms.stock_state_types,
         oms.calendars, oms.calendar_hours, oms.calendar_days, oms.location_services, oms.transit_times, oms.exchange_rates,
-        oms.location_groups, oms.location_group_members, oms.scarcity_prices,
+        oms.location_groups, oms.location_group_members, oms.scarcity_prices, oms.unit_values,
         oms.postal_codes, oms.carriers, oms.carrier_services, oms.shipping_zones, oms.shipping_rates, oms.atp_rules, oms.backorder_rules,
         oms.state_machines, oms.transitions, oms.role_scopes, oms.hold_types, oms.channel_holds, oms.customers,
         oms.return_rules, oms.refund_limits TO oms_admin;

@@ -132,6 +132,7 @@ BEGIN
         'kit',
         'substitute',
         'scarcity',
+        'unit_value',
         'stock',
         'stock_load',
         'stock_state',

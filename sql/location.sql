@@ -37,6 +37,7 @@ BEGIN
         capacity_unit      text NOT NULL DEFAULT 'order' CHECK (capacity_unit IN ('order', 'unit')),
         external_ref       text,
         cost_per_order     numeric NOT NULL DEFAULT 0 CHECK (cost_per_order >= 0),
+        cost_per_line      numeric NOT NULL DEFAULT 0 CHECK (cost_per_line >= 0),
         cost_per_unit      numeric NOT NULL DEFAULT 0 CHECK (cost_per_unit >= 0),
         attributes         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
         PRIMARY KEY (location_id, tenant_id),
@@ -58,6 +59,7 @@ BEGIN
     COMMENT ON COLUMN oms.locations.limited IS 'location_capacity has days that were set';
     COMMENT ON COLUMN oms.locations.rank IS 'ties go to the lower number';
     COMMENT ON COLUMN oms.locations.cost_per_order IS 'what a package costs there before it is carried, in the currency of the routing policy';
+    COMMENT ON COLUMN oms.locations.cost_per_line IS 'what handling a line costs there, however many units it is, in the currency of the routing policy';
     COMMENT ON COLUMN oms.locations.cost_per_unit IS 'what handling a unit costs there, in the currency of the routing policy';
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.locations
         FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();

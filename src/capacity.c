@@ -21,7 +21,7 @@
 #define CAPACITY_DAYS_MAX 366
 
 static OmsPlan view_plan = {
-	.sql = "SELECT location_id, day, capacity - used FROM {location_capacity}"
+	.sql = "SELECT location_id, day, capacity - used, capacity FROM {location_capacity}"
 	" WHERE location_id = ANY ($2) AND tenant_id = $1 AND day >= $3 ORDER BY location_id, day",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, DATEOID)
@@ -65,7 +65,8 @@ collect_room(TupleTableSlot *slot, void *state)
 			: palloc(sizeof(CapacityRoom) * 64);
 	view->rooms[view->count++] = (CapacityRoom)
 	{
-		oms_slot_int64(slot, 1), DatumGetDateADT(oms_slot_datum(slot, 2, &isnull)), oms_slot_int32(slot, 3)
+		oms_slot_int64(slot, 1), DatumGetDateADT(oms_slot_datum(slot, 2, &isnull)), oms_slot_int32(slot, 3),
+			oms_slot_int32(slot, 4)
 	};
 }
 
@@ -159,7 +160,8 @@ oms_capacity_view_take(CapacityView *view, const CapacityRow *rows, int count)
 		if (room != NULL)
 			room->left -= rows[i].amount;
 		else if (site->daily_capacity >= 0)
-			insert_room(view, &(CapacityRoom) {rows[i].location_id, rows[i].day, site->daily_capacity - rows[i].amount});
+			insert_room(view, &(CapacityRoom) {rows[i].location_id, rows[i].day, site->daily_capacity - rows[i].amount,
+			site->daily_capacity});
 	}
 }
 
@@ -178,6 +180,15 @@ oms_capacity_has_room(const CapacityView *view, const Site *site, int32 day, int
 	if (room)
 		return room->left >= need;
 	return site->daily_capacity < 0 || site->daily_capacity >= need;
+}
+
+/* The part of a day that is taken; 0 where the location has no limit, or none of any. */
+double
+oms_capacity_load(const CapacityView *view, const Site *site, int32 day)
+{
+	const CapacityRoom *room = find_room(view, site, day);
+
+	return room == NULL || room->capacity <= 0 ? 0 : (double) (room->capacity - room->left) / room->capacity;
 }
 
 /* ---- Taking and giving back ---- */

@@ -15,6 +15,7 @@ typedef struct CapacityRoom
 	int64		location_id;
 	int32		day;
 	int32		left;
+	int32		capacity;
 } CapacityRoom;
 
 typedef struct CapacityView
@@ -34,6 +35,7 @@ typedef struct CapacityRow
 extern CapacityView *oms_capacity_view(const int64 *location_ids, int count, TimestampTz from);
 extern void oms_capacity_view_take(CapacityView *view, const CapacityRow *rows, int count);
 extern int	oms_capacity_merge(CapacityRow *rows, int count);
+extern double oms_capacity_load(const CapacityView *view, const Site *site, int32 day);
 extern int32 oms_capacity_need(const Site *site, int64 units);
 extern bool oms_capacity_limits(const CapacityView *view, const Site *site, int32 day);
 extern bool oms_capacity_has_room(const CapacityView *view, const Site *site, int32 day, int32 need);

@@ -50,7 +50,7 @@ static OmsPlan class_priorities_plan = {
 static OmsPlan locations_plan = {
 	.sql = "SELECT l.location_id, coalesce(l.latitude, p.latitude), coalesce(l.longitude, p.longitude), rank, active, ships, pickup, code, l.postal_code,"
 	" least(round(cost_per_order * 1000), 1e12)::bigint, least(round(cost_per_unit * 1000), 1e12)::bigint,"
-	" coalesce(closed_until, '-infinity'), returns, coalesce(daily_returns, -1)"
+	" coalesce(closed_until, '-infinity'), returns, coalesce(daily_returns, -1), least(round(cost_per_line * 1000), 1e12)::bigint"
 	" FROM {locations} l LEFT JOIN LATERAL (SELECT latitude, longitude FROM {postal_codes} p WHERE p.tenant_id = $1"
 	" AND p.country = l.country AND p.postal_code = ANY (ARRAY(SELECT left(upper(translate(l.postal_code, ' -', '')), n)"
 	" FROM generate_series(3, 20) n)) ORDER BY octet_length(p.postal_code) DESC LIMIT 1) p ON l.latitude IS NULL"
@@ -174,6 +174,7 @@ collect_location(TupleTableSlot *slot, void *state)
 	location->closed_until = DatumGetTimestampTz(oms_slot_datum(slot, 12, &isnull));
 	location->returns = oms_slot_bool(slot, 13);
 	location->daily_returns = oms_slot_int32(slot, 14);
+	location->cost_per_line = oms_slot_int64(slot, 15);
 	strlcpy(code, location->code, sizeof(code));
 	by_id = hash_search(cache.configuration.locations_by_id, &location->location_id, HASH_ENTER, NULL);
 	by_id->location = location;

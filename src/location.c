@@ -34,6 +34,7 @@ typedef struct LocationDocument
 	double		longitude;
 	TimestampTz closed_until;
 	Numeric		cost_per_order;
+	Numeric		cost_per_line;
 	Numeric		cost_per_unit;
 	char	   *calendar;
 	char	   *cut_off;
@@ -112,6 +113,7 @@ static const DocField location_fields[] = {
 	{"latitude", DOC_DOUBLE, offsetof(LocationDocument, latitude), .least = -90, .most = 90},
 	{"longitude", DOC_DOUBLE, offsetof(LocationDocument, longitude), .least = -180, .most = 180},
 	{"cost_per_order", DOC_MONEY, offsetof(LocationDocument, cost_per_order)},
+	{"cost_per_line", DOC_MONEY, offsetof(LocationDocument, cost_per_line)},
 	{"cost_per_unit", DOC_MONEY, offsetof(LocationDocument, cost_per_unit)},
 	{"rank", DOC_INT, offsetof(LocationDocument, rank), .least = 0, .most = 1000000},
 	{"closed_until", DOC_TIME, offsetof(LocationDocument, closed_until)},
@@ -139,7 +141,7 @@ static const DocShape location_shape = DOC_SHAPE_OF(LocationDocument, location_f
 #define LOCATION_ROWS \
 	" FROM jsonb_to_recordset($2) u(code text, name text, kind text, country text, postal_code text," \
 	" time_zone text, external_ref text, latitude float8, longitude float8, rank int, active boolean, closed_until timestamptz," \
-	" cost_per_order numeric, cost_per_unit numeric, ships boolean, pickup boolean, address jsonb, attributes jsonb, channels jsonb," \
+	" cost_per_order numeric, cost_per_line numeric, cost_per_unit numeric, ships boolean, pickup boolean, address jsonb, attributes jsonb, channels jsonb," \
 	" calendar text, cut_off time, collected_at time, handling_days int, handling_hours numeric," \
 	" daily_capacity int, capacity_unit text, returns boolean, daily_returns int)"
 
@@ -158,7 +160,7 @@ static OmsPlan update_plan = {
 	" rank = coalesce(u.rank, l.rank), active = coalesce(u.active, l.active),"
 	" closed_until = coalesce(u.closed_until, l.closed_until),"
 	" cost_per_order = coalesce(u.cost_per_order, l.cost_per_order),"
-	" cost_per_unit = coalesce(u.cost_per_unit, l.cost_per_unit),"
+	" cost_per_line = coalesce(u.cost_per_line, l.cost_per_line), cost_per_unit = coalesce(u.cost_per_unit, l.cost_per_unit),"
 	" calendar = coalesce(u.calendar, l.calendar), cut_off = coalesce(u.cut_off, l.cut_off),"
 	" collected_at = coalesce(u.collected_at, l.collected_at),"
 	" handling_days = coalesce(u.handling_days, l.handling_days),"

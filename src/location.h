@@ -15,6 +15,7 @@ typedef struct Location
 	double		latitude;		/* NAN where unknown */
 	double		longitude;
 	int64		cost_per_order; /* thousandths of the currency unit */
+	int64		cost_per_line;
 	int64		cost_per_unit;
 	int32		rank;
 	bool		active;

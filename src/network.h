@@ -82,14 +82,34 @@ typedef enum RoutingRule
 	RULE_IN_TIME,
 	RULE_GROUPS,
 	RULE_LEAST_VALUE,
+	RULE_PLACES,
+	RULE_SHIP_COMPLETE,
+	RULE_KEEP_TOGETHER,
+	RULE_FLOORS,
 	RULE_COUNT
 } RoutingRule;
+
+/* Where the numbers of a ranking's ROUTE_TERM_VALUE come from. */
+typedef enum RankingSource
+{
+	RANKING_PLAIN,				/* another kind of term */
+	RANKING_STOCK,				/* units of the order's items that are not free there */
+	RANKING_SUPPLY				/* days that they last less */
+} RankingSource;
 
 typedef struct RankingTerm
 {
 	int32		kind;			/* RouteTermKind */
+	RankingSource source;
 	int64		tolerance;
 } RankingTerm;
+
+/* Units of each item that stay at locations. */
+typedef struct PolicyFloor
+{
+	const char *group;			/* NULL: any location */
+	int32		units;
+} PolicyFloor;
 
 #define RANKING_TERMS_MAX 8
 
@@ -144,10 +164,22 @@ typedef struct RoutingPolicy
 	bool		converts;		/* services of other currencies by their exchange rate */
 	double		shipping_weight;
 	double		order_weight;
+	double		line_weight;
 	double		unit_weight;
-	double		scarcity_weight;	/* 0: prices do not count */
+	double		margin_weight;	/* here and below, 0: does not count */
+	double		markdown_weight;
+	int64		stock_cost;		/* of a unit from where none is left free, thousandths */
+	int64		supply_cost;	/* of a unit from where it lasts no time */
+	double		supply_weeks;	/* that are enough */
+	int64		load_cost;		/* of a package on a full day, thousandths */
+	double		load_threshold;
+	double		load_exponent;
+	int64		later_cost;		/* of a unit left for later, thousandths */
+	double		later_value_weight; /* likewise, of what it is sold for */
+	double		scarcity_weight;
 	int64		scarcity_max_age;	/* microseconds */
 	int64		cost_per_kilometre; /* thousandths */
+	int64		cost_late;		/* of a package that is late at all, thousandths */
 	int64		cost_per_day_late;	/* of a package, thousandths */
 	int			only_count;		/* groups that may serve; 0: all */
 	PolicyGroup *only;
@@ -158,6 +190,13 @@ typedef struct RoutingPolicy
 	PolicyGroup *prefer;
 	bool		in_time;		/* nothing arrives later than it is asked for */
 	double		max_kilometres; /* NAN: no limit */
+	int64		unknown_metres; /* what stands for a distance that is not known; -1: nothing */
+	int32		max_places;		/* per line; 0: no limit */
+	bool		ship_complete;
+	int			keep_count;		/* item groups that stay together */
+	const char **keep;
+	int			floor_count;
+	PolicyFloor *floors;		/* the first that is for a location counts */
 	int32		max_fulfillments;	/* 0: no limit */
 	int64		least_value;	/* of the goods of a fulfillment, thousandths; 0: any */
 	int64		search_nodes;
@@ -201,6 +240,9 @@ typedef struct Destination
 	double		latitude;		/* NAN where unknown */
 	double		longitude;
 } Destination;
+
+/* By RoutingRule, and a NULL behind. */
+extern const char *const oms_routing_rule_names[];
 
 extern Network *oms_network(void);
 extern const RoutingPolicy *oms_routing_policy(const PolicyScope *order);

@@ -1,31 +1,19 @@
 /*
  * route_decision.c
- *	  A routing problem with its solution: solving it, and its compact record.
- *
- * A record holds the whole problem, so a replay needs nothing else.  Numbers
- * are written in as many groups of seven bits as they need; one routine walks
- * the parts for writing and for reading.
+ *	  A routing problem with its solution: what everything costs, and the
+ *	  problem as the kernel is asked.
  */
 #include "oms.h"
 
 #include <math.h>
 
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "call.h"
 #include "location.h"
-#include "relation.h"
 #include "route_decision.h"
 #include "route_least_value.h"
 #include "routing.h"
-
-#define RECORD_LAYOUT 8
-
-PG_FUNCTION_INFO_V1(oms_route_replays);
-
-/* ---- Solving ---- */
 
 static void *
 allocate(void *context, size_t size)
@@ -39,6 +27,16 @@ should_stop(void *context)
 	CHECK_FOR_INTERRUPTS();
 	return false;
 }
+
+/* Room for a value of each line and location. */
+static void *
+cells_of(const RoutingDecision *decision, Size size)
+{
+	return MemoryContextAllocExtended(CurrentMemoryContext,
+									  size * Max(1, (Size) decision->line_count * decision->location_count), MCXT_ALLOC_HUGE);
+}
+
+/* ---- What it costs ---- */
 
 /* An amount as a policy weighs it. */
 int64
@@ -58,12 +56,51 @@ oms_decision_rule_cost(const RoutingDecision *decision, int location)
 	return cost;
 }
 
+/* Metres to a candidate as they count; -1 where they are not known and nothing stands for them. */
+int64
+oms_decision_metres(const RoutingDecision *decision, int location)
+{
+	return decision->distances[location] >= 0 ? decision->distances[location] : decision->unknown_metres;
+}
+
+int64
+oms_decision_distance_cost(const RoutingDecision *decision, int location)
+{
+	return (int64) llround(Max(oms_decision_metres(decision, location), 0) / 1000.0 * decision->cost_per_kilometre);
+}
+
+/* What handling an order costs at a candidate. */
+int64
+oms_decision_order_cost(const RoutingDecision *decision, int location)
+{
+	return oms_weighted(decision->fixed_costs[location], decision->order_weight);
+}
+
 /* What a parcel from a candidate costs before it is carried and filled. */
 int64
 oms_decision_fixed_cost(const RoutingDecision *decision, int location)
 {
-	return oms_weighted(decision->fixed_costs[location], decision->order_weight) + oms_decision_rule_cost(decision, location) +
-		(int64) llround(Max(decision->distances[location], 0) / 1000.0 * decision->cost_per_kilometre);
+	return oms_decision_order_cost(decision, location) + oms_decision_rule_cost(decision, location) +
+		oms_decision_distance_cost(decision, location) + (decision->load_costs ? decision->load_costs[location] : 0);
+}
+
+/* What handling a line costs at a candidate, however many units it is. */
+int64
+oms_decision_line_cost(const RoutingDecision *decision, int location)
+{
+	return oms_weighted(decision->line_costs[location], decision->line_weight);
+}
+
+/* What a unit of the item costs at a candidate. */
+int64
+oms_decision_unit_cost(const RoutingDecision *decision, int line, int location)
+{
+	int64		cost = oms_weighted(decision->unit_costs[location], decision->unit_weight);
+
+	for (int i = 0; i < UNIT_TERM_COUNT; i++)
+		if (decision->unit_terms[i])
+			cost += decision->unit_terms[i][(Size) line * decision->location_count + location];
+	return cost;
 }
 
 /* The price of a parcel; -1 where it is heavier than the last step. */
@@ -90,6 +127,84 @@ oms_decision_days_late(const RoutingDecision *decision, const RoutePackage *pack
 	return 0;
 }
 
+/* What a parcel costs for being late: a step, and so much a day. */
+int64
+oms_late_cost(int64 cost_late, int64 cost_per_day_late, int32 days)
+{
+	return days > 0 ? cost_late + days * cost_per_day_late : 0;
+}
+
+int64
+oms_decision_late_cost(const RoutingDecision *decision, int32 days)
+{
+	return oms_late_cost(decision->cost_late, decision->cost_per_day_late, days);
+}
+
+/* What the shares of a location come to, by lines, by units and by one of the unit terms. */
+int64
+oms_decision_line_costs(const RoutingDecision *decision, const RouteShare *shares, int count, int location)
+{
+	int64		sum = 0;
+
+	for (int i = 0; i < count; i++)
+		if (shares[i].location == location)
+			sum += oms_decision_line_cost(decision, location);
+	return sum;
+}
+
+int64
+oms_decision_unit_costs(const RoutingDecision *decision, const RouteShare *shares, int count, int location)
+{
+	int64		sum = 0;
+
+	for (int i = 0; i < count; i++)
+		if (shares[i].location == location)
+			sum += oms_weighted(decision->unit_costs[location], decision->unit_weight) * decision->factors[shares[i].line] *
+				shares[i].units;
+	return sum;
+}
+
+int64
+oms_decision_unit_term(const RoutingDecision *decision, UnitTerm term, const RouteShare *shares, int count, int location)
+{
+	int64		sum = 0;
+
+	for (int i = 0; decision->unit_terms[term] && i < count; i++)
+		if (shares[i].location == location)
+			sum += decision->unit_terms[term][(Size) shares[i].line * decision->location_count + location] *
+				decision->factors[shares[i].line] * shares[i].units;
+	return sum;
+}
+
+/* Units of a line, of the item, that a plan leaves for later though they could be served. */
+static int64
+units_later(const RoutingDecision *decision, int line, const RouteShare *shares, int count)
+{
+	int64		units = decision->units[line];
+
+	for (int i = 0; i < count; i++)
+		if (shares[i].line == line)
+			units -= shares[i].units;
+	return units * decision->factors[line];
+}
+
+/* What that costs, and how many units it is. */
+int64
+oms_decision_later_cost(const RoutingDecision *decision, const RouteShare *shares, int count, int64 *units)
+{
+	int64		cost = 0;
+
+	*units = 0;
+	for (int i = 0; decision->later_costs && i < decision->line_count; i++)
+	{
+		int64		later = units_later(decision, i, shares, count);
+
+		*units += later;
+		cost += Max(decision->later_costs[i], 0) * later;
+	}
+	return cost;
+}
+
 /* The tariffs as the policy weighs them, with what it costs to be late. */
 static const RouteTariff *
 weigh_tariffs(const RoutingDecision *decision)
@@ -106,62 +221,201 @@ weigh_tariffs(const RoutingDecision *decision)
 
 		for (int j = 0; j < tariff->step_count; j++)
 			costs[j] = oms_weighted(tariff->cost[j], decision->shipping_weight) +
-				(decision->dated ? decision->days_late[i][j] * decision->cost_per_day_late : 0);
+				(decision->dated ? oms_decision_late_cost(decision, decision->days_late[i][j]) : 0);
 		tariffs[i] = (RouteTariff) {tariff->step_count, tariff->limit_grams, costs};
 	}
 	return tariffs;
 }
 
-/* What the units that a location sends would be worth to later orders. */
-int64
-oms_decision_scarcity(const RoutingDecision *decision, const RouteShare *shares, int count, int location)
+/* Brings the bundles of what was asked to the lines of the problem, which are some of these in the same order. */
+void
+oms_decision_name_bundles(RoutingDecision *decision)
 {
-	int64		sum = 0;
+	for (int i = 0, asked = 0; i < decision->line_count; i++)
+	{
+		while (asked < decision->asked.line_count && decision->asked.lines[asked].item_id != decision->item_ids[i])
+			asked++;
+		decision->bundles[i] = asked < decision->asked.line_count ? decision->asked_bundles[asked] : -1;
+	}
+}
 
-	for (int i = 0; decision->scarcity && i < count; i++)
-		if (shares[i].location == location)
-			sum += decision->scarcity[(Size) shares[i].line * decision->location_count + location] *
-				decision->factors[shares[i].line] * shares[i].units;
-	return sum;
+/* ---- The problem as the kernel is asked ---- */
+
+/*
+ * Lines that stay together are one line of the kernel, of one unit that weighs
+ * and costs what all of theirs do.
+ */
+typedef struct Formulation
+{
+	const RoutingDecision *decision;
+	RouteProblem problem;
+	int		   *line_of;		/* by line of the decision: that of the kernel */
+	bool		bundled;		/* some are not the same */
+	int32	   *quantity;
+	int64	   *weights;
+	int64	   *values;
+	int64	   *penalties;
+	bool	   *must_serve;
+	int32	   *stock;
+	int64	   *unit_costs;
+	int64	   *line_costs;
+	int32	   *places;
+} Formulation;
+
+static bool
+is_bundled(const RoutingDecision *decision, int line)
+{
+	return decision->bundles && decision->bundles[line] >= 0;
+}
+
+/* Numbers the kernel's lines. */
+static int
+number_lines(Formulation *form)
+{
+	const RoutingDecision *decision = form->decision;
+	int			count = 0;
+
+	for (int i = 0; i < decision->line_count; i++)
+	{
+		bool		bundled = is_bundled(decision, i);
+
+		form->line_of[i] = count;
+		form->bundled |= bundled;
+		for (int j = i - 1; bundled && j >= 0; j--)
+			if (decision->bundles[j] == decision->bundles[i])
+				form->line_of[i] = form->line_of[j];
+		count += form->line_of[i] == count;
+	}
+	return count;
+}
+
+/* Adds a line to that of the kernel. */
+static void
+add_line(Formulation *form, int line)
+{
+	const RoutingDecision *decision = form->decision;
+	int			to = form->line_of[line];
+	bool		bundled = is_bundled(decision, line);
+	bool		whole = bundled || decision->units[line] == 1;
+	int64		pieces = bundled ? decision->units[line] : 1;
+
+	form->quantity[to] = bundled ? 1 : decision->units[line];
+	form->weights[to] += decision->weights[line] * pieces;
+	/* a record has them where they count */
+	if (decision->values)
+		form->values[to] += decision->values[line] * pieces;
+	form->must_serve[to] |= decision->later_costs == NULL || decision->later_costs[line] < 0;
+	if (decision->later_costs)
+		form->penalties[to] += Max(decision->later_costs[line], 0) * decision->factors[line] * pieces;
+	if (form->places)
+		form->places[to] = bundled ? 0 : (int32) decision->places_max;
+	for (int j = 0; j < decision->location_count; j++)
+	{
+		Size		cell = (Size) to * decision->location_count + j;
+		int32		stock = decision->stock[(Size) line * decision->location_count + j];
+
+		if (bundled)
+			form->stock[cell] &= stock >= decision->units[line];
+		else
+			form->stock[cell] = stock;
+		form->unit_costs[cell] += oms_decision_unit_cost(decision, line, j) * decision->factors[line] * pieces;
+		if (whole)
+			form->unit_costs[cell] += oms_decision_line_cost(decision, j);
+		else if (form->line_costs)
+			form->line_costs[cell] = oms_decision_line_cost(decision, j);
+	}
+}
+
+/* Whether something of a line that may be divided costs more than its units. */
+static bool
+has_line_costs(const RoutingDecision *decision)
+{
+	bool		divisible = false;
+
+	for (int i = 0; i < decision->line_count; i++)
+		divisible |= decision->units[i] > 1 && !is_bundled(decision, i);
+	for (int j = 0; divisible && j < decision->location_count; j++)
+		if (oms_decision_line_cost(decision, j) > 0)
+			return true;
+	return false;
 }
 
 static void
-fill_problem(const RoutingDecision *decision, RouteProblem *problem)
+formulate(const RoutingDecision *decision, Formulation *form)
 {
-	int			lines = decision->line_count;
+	int			lines = Max(1, decision->line_count);
 	int			locations = decision->location_count;
 	Size		cells = (Size) lines * locations;
-	int64	   *unit_costs = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(int64) * Max(1, cells), MCXT_ALLOC_HUGE);
 	int64	   *fixed_costs = palloc(sizeof(int64) * Max(1, locations));
-	bool	   *must_serve = palloc(sizeof(bool) * Max(1, lines));
 
+	*form = (Formulation) {.decision = decision,.line_of = palloc(sizeof(int) * lines)};
+	form->problem.line_count = number_lines(form);
+	form->quantity = palloc(sizeof(int32) * lines);
+	form->weights = palloc0(sizeof(int64) * lines);
+	form->values = palloc0(sizeof(int64) * lines);
+	form->penalties = palloc0(sizeof(int64) * lines);
+	form->must_serve = palloc0(sizeof(bool) * lines);
+	form->stock = cells_of(decision, sizeof(int32));
+	form->unit_costs = cells_of(decision, sizeof(int64));
+	memset(form->unit_costs, 0, sizeof(int64) * cells);
+	for (Size i = 0; i < cells; i++)
+		form->stock[i] = 1;
+	if (has_line_costs(decision))
+	{
+		form->line_costs = cells_of(decision, sizeof(int64));
+		memset(form->line_costs, 0, sizeof(int64) * cells);
+	}
+	if (decision->places_max > 0)
+		form->places = palloc(sizeof(int32) * lines);
 	for (int j = 0; j < locations; j++)
 		fixed_costs[j] = oms_decision_fixed_cost(decision, j);
-	for (int i = 0; i < lines; i++)
+	for (int i = 0; i < decision->line_count; i++)
+		add_line(form, i);
+	form->problem = (RouteProblem)
 	{
-		must_serve[i] = true;
-		for (int j = 0; j < locations; j++)
-			unit_costs[(Size) i * locations + j] = (oms_weighted(decision->unit_costs[j], decision->unit_weight) +
-													(decision->scarcity ? decision->scarcity[(Size) i * locations + j] : 0))
-				* decision->factors[i];
-	}
-	*problem = (RouteProblem)
-	{
-		.line_count = lines,.location_count = locations,.quantity = decision->units,.must_serve = must_serve,
-			.weight_grams = decision->weights,.stock = decision->stock,.unit_cost = unit_costs,
+		.line_count = form->problem.line_count,.location_count = locations,.quantity = form->quantity,
+			.penalty = form->penalties,.must_serve = form->must_serve,.weight_grams = form->weights,
+			.places_max = form->places,.stock = form->stock,.unit_cost = form->unit_costs,.line_cost = form->line_costs,
 			.fixed_cost = fixed_costs,.rank = decision->ranks,.tariffs = weigh_tariffs(decision),
 			.tariff_of = decision->tariff_count > 0 ? decision->tariff_of : NULL,
 			.tariff_count = decision->tariff_count,.packages_max = (int32) decision->packages_max
 	};
 }
 
-/* Stock that a search may change. */
-static int32 *
-copy_stock(const RoutingDecision *decision)
+/*
+ * Puts a plan of the kernel into the decision's lines, by location and then
+ * line as the kernel has them; what a line costs at a location is part of what
+ * its units cost there.
+ */
+static void
+return_plan(const Formulation *form, RouteResult *result)
 {
-	Size		size = sizeof(int32) * decision->line_count * (Size) decision->location_count;
+	const RoutingDecision *decision = form->decision;
+	RouteShare *shares = palloc(sizeof(RouteShare) * Max(1, result->share_count + decision->line_count));
+	int			count = 0;
 
-	return memcpy(MemoryContextAllocExtended(CurrentMemoryContext, Max(1, size), MCXT_ALLOC_HUGE), decision->stock, size);
+	for (int k = 0; k < result->package_count; k++)
+	{
+		RoutePackage *package = &result->packages[k];
+
+		package->unit_cost += package->line_cost;
+		package->line_cost = 0;
+		if (!form->bundled)
+			continue;
+		package->units = 0;
+		for (int i = 0; i < decision->line_count; i++)
+			for (int s = 0; s < result->share_count; s++)
+				if (result->shares[s].location == package->location && result->shares[s].line == form->line_of[i])
+				{
+					shares[count] = (RouteShare) {i, package->location, is_bundled(decision, i) ? decision->units[i]
+					: result->shares[s].units};
+					package->units += shares[count++].units;
+				}
+	}
+	if (!form->bundled)
+		return;
+	result->shares = shares;
+	result->share_count = count;
 }
 
 static RouteControl
@@ -174,14 +428,38 @@ control_of(const RoutingDecision *decision)
 	};
 }
 
-/* Distances for a ranking by them; others may have candidates whose distance is not known. */
-static const int64 *
-ranked_distances(const RoutingDecision *decision)
+/* Distances as they count. */
+static int64 *
+metres_of(const RoutingDecision *decision)
 {
-	for (int i = 0; i < decision->term_count; i++)
-		if (decision->terms[i].kind == ROUTE_TERM_DISTANCE)
-			return decision->distances;
-	return NULL;
+	int64	   *metres = palloc(sizeof(int64) * Max(1, decision->location_count));
+
+	for (int j = 0; j < decision->location_count; j++)
+		metres[j] = Max(oms_decision_metres(decision, j), 0);
+	return metres;
+}
+
+/* ---- Solving ---- */
+
+static RouteStatus
+solve(const RoutingDecision *decision, Formulation *form, RouteResult *result)
+{
+	RouteControl control = control_of(decision);
+
+	if (decision->thumb > 0)
+		return route_policy(&form->problem, &control, (RoutePolicy) (decision->thumb - 1), metres_of(decision), result);
+	if (decision->term_count > 0)
+		return route_solve_lexicographic(&form->problem, &control, decision->terms, decision->term_count,
+										 metres_of(decision), result);
+	if (decision->least_value > 0)
+		return route_solve_least_value(&form->problem, &control, form->values, decision->least_value, form->stock, result);
+	return route_solve(&form->problem, &control, result);
+}
+
+static bool
+is_plan(RouteStatus status)
+{
+	return status == ROUTE_OPTIMAL || status == ROUTE_FEASIBLE;
 }
 
 /*
@@ -191,36 +469,33 @@ ranked_distances(const RoutingDecision *decision)
 RouteStatus
 oms_decision_optimum(RoutingDecision *decision, RouteResult *result)
 {
-	RouteProblem problem;
-	RouteControl control = control_of(decision);
+	Formulation form;
+	RouteStatus status;
 
-	fill_problem(decision, &problem);
-	if (decision->thumb > 0)
-		return route_policy(&problem, &control, (RoutePolicy) (decision->thumb - 1), decision->distances, result);
-	if (decision->term_count > 0)
-		return route_solve_lexicographic(&problem, &control, decision->terms, decision->term_count,
-										 ranked_distances(decision), result);
-	if (decision->least_value > 0)
-		return route_solve_least_value(&problem, &control, decision->values, decision->least_value, copy_stock(decision),
-									   result);
-	return route_solve(&problem, &control, result);
+	formulate(decision, &form);
+	status = solve(decision, &form, result);
+	if (is_plan(status))
+		return_plan(&form, result);
+	return status;
 }
 
 /* The best plan from other locations than the winner's. */
 static RouteStatus
 find_runner_up(RoutingDecision *decision, const RouteResult *winner, RouteResult *result)
 {
-	RouteProblem problem;
+	Formulation form;
 	RouteControl control = control_of(decision);
 	RouteStatus status;
 
-	fill_problem(decision, &problem);
-	status = route_runner_up(&problem, &control, winner, result);
+	formulate(decision, &form);
+	status = route_runner_up(&form.problem, &control, winner, result);
 
 	/* The search for it knows no least value: one that breaks it was never possible. */
-	if (decision->least_value > 0 && (status == ROUTE_OPTIMAL || status == ROUTE_FEASIBLE) &&
-		!route_obeys_least_value(&problem, decision->values, decision->least_value, result))
+	if (decision->least_value > 0 && is_plan(status) &&
+		!route_obeys_least_value(&form.problem, form.values, decision->least_value, result))
 		return ROUTE_UNKNOWN;
+	if (is_plan(status))
+		return_plan(&form, result);
 	return status;
 }
 
@@ -253,27 +528,96 @@ plan_fault_text(const RoutingDecision *decision, RoutePlanFault fault, int32 lin
 			return psprintf("more than " INT64_FORMAT " fulfillments", decision->packages_max);
 		case ROUTE_PLAN_WEIGHT:
 			return psprintf("no service carries what \"%s\" would send", code_of(decision, location));
+		case ROUTE_PLAN_PLACES:
+			return psprintf("line %d comes from more than " INT64_FORMAT " locations", line + 1, decision->places_max);
 		case ROUTE_PLAN_PROBLEM:
 			break;
 	}
 	return "the problem is too large";
 }
 
+/* Lines that stay together as the kernel has them: false where a plan parts them. */
+static bool
+join_shares(const Formulation *form, const RouteShare *shares, int count, RouteShare *joined, int *joined_count)
+{
+	const RoutingDecision *decision = form->decision;
+
+	*joined_count = 0;
+	for (int i = 0; i < count; i++)
+	{
+		int			line = shares[i].line;
+		bool		first = true;
+
+		if (line < 0 || line >= decision->line_count || !is_bundled(decision, line))
+		{
+			joined[(*joined_count)++] = line < 0 || line >= decision->line_count ? shares[i]
+				: (RouteShare) {form->line_of[line], shares[i].location, shares[i].units};
+			continue;
+		}
+		if (shares[i].units != decision->units[line])
+			return false;
+		for (int j = 0; j < i; j++)
+			if (is_bundled(decision, shares[j].line) && decision->bundles[shares[j].line] == decision->bundles[line])
+			{
+				if (shares[j].location != shares[i].location)
+					return false;
+				first = false;
+			}
+		if (first)
+			joined[(*joined_count)++] = (RouteShare) {form->line_of[line], shares[i].location, 1};
+	}
+	return true;
+}
+
+/* The first line of those that stay together which a plan leaves out while it serves others; -1: none. */
+static int
+left_alone(const RoutingDecision *decision, const RouteShare *shares, int count)
+{
+	for (int i = 0; i < decision->line_count; i++)
+	{
+		bool		served = false;
+		bool		others = false;
+
+		for (int j = 0; is_bundled(decision, i) && j < count; j++)
+		{
+			served |= shares[j].line == i;
+			others |= decision->bundles[shares[j].line] == decision->bundles[i];
+		}
+		if (others && !served)
+			return i;
+	}
+	return -1;
+}
+
 /* Checks a plan against the problem and prices it like its own; NULL, or what is wrong with it. */
 const char *
 oms_decision_price(RoutingDecision *decision, const RouteShare *shares, int count, RouteResult *result)
 {
-	RouteProblem problem;
+	Formulation form;
 	RouteControl control = control_of(decision);
+	RouteShare *joined = palloc(sizeof(RouteShare) * Max(1, count));
 	RoutePlanFault fault;
+	int			joined_count;
 	int32		line;
 	int32		location;
 
-	fill_problem(decision, &problem);
-	fault = route_price(&problem, &control, shares, count, result, &line, &location);
+	formulate(decision, &form);
+	if (!join_shares(&form, shares, count, joined, &joined_count))
+		return "lines that stay together come from different places, or not whole";
+	fault = route_price(&form.problem, &control, joined, joined_count, result, &line, &location);
+	if (fault == ROUTE_PLAN_OK && left_alone(decision, shares, count) >= 0)
+		return psprintf("line %d gets fewer units than there are for it", left_alone(decision, shares, count) + 1);
 	if (fault == ROUTE_PLAN_OK && decision->least_value > 0 &&
-		!route_obeys_least_value(&problem, decision->values, decision->least_value, result))
+		!route_obeys_least_value(&form.problem, form.values, decision->least_value, result))
 		return "a fulfillment is worth less than min_fulfillment_value";
+	if (fault == ROUTE_PLAN_OK)
+		return_plan(&form, result);
+	for (int i = 0; form.bundled && line >= 0 && i < decision->line_count; i++)
+		if (form.line_of[i] == line)
+		{
+			line = i;
+			break;
+		}
 	return plan_fault_text(decision, fault, line, location);
 }
 
@@ -291,7 +635,7 @@ price_answer(RoutingDecision *decision, RouteResult *result)
 	RouteResult optimum = {0};
 	RouteStatus status = oms_decision_optimum(decision, &optimum);
 
-	if (status != ROUTE_OPTIMAL && status != ROUTE_FEASIBLE)
+	if (!is_plan(status))
 		return status;
 	if (oms_decision_price(decision, decision->shares, decision->share_count, result) != NULL)
 		return ROUTE_INFEASIBLE;
@@ -311,592 +655,4 @@ oms_decision_solve(RoutingDecision *decision, const RouteResult *winner, RouteRe
 	if (winner)
 		return find_runner_up(decision, winner, result);
 	return oms_decision_is_answer(decision) ? price_answer(decision, result) : oms_decision_optimum(decision, result);
-}
-
-/* ---- The record ---- */
-
-typedef struct Codec
-{
-	bool		writing;
-	bool		broken;			/* what is read is no record */
-	StringInfoData buffer;		/* written, or read up to cursor */
-} Codec;
-
-static void
-code(Codec *codec, int64 *number)
-{
-	uint64		bits = ((uint64) *number << 1) ^ (uint64) (*number >> 63);
-	int			shift = 0;
-
-	if (codec->writing)
-	{
-		for (; bits >= 0x80; bits >>= 7)
-			appendStringInfoCharMacro(&codec->buffer, (char) (bits | 0x80));
-		appendStringInfoCharMacro(&codec->buffer, (char) bits);
-		return;
-	}
-	bits = 0;
-	while (codec->buffer.cursor < codec->buffer.len && shift < 64)
-	{
-		unsigned char byte = codec->buffer.data[codec->buffer.cursor++];
-
-		bits |= (uint64) (byte & 0x7f) << shift;
-		shift += 7;
-		if (byte < 0x80)
-		{
-			*number = (int64) (bits >> 1) ^ -(int64) (bits & 1);
-			return;
-		}
-	}
-	codec->broken = true;
-	*number = 0;
-}
-
-static void
-code_int32(Codec *codec, int32 *number)
-{
-	int64		wide = *number;
-
-	code(codec, &wide);
-	if (wide < PG_INT32_MIN || wide > PG_INT32_MAX)
-		codec->broken = true;
-	*number = codec->broken && !codec->writing ? 0 : (int32) wide;
-}
-
-/* A count whose elements take a byte each at least. */
-static void
-code_count(Codec *codec, int *count)
-{
-	code_int32(codec, count);
-	if (!codec->writing && (*count < 0 || *count > codec->buffer.len - codec->buffer.cursor))
-	{
-		codec->broken = true;
-		*count = 0;
-	}
-}
-
-static void *
-room(Codec *codec, void *items, Size count, Size size)
-{
-	if (codec->writing)
-		return items;
-	return MemoryContextAllocExtended(CurrentMemoryContext, Max(1, count) * size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-}
-
-static void
-code_int64s(Codec *codec, int64 **items, int count)
-{
-	*items = room(codec, *items, count, sizeof(int64));
-	for (int i = 0; i < count; i++)
-		code(codec, &(*items)[i]);
-}
-
-static void
-code_int32s(Codec *codec, int32 **items, Size count)
-{
-	*items = room(codec, *items, count, sizeof(int32));
-	for (Size i = 0; i < count && !codec->broken; i++)
-		code_int32(codec, &(*items)[i]);
-}
-
-static void
-code_text(Codec *codec, char **text)
-{
-	int			length = codec->writing ? strlen(*text) : 0;
-
-	code_count(codec, &length);
-	if (codec->writing)
-	{
-		appendBinaryStringInfo(&codec->buffer, *text, length);
-		return;
-	}
-	*text = pnstrdup(codec->buffer.data + codec->buffer.cursor, length);
-	codec->buffer.cursor += length;
-}
-
-/* Doubles as their bits; those of 1 take one byte. */
-static void
-code_double(Codec *codec, double *number)
-{
-	double		one = 1;
-	int64		bits;
-	int64		bits_of_one;
-
-	memcpy(&bits_of_one, &one, sizeof(bits_of_one));
-	memcpy(&bits, number, sizeof(bits));
-	bits ^= bits_of_one;
-	code(codec, &bits);
-	bits ^= bits_of_one;
-	memcpy(number, &bits, sizeof(bits));
-}
-
-static void
-code_tariff(Codec *codec, RouteTariff *tariff)
-{
-	int64	   *limits = unconstify(int64 *, tariff->limit_grams);
-	int64	   *costs = unconstify(int64 *, tariff->cost);
-
-	code_count(codec, &tariff->step_count);
-	code_int64s(codec, &limits, tariff->step_count);
-	code_int64s(codec, &costs, tariff->step_count);
-	tariff->limit_grams = limits;
-	tariff->cost = costs;
-}
-
-/* Most rules are conditions: only those with costs have them written. */
-static void
-code_rules(Codec *codec, RoutingDecision *decision)
-{
-	int			rules;
-
-	code_count(codec, &decision->rule_count);
-	rules = decision->rule_count;
-	decision->rule_names = room(codec, decision->rule_names, rules, sizeof(char *));
-	decision->rule_costs = room(codec, decision->rule_costs, (Size) rules * decision->location_count, sizeof(int64));
-	for (int i = 0; i < rules && !codec->broken; i++)
-	{
-		int64		priced = 0;
-
-		code_text(codec, &decision->rule_names[i]);
-		for (int j = 0; j < decision->location_count && codec->writing; j++)
-			priced |= decision->rule_costs[(Size) j * rules + i] != 0;
-		code(codec, &priced);
-		for (int j = 0; j < decision->location_count && priced && !codec->broken; j++)
-			code(codec, &decision->rule_costs[(Size) j * rules + i]);
-	}
-}
-
-/* When it was ordered and is wanted, where that plays a part. */
-static void
-code_times(Codec *codec, RoutingDecision *decision)
-{
-	int32		wanted = !TIMESTAMP_NOT_FINITE(decision->asked.requested_at);
-	int32		dated = decision->dated;
-
-	code_int32(codec, &wanted);
-	decision->asked.requested_at = codec->writing ? decision->asked.requested_at : DT_NOBEGIN;
-	if (!wanted)
-		return;
-	code(codec, &decision->asked.ordered_at);
-	code(codec, &decision->asked.requested_at);
-	code_int32(codec, &dated);
-	decision->dated = dated != 0;
-	if (decision->dated)
-		code(codec, &decision->cost_per_day_late);
-}
-
-/* Most orders have no scarcity prices; a byte says so. */
-static void
-code_scarcity(Codec *codec, RoutingDecision *decision)
-{
-	int32		priced = decision->scarcity != NULL;
-
-	code_int32(codec, &priced);
-	if (priced)
-		code_int64s(codec, &decision->scarcity, (Size) decision->line_count * decision->location_count);
-}
-
-static void
-code_problem(Codec *codec, RoutingDecision *decision)
-{
-	code(codec, &decision->policy_id);
-	code(codec, &decision->nodes_max);
-	code(codec, &decision->packages_max);
-	code(codec, &decision->relaxed);
-	code(codec, &decision->thumb);
-	code(codec, &decision->whole_lines);
-	code(codec, &decision->converts);
-	code(codec, &decision->groups_by_item);
-	code(codec, &decision->policy_ranks);
-	code(codec, &decision->cost_per_kilometre);
-	code(codec, &decision->volumetric_divisor);
-	code(codec, &decision->least_value);
-	code_text(codec, &decision->strategy);
-	code_text(codec, &decision->strategy_failure);
-	code_times(codec, decision);
-	code_double(codec, &decision->shipping_weight);
-	code_double(codec, &decision->order_weight);
-	code_double(codec, &decision->unit_weight);
-	code_text(codec, &decision->currency);
-	code_count(codec, &decision->term_count);
-	if (decision->term_count > RANKING_TERMS_MAX)
-	{
-		codec->broken = true;
-		return;
-	}
-	for (int i = 0; i < decision->term_count; i++)
-	{
-		int32		kind = decision->terms[i].kind;
-
-		code_int32(codec, &kind);
-		decision->terms[i].kind = kind;
-		code(codec, &decision->terms[i].tolerance);
-	}
-	code_count(codec, &decision->line_count);
-	code_int64s(codec, &decision->item_ids, decision->line_count);
-	code_int32s(codec, &decision->units, decision->line_count);
-	code_int32s(codec, &decision->factors, decision->line_count);
-	code_int64s(codec, &decision->weights, decision->line_count);
-	if (decision->least_value > 0)
-		code_int64s(codec, &decision->values, decision->line_count);
-	code_count(codec, &decision->location_count);
-	code_int64s(codec, &decision->location_ids, decision->location_count);
-	code_int64s(codec, &decision->fixed_costs, decision->location_count);
-	code_int64s(codec, &decision->unit_costs, decision->location_count);
-	code_int64s(codec, &decision->distances, decision->location_count);
-	code_int32s(codec, &decision->ranks, decision->location_count);
-	code_int32s(codec, &decision->tariff_of, decision->location_count);
-	code_rules(codec, decision);
-	if (!codec->writing && (Size) decision->line_count * decision->location_count > codec->buffer.len - codec->buffer.cursor)
-	{
-		codec->broken = true;
-		return;
-	}
-	code_int32s(codec, &decision->stock, (Size) decision->line_count * decision->location_count);
-	code_scarcity(codec, decision);
-	code_count(codec, &decision->tariff_count);
-	decision->tariffs = room(codec, decision->tariffs, decision->tariff_count, sizeof(RouteTariff));
-	for (int i = 0; i < decision->tariff_count; i++)
-		code_tariff(codec, &decision->tariffs[i]);
-	if (decision->dated)
-		decision->days_late = room(codec, decision->days_late, decision->tariff_count, sizeof(int32 *));
-	for (int i = 0; decision->dated && i < decision->tariff_count; i++)
-		code_int32s(codec, &decision->days_late[i], decision->tariffs[i].step_count);
-}
-
-static void
-code_plan(Codec *codec, RoutingDecision *decision)
-{
-	code_count(codec, &decision->exclusion_count);
-	decision->exclusions = room(codec, decision->exclusions, decision->exclusion_count, sizeof(RoutingExclusion));
-	for (int i = 0; i < decision->exclusion_count; i++)
-	{
-		code(codec, &decision->exclusions[i].location_id);
-		code(codec, &decision->exclusions[i].reason);
-		code(codec, &decision->exclusions[i].detail);
-	}
-	code(codec, &decision->proven);
-	code(codec, &decision->cost);
-	code(codec, &decision->lower_bound);
-	code_count(codec, &decision->share_count);
-	decision->shares = room(codec, decision->shares, decision->share_count, sizeof(RouteShare));
-	for (int i = 0; i < decision->share_count; i++)
-	{
-		code_int32(codec, &decision->shares[i].line);
-		code_int32(codec, &decision->shares[i].location);
-		code_int32(codec, &decision->shares[i].units);
-		if (decision->shares[i].line < 0 || decision->shares[i].line >= decision->line_count ||
-			decision->shares[i].location < 0 || decision->shares[i].location >= decision->location_count)
-			codec->broken = true;
-	}
-	code_count(codec, &decision->package_count);
-	decision->packages = room(codec, decision->packages, decision->package_count, sizeof(RoutePackage));
-	decision->services = room(codec, decision->services, decision->package_count, sizeof(char *));
-	for (int i = 0; i < decision->package_count; i++)
-	{
-		RoutePackage *package = &decision->packages[i];
-
-		code_int32(codec, &package->location);
-		code(codec, &package->units);
-		code(codec, &package->weight_grams);
-		code(codec, &package->fixed_cost);
-		code(codec, &package->tariff_cost);
-		code(codec, &package->unit_cost);
-		code_text(codec, &decision->services[i]);
-		if (package->location < 0 || package->location >= decision->location_count)
-			codec->broken = true;
-	}
-}
-
-/* ---- What was asked and what was there ---- */
-
-static void
-code_lines(Codec *codec, RoutingRequest *asked)
-{
-	RoutingLine *lines = unconstify(RoutingLine *, asked->lines);
-
-	code_count(codec, &asked->line_count);
-	asked->lines = lines = room(codec, lines, asked->line_count, sizeof(RoutingLine));
-	for (int i = 0; i < asked->line_count; i++)
-	{
-		int32		backorder = lines[i].backorder;
-
-		code(codec, &lines[i].item_id);
-		code(codec, &lines[i].weight_grams);
-		code(codec, &lines[i].volume);
-		code(codec, &lines[i].value);
-		code_int32(codec, &lines[i].quantity);
-		code_int32(codec, &backorder);
-		lines[i].backorder = backorder != 0;
-	}
-}
-
-static void
-code_optional_text(Codec *codec, const char **text)
-{
-	char	   *value = unconstify(char *, *text ? *text : "");
-
-	code_text(codec, &value);
-	*text = value[0] ? value : NULL;
-}
-
-static void
-code_destination(Codec *codec, RoutingRequest *asked)
-{
-	Destination *destination = &asked->destination;
-	int32		located = !isnan(destination->latitude);
-
-	code_optional_text(codec, &asked->service);
-	code_optional_text(codec, &destination->country);
-	code_optional_text(codec, &destination->postal_code);
-	code_int32(codec, &located);
-	if (located)
-	{
-		code_double(codec, &destination->latitude);
-		code_double(codec, &destination->longitude);
-	}
-	else
-		destination->latitude = destination->longitude = NAN;
-}
-
-/* What a place is: the next candidate, an exclusion by index + 1, or neither. */
-#define PLACE_CANDIDATE		0
-#define PLACE_OTHER			(-1)
-#define PLACE_NOT_RECORDED	(-2)
-
-static bool
-has_backorder(const RoutingRequest *asked, int place)
-{
-	for (int i = 0; i < asked->line_count; i++)
-		if (asked->lines[i].backorder && asked->backorder[(Size) i * asked->location_count + place] > 0)
-			return true;
-	return false;
-}
-
-/* Names what each place is; places that had nothing are not recorded. */
-static int
-name_places(const RoutingDecision *decision, int32 *kinds)
-{
-	const RoutingRequest *asked = &decision->asked;
-	int			recorded = decision->location_count + decision->exclusion_count;
-
-	for (int i = 0; i < asked->location_count; i++)
-		kinds[i] = PLACE_NOT_RECORDED;
-	for (int i = 0; i < decision->location_count; i++)
-		kinds[decision->place_of[i]] = PLACE_CANDIDATE;
-	for (int i = 0; i < decision->exclusion_count; i++)
-		kinds[decision->exclusions[i].place] = i + 1;
-	for (int i = 0; i < asked->location_count; i++)
-		if (kinds[i] == PLACE_NOT_RECORDED && has_backorder(asked, i))
-		{
-			kinds[i] = PLACE_OTHER;
-			recorded++;
-		}
-	return recorded;
-}
-
-static void
-code_places(Codec *codec, RoutingDecision *decision, int32 *kinds, int count)
-{
-	int			candidate = 0;
-	int			place = 0;
-
-	for (int i = 0; place < count && !codec->broken; i++)
-	{
-		int32		kind = codec->writing ? kinds[i] : PLACE_CANDIDATE;
-		int64		id = 0;
-
-		if (kind == PLACE_NOT_RECORDED)
-			continue;
-		if (count > decision->location_count)
-			code_int32(codec, &kind);
-		if (kind == PLACE_OTHER)
-		{
-			if (codec->writing)
-				id = decision->asked.locations[i]->location_id;
-			code(codec, &id);
-		}
-		if (!codec->writing)
-		{
-			if (kind < PLACE_OTHER || kind > decision->exclusion_count ||
-				(kind == PLACE_CANDIDATE && candidate == decision->location_count))
-			{
-				codec->broken = true;
-				return;
-			}
-			kinds[place] = kind;
-			if (kind == PLACE_CANDIDATE)
-				id = decision->location_ids[candidate];
-			else if (kind > 0)
-				id = decision->exclusions[kind - 1].location_id;
-			decision->place_ids[place] = id;
-			if (kind == PLACE_CANDIDATE)
-				decision->place_of[candidate] = place;
-			else if (kind > 0)
-				decision->exclusions[kind - 1].place = place;
-		}
-		candidate += kind == PLACE_CANDIDATE;
-		place++;
-	}
-	if (candidate != decision->location_count)
-		codec->broken = true;
-}
-
-/*
- * Free units of a line by place, up to what it wants.  Where lines may divide
- * and nothing forbids a place to a line, those of candidates are the problem's
- * stock and not written again.
- */
-static void
-code_free(Codec *codec, RoutingDecision *decision, const int32 *kinds, int line, int problem_line)
-{
-	RoutingRequest *asked = &decision->asked;
-	int32	   *free = unconstify(int32 *, asked->free) + (Size) line * asked->location_count;
-	int32	   *backorder = unconstify(int32 *, asked->backorder) + (Size) line * asked->location_count;
-	int			candidate = 0;
-
-	for (int i = 0; i < asked->location_count && !codec->broken; i++)
-	{
-		int32		units = codec->writing ? Min(free[i], asked->lines[line].quantity) : 0;
-		int32		later = codec->writing ? Min(backorder[i], asked->lines[line].quantity) : 0;
-
-		if (kinds[i] == PLACE_NOT_RECORDED)
-			continue;
-		if (decision->whole_lines || decision->rule_count > 0 || decision->groups_by_item || kinds[i] != PLACE_CANDIDATE)
-			code_int32(codec, &units);
-		else if (problem_line >= 0)
-			units = decision->stock[(Size) problem_line * decision->location_count + candidate];
-		if (asked->lines[line].backorder)
-			code_int32(codec, &later);
-		candidate += kinds[i] == PLACE_CANDIDATE;
-		if (!codec->writing)
-		{
-			free[i] = units;
-			backorder[i] = later;
-		}
-	}
-}
-
-static void
-code_asked(Codec *codec, RoutingDecision *decision)
-{
-	RoutingRequest *asked = &decision->asked;
-	int			count = 0;
-	int			problem_line = 0;
-	int32	   *kinds = NULL;
-
-	code_lines(codec, asked);
-	code_destination(codec, asked);
-	if (codec->writing)
-	{
-		kinds = palloc(sizeof(int32) * Max(1, asked->location_count));
-		count = name_places(decision, kinds);
-	}
-	code_int32(codec, &count);
-	if (!codec->writing)
-	{
-		if (codec->broken || count < decision->location_count ||
-			count - decision->location_count > codec->buffer.len - codec->buffer.cursor)
-		{
-			codec->broken = true;
-			return;
-		}
-		kinds = palloc(sizeof(int32) * Max(1, count));
-		asked->location_count = count;
-		decision->place_ids = palloc0(sizeof(int64) * Max(1, count));
-		decision->place_of = palloc0(sizeof(int32) * Max(1, decision->location_count));
-		asked->free = room(codec, NULL, (Size) asked->line_count * count, sizeof(int32));
-		asked->backorder = room(codec, NULL, (Size) asked->line_count * count, sizeof(int32));
-	}
-	code_places(codec, decision, kinds, count);
-	for (int i = 0; i < asked->line_count && !codec->broken; i++)
-	{
-		bool		served = problem_line < decision->line_count &&
-			decision->item_ids[problem_line] == asked->lines[i].item_id;
-
-		code_free(codec, decision, kinds, i, served ? problem_line : -1);
-		problem_line += served;
-	}
-}
-
-static void
-code_decision(Codec *codec, RoutingDecision *decision)
-{
-	int64		layout = RECORD_LAYOUT;
-
-	code(codec, &layout);
-	if (layout != RECORD_LAYOUT)
-		codec->broken = true;
-	if (!codec->broken)
-		code_problem(codec, decision);
-	if (!codec->broken)
-		code_plan(codec, decision);
-	if (!codec->broken)
-		code_asked(codec, decision);
-}
-
-bytea *
-oms_decision_write(RoutingDecision *decision)
-{
-	Codec		codec = {.writing = true};
-	bytea	   *record;
-
-	initStringInfo(&codec.buffer);
-	code_decision(&codec, decision);
-	record = palloc(VARHDRSZ + codec.buffer.len);
-	SET_VARSIZE(record, VARHDRSZ + codec.buffer.len);
-	memcpy(VARDATA(record), codec.buffer.data, codec.buffer.len);
-	return record;
-}
-
-/* NULL where the bytes are no record. */
-RoutingDecision *
-oms_decision_read(bytea *record)
-{
-	Codec		codec = {.writing = false};
-	RoutingDecision *decision = palloc0(sizeof(RoutingDecision));
-
-	codec.buffer.data = VARDATA_ANY(record);
-	codec.buffer.len = VARSIZE_ANY_EXHDR(record);
-	code_decision(&codec, decision);
-	return codec.broken || codec.buffer.cursor != codec.buffer.len ? NULL : decision;
-}
-
-static bool
-is_same_plan(const RoutingDecision *decision, const RouteResult *result)
-{
-	if (result->cost != decision->cost || result->lower_bound != decision->lower_bound ||
-		result->proven != (decision->proven != 0) || result->share_count != decision->share_count ||
-		result->package_count != decision->package_count)
-		return false;
-	for (int i = 0; i < decision->share_count; i++)
-		if (result->shares[i].line != decision->shares[i].line ||
-			result->shares[i].location != decision->shares[i].location ||
-			result->shares[i].units != decision->shares[i].units)
-			return false;
-	for (int i = 0; i < decision->package_count; i++)
-		if (result->packages[i].tariff_cost != decision->packages[i].tariff_cost ||
-			result->packages[i].fixed_cost != decision->packages[i].fixed_cost ||
-			result->packages[i].unit_cost != decision->packages[i].unit_cost ||
-			result->packages[i].weight_grams != decision->packages[i].weight_grams)
-			return false;
-	return true;
-}
-
-/*
- * oms.route_replays(record bytea) -> boolean
- *
- * Whether solving the recorded problem again gives the recorded plan.
- */
-Datum
-oms_route_replays(PG_FUNCTION_ARGS)
-{
-	RoutingDecision *decision = oms_decision_read(PG_GETARG_BYTEA_PP(0));
-	RouteResult result = {0};
-	RouteStatus status;
-
-	if (decision == NULL)
-		PG_RETURN_BOOL(false);
-	status = oms_decision_solve(decision, NULL, &result);
-	PG_RETURN_BOOL((status == ROUTE_OPTIMAL || status == ROUTE_FEASIBLE) && is_same_plan(decision, &result));
 }

@@ -24,6 +24,7 @@ typedef enum ExclusionReason
 	EXCLUDED_NO_SERVICE,		/* no service is what order and policy ask for */
 	EXCLUDED_ZONE,				/* its zone has no rate */
 	EXCLUDED_WEIGHT,			/* detail: grams of the lightest parcel, which no band has */
+	EXCLUDED_FLOOR,				/* detail: units of each item that stay there */
 	EXCLUDED_COUNT
 } ExclusionReason;
 
@@ -34,6 +35,17 @@ typedef struct RoutingExclusion
 	int64		detail;
 	int32		place;
 } RoutingExclusion;
+
+/* What a unit costs at a location beyond its handling; recorded by number. */
+typedef enum UnitTerm
+{
+	UNIT_SCARCITY,				/* worth to later orders */
+	UNIT_MARGIN,				/* what the goods cost there */
+	UNIT_MARKDOWN,				/* what they would lose there, taken off */
+	UNIT_STOCK,					/* few are free there */
+	UNIT_SUPPLY,				/* they last for few weeks there */
+	UNIT_TERM_COUNT
+} UnitTerm;
 
 typedef struct RoutingDecision
 {
@@ -47,7 +59,10 @@ typedef struct RoutingDecision
 	int64		groups_by_item; /* groups forbid places to some lines only */
 	int64		policy_ranks;	/* ranks are the policy's, not the locations' own */
 	int64		cost_per_kilometre;
+	int64		cost_late;		/* of a package that is late at all */
 	int64		cost_per_day_late;
+	int64		unknown_metres; /* what stands for a distance that is not known; -1: nothing */
+	int64		places_max;		/* locations per line; 0: any */
 	int64		least_value;	/* of the goods of a package; 0: any */
 	char	   *strategy;		/* function that was asked for the plan; empty: none */
 	char	   *strategy_failure;	/* why its answer was not taken; empty: it was */
@@ -56,6 +71,8 @@ typedef struct RoutingDecision
 	double		shipping_weight;
 	double		order_weight;
 	double		unit_weight;
+	double		line_weight;
+	bool		has_floors;		/* units are kept at locations: stock is not what is free */
 	int			term_count;
 	RouteTerm	terms[RANKING_TERMS_MAX];
 	char	   *currency;		/* of the services considered; empty: any */
@@ -67,17 +84,21 @@ typedef struct RoutingDecision
 	int32	   *factors;
 	int64	   *weights;		/* grams per unit of the kernel */
 	int64	   *values;			/* of the goods in a unit of the kernel */
+	int64	   *later_costs;	/* of a unit of the item that is left for later; -1: none may be; NULL: of no line */
+	int32	   *bundles;		/* lines of equal number stay together; -1: alone; NULL: all are */
 
 	/* Candidates.  Amounts are as configured; the weights come on top. */
 	int			location_count;
 	int64	   *location_ids;
 	int64	   *fixed_costs;
+	int64	   *line_costs;		/* per line */
 	int64	   *unit_costs;		/* per unit of the item */
+	int64	   *load_costs;		/* per package, by how full the day is; NULL: do not count */
 	int64	   *distances;		/* metres, -1: unknown */
 	int32	   *ranks;
 	int32	   *tariff_of;		/* -1: none */
 	int32	   *stock;			/* [line * location_count + location] */
-	int64	   *scarcity;		/* likewise, per unit of the item, already weighed; NULL: no price */
+	int64	   *unit_terms[UNIT_TERM_COUNT];	/* likewise, per unit of the item, already weighed; NULL: none */
 
 	/* Expressions of the policy: what they cost, already weighed. */
 	int			rule_count;
@@ -97,6 +118,7 @@ typedef struct RoutingDecision
 	 * that may be promised beyond.  asked.locations is NULL in what is read.
 	 */
 	RoutingRequest asked;
+	int32	   *asked_bundles;	/* bundles, by line of asked */
 	int64	   *place_ids;
 	int32	   *place_of;		/* by candidate: index of asked.locations */
 
@@ -115,12 +137,24 @@ extern RouteStatus oms_decision_solve(RoutingDecision *decision, const RouteResu
 extern RouteStatus oms_decision_optimum(RoutingDecision *decision, RouteResult *result);
 extern const char *oms_decision_price(RoutingDecision *decision, const RouteShare *shares, int count, RouteResult *result);
 extern bool oms_decision_is_answer(const RoutingDecision *decision);
-extern int64 oms_decision_scarcity(const RoutingDecision *decision, const RouteShare *shares, int count, int location);
+extern int64 oms_decision_unit_term(const RoutingDecision *decision, UnitTerm term, const RouteShare *shares, int count,
+									int location);
+extern int64 oms_decision_unit_costs(const RoutingDecision *decision, const RouteShare *shares, int count, int location);
+extern int64 oms_decision_line_cost(const RoutingDecision *decision, int location);
+extern int64 oms_decision_unit_cost(const RoutingDecision *decision, int line, int location);
+extern int64 oms_decision_line_costs(const RoutingDecision *decision, const RouteShare *shares, int count, int location);
+extern int64 oms_decision_later_cost(const RoutingDecision *decision, const RouteShare *shares, int count, int64 *units);
+extern int64 oms_decision_metres(const RoutingDecision *decision, int location);
+extern int64 oms_decision_order_cost(const RoutingDecision *decision, int location);
+extern int64 oms_decision_distance_cost(const RoutingDecision *decision, int location);
+extern int64 oms_decision_late_cost(const RoutingDecision *decision, int32 days);
+extern int64 oms_late_cost(int64 cost_late, int64 cost_per_day_late, int32 days);
 extern int64 oms_decision_rule_cost(const RoutingDecision *decision, int location);
 extern int64 oms_weighted(int64 amount, double weight);
 extern int64 oms_decision_fixed_cost(const RoutingDecision *decision, int location);
 extern int32 oms_decision_days_late(const RoutingDecision *decision, const RoutePackage *package);
 extern int64 oms_tariff_cost(const RouteTariff *tariff, int64 grams);
+extern void oms_decision_name_bundles(RoutingDecision *decision);
 extern bytea *oms_decision_write(RoutingDecision *decision);
 extern RoutingDecision *oms_decision_read(bytea *record);
 

@@ -30,7 +30,8 @@
  * of the problem after the scan), _dual.c, _cover.c, _search.c, with _plan.c
  * for the plans they try and _check.c for what may be asked.  On top of them
  * stand route_kernel_bound.c (a result verified by its certificate), _series.c
- * (the runner-up), _rank.c (lexicographic) and _policy.c (rules of thumb).
+ * (the runner-up), _rank.c (lexicographic) and _policy.c (rules of thumb), and
+ * _split.c for costs of a line at a location and lines from few locations.
  */
 #include "route_kernel_work.h"
 
@@ -292,6 +293,7 @@ package_close(const RouteProblem *problem, RouteResult *result)
 	result->terms.fixed += package->fixed_cost;
 	result->terms.tariff += package->tariff_cost;
 	result->terms.unit += package->unit_cost;
+	result->terms.line += package->line_cost;
 	result->terms.lateness += package->late_cost;
 	result->days_late = Max(result->days_late,
 							location_days(problem, package->location));
@@ -335,6 +337,9 @@ kernel_result_price(const RouteProblem *problem, Arena *arena, RouteShare *share
 		package->unit_cost += share->units *
 			problem->unit_cost[(size_t) share->line * problem->location_count
 							   + share->location];
+		if (problem->line_cost != NULL)
+			package->line_cost += Max(problem->line_cost[(size_t) share->line * problem->location_count
+														 + share->location], 0);
 		result->unassigned[share->line] -= share->units;
 	}
 	if (result->package_count > 0)
@@ -349,7 +354,8 @@ kernel_result_price(const RouteProblem *problem, Arena *arena, RouteShare *share
 			* result->unassigned[l];
 	}
 	result->cost = result->terms.fixed + result->terms.tariff
-		+ result->terms.unit + result->terms.penalty + result->terms.lateness;
+		+ result->terms.unit + result->terms.line + result->terms.penalty
+		+ result->terms.lateness;
 }
 
 /* Is some line alone impossible to serve as it must be? */
@@ -670,6 +676,7 @@ route_solve(const RouteProblem *problem, const RouteControl *control,
 
 	arena_begin(&arena, control);
 	kernel_result_begin(result);
-	return kernel_result_end(result, &arena,
-					  solve_in_arena(problem, control, &arena, result));
+	return kernel_result_end(result, &arena, kernel_split_needed(problem)
+							 ? kernel_split_solve(problem, control, &arena, result)
+							 : solve_in_arena(problem, control, &arena, result));
 }

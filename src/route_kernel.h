@@ -7,7 +7,7 @@
  * sends exactly one package.  The cost of a plan is
  *
  *	   sum over packages	fixed_cost + late_cost + tariff by package weight
- *	 + sum over shares		unit_cost * units
+ *	 + sum over shares		unit_cost * units + line_cost
  *	 + sum over lines		penalty * units left unassigned
  *	 + late_table[largest days_late over the packages]
  *
@@ -74,10 +74,14 @@ typedef struct RouteProblem
 	const bool *must_serve;		/* no unit may be left out; or NULL */
 	const bool *whole;			/* line must not be divided; or NULL */
 	const int64_t *weight_grams;	/* per unit; or NULL */
+	const int32_t *places_max;	/* locations it may come from, 0 = no limit; or NULL */
 
 	/* by line and location */
 	const int32_t *stock;		/* units usable there, 0 = not eligible */
 	const int64_t *unit_cost;	/* may be negative; read only where stock > 0 */
+	const int64_t *line_cost;	/* where anything of the line comes from there,
+								 * -1 = nothing, and places_max does not count
+								 * it; or NULL */
 
 	/* by location */
 	const int64_t *fixed_cost;	/* per package, not negative */
@@ -139,7 +143,8 @@ typedef enum RouteReason
 	ROUTE_REASON_WEIGHT,		/* reason_line (or -1): above the last step */
 	ROUTE_REASON_PACKAGES,		/* packages_max */
 	ROUTE_REASON_COMBINATION,	/* weight steps and packages_max together */
-	ROUTE_REASON_COST			/* nothing below RouteControl.cost_below */
+	ROUTE_REASON_COST,			/* nothing below RouteControl.cost_below */
+	ROUTE_REASON_PLACES			/* reason_line (or -1): places_max */
 } RouteReason;
 
 typedef enum RouteProof
@@ -174,6 +179,7 @@ typedef struct RoutePackage
 	int64_t		late_cost;
 	int64_t		tariff_cost;
 	int64_t		unit_cost;
+	int64_t		line_cost;
 } RoutePackage;
 
 /* The terms of a plan's cost; they sum to it. */
@@ -182,6 +188,7 @@ typedef struct RouteTerms
 	int64_t		fixed;
 	int64_t		tariff;
 	int64_t		unit;
+	int64_t		line;
 	int64_t		penalty;
 	int64_t		lateness;		/* late_table once, late_cost per package */
 } RouteTerms;
@@ -238,13 +245,15 @@ typedef enum RouteTermKind
 	ROUTE_TERM_DAYS_LATE,
 	ROUTE_TERM_UNASSIGNED,		/* units */
 	ROUTE_TERM_DISTANCE,		/* sum over packages of distance[location] */
-	ROUTE_TERM_RANK				/* sum over packages of rank - lowest rank */
+	ROUTE_TERM_RANK,			/* sum over packages of rank - lowest rank */
+	ROUTE_TERM_VALUE			/* sum over packages of value[location] */
 } RouteTermKind;
 
 typedef struct RouteTerm
 {
 	RouteTermKind kind;
 	int64_t		tolerance;		/* values this far above the least are equal */
+	const int64_t *value;		/* of ROUTE_TERM_VALUE: by location, not negative */
 } RouteTerm;
 
 /* Rules of thumb that other systems use, for comparison. */
@@ -298,6 +307,7 @@ extern RouteStatus route_runner_up(const RouteProblem *problem,
  * tolerance.  distance is by location, not negative, and needed for its term
  * only.  The amounts of all terms together must stay below ROUTE_AMOUNT_MAX
  * when each counts more than all that follow; otherwise ROUTE_BAD_INPUT.
+ * ROUTE_TERM_VALUE may stand several times, with other values each.
  */
 extern RouteStatus route_solve_lexicographic(const RouteProblem *problem,
 											 const RouteControl *control,
@@ -324,7 +334,8 @@ typedef enum RoutePlanFault
 	ROUTE_PLAN_TOO_FEW,			/* units that must be served are not */
 	ROUTE_PLAN_WHOLE_LINE,		/* a line is divided that must not be */
 	ROUTE_PLAN_PACKAGES,		/* more than packages_max */
-	ROUTE_PLAN_WEIGHT			/* a package beyond the last step */
+	ROUTE_PLAN_WEIGHT,			/* a package beyond the last step */
+	ROUTE_PLAN_PLACES			/* a line from more than places_max */
 } RoutePlanFault;
 
 /*
@@ -350,7 +361,10 @@ extern RouteVerify route_verify(const RouteProblem *problem,
 								const RouteControl *control,
 								const RouteResult *result);
 
-/* Upper bound of the bytes route_solve() takes from the arena. */
+/*
+ * Upper bound of the bytes route_solve() takes from the arena; twice that with
+ * line_cost or places_max.
+ */
 extern size_t route_memory_bound(int32_t line_count, int32_t location_count);
 
 #endif							/* ROUTE_KERNEL_H */

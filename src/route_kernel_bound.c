@@ -390,6 +390,23 @@ certificate_bound(const RouteProblem *problem, Arena *arena,
  * ----------------------------------------------------------------
  */
 
+/* Whether a line comes from no more locations than it may. */
+static bool
+verify_places(const RouteProblem *problem, const RouteResult *result, int32_t l)
+{
+	int32_t		places = 0;
+	int32_t		s;
+
+	if (problem->places_max == NULL || problem->places_max[l] == 0)
+		return true;
+	for (s = 0; s < result->share_count; s++)
+		if (result->shares[s].line == l &&
+			(problem->line_cost == NULL ||
+			 problem->line_cost[(size_t) l * problem->location_count + result->shares[s].location] >= 0))
+			places++;
+	return places <= problem->places_max[l];
+}
+
 /* Shares in order, within stock and quantity, whole where they must be. */
 static bool
 verify_shares(const RouteProblem *problem, const RouteResult *result,
@@ -424,7 +441,8 @@ verify_shares(const RouteProblem *problem, const RouteResult *result,
 	{
 		if (result->unassigned[l] < 0 ||
 			served[l] + result->unassigned[l] != problem->quantity[l] ||
-			(result->unassigned[l] > 0 && line_must(problem, l)))
+			(result->unassigned[l] > 0 && line_must(problem, l)) ||
+			(!line_whole(problem, l) && !verify_places(problem, result, l)))
 			return false;
 		left_out += result->unassigned[l];
 	}
@@ -440,6 +458,7 @@ verify_package(const RouteProblem *problem, const RouteResult *result,
 	int64_t		units = 0;
 	int64_t		weight = 0;
 	int64_t		cost = 0;
+	int64_t		line_cost = 0;
 	int64_t		tariff_cost = 0;
 
 	for (; *next < result->share_count &&
@@ -452,6 +471,9 @@ verify_package(const RouteProblem *problem, const RouteResult *result,
 		cost += share->units * problem->unit_cost[(size_t) share->line *
 												  problem->location_count
 												  + share->location];
+		if (problem->line_cost != NULL &&
+			problem->line_cost[(size_t) share->line * problem->location_count + share->location] > 0)
+			line_cost += problem->line_cost[(size_t) share->line * problem->location_count + share->location];
 	}
 	*fits = units > 0;
 	if (units == 0)
@@ -467,7 +489,8 @@ verify_package(const RouteProblem *problem, const RouteResult *result,
 		tariff_cost = *fits ? tariff->cost[k] : 0;
 	}
 	return package->units == units && package->weight_grams == weight &&
-		package->unit_cost == cost && package->tariff_cost == tariff_cost &&
+		package->unit_cost == cost && package->line_cost == line_cost &&
+		package->tariff_cost == tariff_cost &&
 		package->fixed_cost == problem->fixed_cost[package->location] &&
 		package->late_cost == (problem->late_cost == NULL ? 0
 							   : problem->late_cost[package->location]);
@@ -499,6 +522,7 @@ verify_packages(const RouteProblem *problem, const RouteResult *result)
 		sum.fixed += package->fixed_cost;
 		sum.tariff += package->tariff_cost;
 		sum.unit += package->unit_cost;
+		sum.line += package->line_cost;
 		sum.lateness += package->late_cost;
 		if (location_days(problem, package->location) > days)
 			days = location_days(problem, package->location);
@@ -513,9 +537,10 @@ verify_packages(const RouteProblem *problem, const RouteResult *result)
 		sum.fixed != result->terms.fixed ||
 		sum.tariff != result->terms.tariff ||
 		sum.unit != result->terms.unit ||
+		sum.line != result->terms.line ||
 		sum.penalty != result->terms.penalty ||
 		sum.lateness != result->terms.lateness ||
-		sum.fixed + sum.tariff + sum.unit + sum.penalty + sum.lateness
+		sum.fixed + sum.tariff + sum.unit + sum.line + sum.penalty + sum.lateness
 		!= result->cost)
 		return ROUTE_VERIFY_BAD_TERMS;
 	return ROUTE_VERIFY_OK;

@@ -96,6 +96,36 @@ check_locations(const RouteProblem *problem)
 	return NULL;
 }
 
+/* What the scan looks at on its way: not called where that runs. */
+const char *
+kernel_check_cells(const RouteProblem *problem)
+{
+	int32_t		l;
+	int32_t		i;
+
+	for (l = 0; l < problem->line_count; l++)
+	{
+		int64_t		most = ROUTE_AMOUNT_MAX / problem->quantity[l];
+
+		if (problem->places_max != NULL && problem->places_max[l] < 0)
+			return "places max";
+		for (i = 0; i < problem->location_count; i++)
+		{
+			size_t		cell = (size_t) l * problem->location_count + i;
+
+			if (problem->stock[cell] < 0 ||
+				(problem->stock[cell] > 0 &&
+				 (problem->unit_cost[cell] > most ||
+				  problem->unit_cost[cell] < -most)))
+				return "stock or unit cost";
+			if (problem->line_cost != NULL && problem->stock[cell] > 0 &&
+				(problem->line_cost[cell] < -1 || problem->line_cost[cell] > ROUTE_AMOUNT_MAX))
+				return "line cost";
+		}
+	}
+	return NULL;
+}
+
 const char *
 kernel_check_problem(const RouteProblem *problem)
 {

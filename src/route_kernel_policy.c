@@ -35,6 +35,20 @@ policy_order(const RouteProblem *problem, Arena *arena, const int64_t *key)
 	return order;
 }
 
+/* Whether the shares so far use up the locations that the line may come from. */
+static bool
+policy_places_used(const RouteProblem *problem, int32_t l, const RouteShare *shares, int32_t count)
+{
+	int32_t		left = problem->places_max == NULL ? 0 : problem->places_max[l];
+	int32_t		s;
+
+	if (left == 0)
+		return false;
+	for (s = 0; s < count; s++)
+		left -= shares[s].line == l;
+	return left <= 0;
+}
+
 /* Units of the line that the location would add to its package. */
 static int32_t
 policy_units(const RouteProblem *problem, int32_t l, int32_t i, int32_t left,
@@ -80,7 +94,7 @@ policy_fill(const RouteProblem *problem, const Entry *order, int32_t *left,
 											 left[l], load);
 
 			full += units == left[l];
-			if (units <= 0)
+			if (units <= 0 || policy_places_used(problem, l, shares, count))
 				continue;
 			shares[count].line = l;
 			shares[count].location = order[k].location;
@@ -124,33 +138,12 @@ policy_plan(const RouteProblem *problem, const Entry *order, int32_t *left,
 	return count;
 }
 
-static const char *
-check_stock(const RouteProblem *problem)
-{
-	int32_t		l;
-	int32_t		i;
-
-	for (l = 0; l < problem->line_count; l++)
-		for (i = 0; i < problem->location_count; i++)
-		{
-			size_t		cell = (size_t) l * problem->location_count + i;
-			int64_t		most = ROUTE_AMOUNT_MAX / problem->quantity[l];
-
-			if (problem->stock[cell] < 0 ||
-				(problem->stock[cell] > 0 &&
-				 (problem->unit_cost[cell] > most ||
-				  problem->unit_cost[cell] < -most)))
-				return "stock or unit cost";
-		}
-	return NULL;
-}
-
 RouteStatus
 route_policy(const RouteProblem *problem, const RouteControl *control,
 			 RoutePolicy policy, const int64_t *distance, RouteResult *result)
 {
-	static const RouteTerm fewest[] = {{ROUTE_TERM_UNASSIGNED, 0},
-	{ROUTE_TERM_PACKAGES, 0}, {ROUTE_TERM_COST, 0}};
+	static const RouteTerm fewest[] = {{.kind = ROUTE_TERM_UNASSIGNED},
+	{.kind = ROUTE_TERM_PACKAGES}, {.kind = ROUTE_TERM_COST}};
 	bool		complete = policy == ROUTE_POLICY_NEAREST_COMPLETE;
 	Arena		arena;
 	Entry	   *order;
@@ -162,7 +155,7 @@ route_policy(const RouteProblem *problem, const RouteControl *control,
 	kernel_result_begin(result);
 	result->bad_input = kernel_check_problem(problem);
 	if (result->bad_input == NULL)
-		result->bad_input = check_stock(problem);
+		result->bad_input = kernel_check_cells(problem);
 	if (result->bad_input == NULL && distance == NULL &&
 		(complete || policy == ROUTE_POLICY_NEAREST))
 		result->bad_input = "distance";

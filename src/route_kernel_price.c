@@ -42,6 +42,20 @@ tally_share(const RouteProblem *problem, Tally *tally, const RouteShare *share)
 	return ROUTE_PLAN_OK;
 }
 
+/* Whether a line comes from more locations than it may. */
+static bool
+tally_places(const RouteProblem *problem, const Tally *tally, int32_t l)
+{
+	size_t		row = (size_t) l * problem->location_count;
+	int32_t		places = 0;
+
+	if (problem->places_max == NULL || problem->places_max[l] == 0 || line_whole(problem, l))
+		return false;
+	for (int32_t i = 0; i < problem->location_count; i++)
+		places += tally->taken[row + i] > 0 && (problem->line_cost == NULL || problem->line_cost[row + i] >= 0);
+	return places > problem->places_max[l];
+}
+
 /* What only the whole plan shows. */
 static RoutePlanFault
 tally_check(const RouteProblem *problem, const Tally *tally, int32_t *line, int32_t *location)
@@ -51,6 +65,12 @@ tally_check(const RouteProblem *problem, const Tally *tally, int32_t *line, int3
 		{
 			*line = l;
 			return ROUTE_PLAN_TOO_FEW;
+		}
+	for (int32_t l = 0; l < problem->line_count; l++)
+		if (tally_places(problem, tally, l))
+		{
+			*line = l;
+			return ROUTE_PLAN_PLACES;
 		}
 	for (int32_t i = 0; i < problem->location_count; i++)
 	{

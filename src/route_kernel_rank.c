@@ -32,10 +32,27 @@ typedef struct Ranking
 	bool		overflow;
 } Ranking;
 
+/* The most that a line can cost at all its locations. */
+static int64_t
+ranking_line_costs(const Ranking *r, int32_t l)
+{
+	const RouteProblem *problem = r->box.original;
+	int64_t		most = 0;
+
+	if (problem->line_cost == NULL)
+		return 0;
+	for (int32_t i = 0; i < problem->location_count; i++)
+		most = Max(most, problem->line_cost[(size_t) l * problem->location_count + i]);
+	return most > SCALED_MAX / 2 / ROUTE_LINES_MAX / problem->quantity[l] ? SCALED_MAX / 2 / ROUTE_LINES_MAX
+		: most * Min(problem->quantity[l], problem->location_count);
+}
+
 /* How far the term can differ between two plans. */
 static int64_t
-ranking_range(Ranking *r, RouteTermKind kind)
+ranking_range(Ranking *r, const RouteTerm *term)
 {
+	RouteTermKind kind = term->kind;
+
 	const RouteProblem *problem = r->box.original;
 	int64_t		units = 0;
 	int64_t		cost = 0;
@@ -61,6 +78,7 @@ ranking_range(Ranking *r, RouteTermKind kind)
 		else
 			cost += 2 * most * problem->quantity[l];
 		units += line_whole(problem, l) ? 1 : problem->quantity[l];
+		cost += ranking_line_costs(r, l);
 	}
 	/* not the limits found on the way: factors must stay comparable */
 	places = Min(places, units);
@@ -80,6 +98,10 @@ ranking_range(Ranking *r, RouteTermKind kind)
 		case ROUTE_TERM_DISTANCE:
 			for (i = 0; i < problem->location_count; i++)
 				place_max = Max(place_max, r->distance[i]);
+			break;
+		case ROUTE_TERM_VALUE:
+			for (i = 0; i < problem->location_count; i++)
+				place_max = Max(place_max, term->value[i]);
 			break;
 		case ROUTE_TERM_RANK:
 			for (i = 0; problem->rank != NULL &&
@@ -114,7 +136,7 @@ ranking_factors(Ranking *r)
 
 	for (k = r->active_count - 1; k >= 0; k--)
 	{
-		int64_t		range = ranking_range(r, r->active[k].kind)
+		int64_t		range = ranking_range(r, &r->active[k])
 			+ r->active[k].tolerance + 1;
 
 		r->factor[k] = factor;
@@ -198,6 +220,9 @@ ranking_objective(Ranking *r)
 		if (r->distance != NULL)
 			r->fixed_cost[i] += ranking_times(r, r->distance[i],
 											  ranking_factor(r, ROUTE_TERM_DISTANCE));
+		for (l = 0; l < r->active_count; l++)
+			if (r->active[l].kind == ROUTE_TERM_VALUE)
+				r->fixed_cost[i] += ranking_times(r, r->active[l].value[i], r->factor[l]);
 	}
 	for (l = 0; l < problem->line_count; l++)
 	{
@@ -211,6 +236,8 @@ ranking_objective(Ranking *r)
 				r->box.stock[cell] = 0;
 			r->box.unit_cost[cell] = problem->stock[cell] <= 0 ? 0
 				: ranking_times(r, problem->unit_cost[cell], cost);
+			if (problem->line_cost != NULL && problem->line_cost[cell] > 0)
+				r->box.line_cost[cell] = ranking_times(r, problem->line_cost[cell], cost);
 		}
 	}
 	ranking_tables(r, cost);
@@ -372,10 +399,15 @@ ranking_terms_valid(const RouteTerm *terms, int32_t count,
 		if (terms[k].tolerance < 0 || terms[k].tolerance > ROUTE_AMOUNT_MAX)
 			return false;
 		for (j = 0; j < k; j++)
-			if (terms[j].kind == terms[k].kind)
+			if (terms[j].kind == terms[k].kind && terms[k].kind != ROUTE_TERM_VALUE)
 				return false;
 		if (terms[k].kind == ROUTE_TERM_DISTANCE && distance == NULL)
 			return false;
+		if (terms[k].kind == ROUTE_TERM_VALUE && terms[k].value == NULL)
+			return false;
+		for (j = 0; terms[k].kind == ROUTE_TERM_VALUE && j < locations; j++)
+			if (!kernel_amount_ok(terms[k].value[j]))
+				return false;
 	}
 	for (k = 0; distance != NULL && k < locations; k++)
 		if (!kernel_amount_ok(distance[k]))
@@ -420,7 +452,7 @@ static RouteStatus
 ranking_run(Ranking *r, const RouteTerm *terms, int32_t term_count,
 			RouteResult *result)
 {
-	RouteTerm	last = {ROUTE_TERM_COST, 0};
+	RouteTerm	last = {.kind = ROUTE_TERM_COST};
 	bool		has_cost = false;
 	int32_t		k;
 
@@ -429,7 +461,7 @@ ranking_run(Ranking *r, const RouteTerm *terms, int32_t term_count,
 		has_cost |= terms[k].kind == ROUTE_TERM_COST;
 		if (terms[k].tolerance == 0 || k == term_count - 1)
 		{
-			RouteTerm	exact = {terms[k].kind, 0};
+			RouteTerm	exact = {terms[k].kind, 0, terms[k].value};
 
 			ranking_push(r, exact);
 		}

@@ -38,6 +38,12 @@ kernel_sandbox_create(Sandbox *box, const RouteProblem *problem,
 	box->unit_cost = TAKE(arena, int64_t, cells);
 	box->shares = TAKE(arena, RouteShare, cells);
 	box->size = route_memory_bound((int32_t) n, problem->location_count);
+	if (kernel_split_needed(problem))
+	{
+		box->line_cost = TAKE(arena, int64_t, cells);
+		box->places_max = TAKE(arena, int32_t, n);
+		box->size *= 2;
+	}
 	/* leave room for the answer */
 	box->size = Min(box->size, (arena->max - arena->used) / 2);
 	box->memory = TAKE(arena, char, box->size);
@@ -50,6 +56,8 @@ kernel_sandbox_create(Sandbox *box, const RouteProblem *problem,
 	box->problem.weight_grams = box->weight;
 	box->problem.stock = box->stock;
 	box->problem.unit_cost = box->unit_cost;
+	box->problem.line_cost = box->line_cost;
+	box->problem.places_max = box->places_max;
 	box->control = *control;
 	box->control.alloc = sandbox_alloc;
 	box->control.alloc_context = box;
@@ -84,6 +92,14 @@ kernel_sandbox_restore(Sandbox *box)
 	}
 	memcpy(box->stock, from->stock, sizeof(int32_t) * cells);
 	memcpy(box->unit_cost, from->unit_cost, sizeof(int64_t) * cells);
+	if (box->line_cost == NULL)
+		return;
+	for (l = 0; l < from->line_count; l++)
+		box->places_max[l] = from->places_max == NULL ? 0 : from->places_max[l];
+	if (from->line_cost != NULL)
+		memcpy(box->line_cost, from->line_cost, sizeof(int64_t) * cells);
+	else
+		memset(box->line_cost, 0, sizeof(int64_t) * cells);
 }
 
 /*
@@ -275,6 +291,34 @@ rival_whole_line(Rival *rival, int32_t line)
 	(void) kernel_sandbox_solve(box, true, -1);
 }
 
+/* The unit pays for its line and counts as one of its places; more units from there do not. */
+static void
+rival_unit_places(Sandbox *box, int32_t line, int32_t location)
+{
+	size_t		m = (size_t) box->original->location_count;
+	size_t		extra = (size_t) box->original->line_count * m;
+	int64_t    *paid;
+
+	if (box->line_cost == NULL)
+		return;
+	paid = &box->line_cost[(size_t) line * m + location];
+	memset(box->line_cost + extra, 0, sizeof(int64_t) * m);
+	box->line_cost[extra + location] = *paid;
+	box->places_max[box->original->line_count] = 0;
+	if (*paid < 0 || box->places_max[line] == 0)
+	{
+		*paid = -1;
+		return;
+	}
+	*paid = -1;
+	if (--box->places_max[line] > 0)
+		return;
+	/* the last place: nothing of it comes from elsewhere */
+	for (size_t i = 0; i < m; i++)
+		if (i != (size_t) location && box->line_cost[(size_t) line * m + i] >= 0)
+			box->stock[(size_t) line * m + i] = 0;
+}
+
 /*
  * A line that may be divided: one unit of it, as a line of its own, comes
  * from a given place outside, and none from the outside places before that.
@@ -305,6 +349,7 @@ rival_unit(Rival *rival, int32_t line, int32_t location)
 	memset(box->unit_cost + extra, 0, sizeof(int64_t) * (size_t) m);
 	box->stock[extra + location] = 1;
 	box->unit_cost[extra + location] = box->unit_cost[row + location];
+	rival_unit_places(box, line, location);
 	(void) kernel_sandbox_solve(box, true, line);
 }
 

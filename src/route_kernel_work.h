@@ -514,6 +514,8 @@ typedef struct Sandbox
 	int64_t    *weight;
 	int32_t    *stock;
 	int64_t    *unit_cost;
+	int64_t    *line_cost;		/* NULL where lines are neither costly nor limited */
+	int32_t    *places_max;		/* likewise */
 
 	/* the best plan so far */
 	RouteShare *shares;
@@ -556,6 +558,12 @@ option_fixed(const Work *w, int32_t i, int32_t step)
 /* route_kernel_check.c */
 extern const char *kernel_check_problem(const RouteProblem *problem);
 extern bool kernel_amount_ok(int64_t amount);
+extern const char *kernel_check_cells(const RouteProblem *problem);
+
+/* route_kernel_split.c */
+extern bool kernel_split_needed(const RouteProblem *problem);
+extern RouteStatus kernel_split_solve(const RouteProblem *problem, const RouteControl *control, Arena *arena,
+									  RouteResult *result);
 
 /* route_kernel_scan.c */
 extern int64_t kernel_entry_cost(const Scan *scan, const Line *line, const Entry *entry);

@@ -36,7 +36,7 @@ oms_routing_applies(const PolicyScope *order, int candidates)
 	if (policy == NULL || candidates == 0)
 		return false;
 	return candidates > 1 || policy->in_time || policy->only_count > 0 || policy->without_count > 0 ||
-		policy->rule_count > 0 || !isnan(policy->max_kilometres);
+		policy->rule_count > 0 || policy->floor_count > 0 || !isnan(policy->max_kilometres);
 }
 
 /* Keeps what the kernel found. */
@@ -102,6 +102,7 @@ fall_back(Gathering *gathering, RouteResult *result)
 			return true;
 		case FALLBACK_RANKING:
 			oms_routing_set_terms(decision, gathering->policy);
+			oms_routing_rank(gathering);
 			break;
 		case FALLBACK_NEAREST:
 			decision->thumb = ROUTE_POLICY_NEAREST_COMPLETE + 1;
@@ -166,7 +167,12 @@ solve_with_rules(Gathering *gathering)
 		/* The same policy gave up the same rules. */
 		if (!given_up || last)
 			oms_routing_gather(gathering, relaxed);
-		if (given_up ? last : gathering->complete || last)
+		if (gathering->ship_complete && !gathering->complete)
+		{
+			if (last)
+				return false;
+		}
+		else if (given_up ? last : gathering->complete || last)
 		{
 			if (gathering->decision->line_count == 0)
 				return false;
@@ -196,20 +202,123 @@ add_part(RoutingPlan *plan, int line, int location, int32 quantity, bool backord
 	plan->missing[line] -= quantity;
 }
 
+static int32
+backorder_at(const RoutingRequest *request, int line, int place)
+{
+	return request->lines[line].backorder ? request->backorder[(Size) line * request->location_count + place] : 0;
+}
+
+/* Whether a place can promise all that lines which stay together lack. */
+static bool
+takes_bundle(const RoutingRequest *request, const RoutingPlan *plan, int32 bundle, int place)
+{
+	for (int line = 0; line < request->line_count; line++)
+		if (plan->bundles[line] == bundle && backorder_at(request, line, place) < plan->missing[line])
+			return false;
+	return true;
+}
+
+/* Lines that stay together wait at one place: of the plan where possible. */
+static void
+backorder_bundle(const RoutingRequest *request, const bool *used, RoutingPlan *plan, int32 bundle)
+{
+	for (int round = 0; round < 2; round++)
+		for (int j = 0; j < request->location_count; j++)
+		{
+			if (used[j] != (round == 0) || !takes_bundle(request, plan, bundle, j))
+				continue;
+			for (int line = 0; line < request->line_count; line++)
+				if (plan->bundles[line] == bundle)
+					add_part(plan, line, j, plan->missing[line], true);
+			return;
+		}
+}
+
+static bool
+comes_from(const RoutingPlan *plan, int line, int place)
+{
+	for (int i = 0; i < plan->part_count; i++)
+		if (plan->parts[i].line == line && plan->parts[i].location == place)
+			return true;
+	return false;
+}
+
+/*
+ * The place at which a line that may come from few waits next: its last one
+ * must take all, those before it as much as any can.  -1: none.
+ */
+static int
+next_place(const RoutingRequest *request, const bool *used, const RoutingPlan *plan, int line, int left)
+{
+	int32		most = 0;
+	int			best = -1;
+
+	for (int round = 0; round < 2; round++)
+		for (int j = 0; j < request->location_count; j++)
+		{
+			int32		units = backorder_at(request, line, j);
+
+			if (used[j] != (round == 0) || comes_from(plan, line, j) || units == 0)
+				continue;
+			if (left == 1 && units >= plan->missing[line])
+				return j;
+			if (left > 1 && units > most)
+			{
+				most = units;
+				best = j;
+			}
+		}
+	return best;
+}
+
+/* Units of a line that may come from few places. */
+static void
+backorder_from_few(const RoutingRequest *request, const bool *used, RoutingPlan *plan, int line)
+{
+	int			left = (int) plan->places_max;
+
+	for (int j = 0; j < request->location_count && plan->missing[line] > 0; j++)
+	{
+		int32		units = Min(backorder_at(request, line, j), plan->missing[line]);
+
+		if (!comes_from(plan, line, j))
+			continue;
+		left--;
+		if (units > 0)
+			add_part(plan, line, j, units, true);
+	}
+	for (; left > 0 && plan->missing[line] > 0; left--)
+	{
+		int			place = next_place(request, used, plan, line, left);
+
+		if (place < 0)
+			return;
+		add_part(plan, line, place, Min(backorder_at(request, line, place), plan->missing[line]), true);
+	}
+}
+
 /* Units that no candidate has: first from the locations of the plan. */
 static void
 add_backorders(const RoutingRequest *request, const bool *used, RoutingPlan *plan)
 {
 	for (int line = 0; line < request->line_count; line++)
-		for (int round = 0; round < 2 && request->lines[line].backorder; round++)
-			for (int j = 0; j < request->location_count && plan->missing[line] > 0; j++)
-			{
-				int32		units = Min(request->backorder[(Size) line * request->location_count + j],
-										plan->missing[line]);
+	{
+		if (plan->missing[line] == 0)
+			continue;
+		if (plan->bundles && plan->bundles[line] >= 0)
+			backorder_bundle(request, used, plan, plan->bundles[line]);
+		else if (plan->places_max > 0)
+			backorder_from_few(request, used, plan, line);
+		else
+			for (int round = 0; round < 2; round++)
+				for (int j = 0; j < request->location_count && plan->missing[line] > 0; j++)
+				{
+					int32		units = Min(backorder_at(request, line, j), plan->missing[line]);
 
-				if (used[j] == (round == 0) && units > 0)
-					add_part(plan, line, j, units, true);
-			}
+					if (used[j] == (round == 0) && units > 0)
+						add_part(plan, line, j, units, true);
+				}
+	}
 }
 
 /* Too little stock, whatever the rules: say how much is there. */
@@ -303,6 +412,8 @@ make_plan(Gathering *gathering)
 		return NULL;
 	else if (gathering->strategy_failure)
 		return refused_plan(request, psprintf("The strategy of the policy gave no plan: %s.", gathering->strategy_failure));
+	plan->bundles = gathering->decision->asked_bundles;
+	plan->places_max = gathering->decision->whole_lines ? 1 : gathering->decision->places_max;
 	oms_routing_finish(request, plan);
 	for (int i = 0; i < request->line_count; i++)
 		missing += plan->missing[i];

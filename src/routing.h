@@ -21,6 +21,7 @@ typedef struct RoutingLine
 	int64		volume;			/* of all units, in cubic millimetres; 0: not known */
 	int64		value;			/* of all units, thousandths of the currency unit */
 	int32		quantity;
+	int32		together;		/* lines of equal number come from one place; 0: as it comes */
 	bool		backorder;
 	const char *sku;			/* not recorded, as is the next */
 	const char *item_group;		/* NULL: none */
@@ -44,6 +45,7 @@ typedef struct RoutingRequest
 	const int32 *backorder;		/* units that may be promised beyond */
 	const int64 *metres;		/* by location, -1: unknown; NULL: by coordinates */
 	TimestampTz ordered_at;
+	bool		ship_complete;	/* all units now, or none */
 	const CapacityView *capacity;	/* not recorded */
 	TimestampTz requested_at;	/* to arrive on its day at the latest; DT_NOBEGIN: as it comes */
 } RoutingRequest;
@@ -61,6 +63,8 @@ typedef struct RoutingPlan
 	int			part_count;
 	RoutingPart *parts;
 	int32	   *missing;		/* by line */
+	const int32 *bundles;		/* lines of equal number stay together; -1: alone; NULL: all are */
+	int64		places_max;		/* locations per line; 0: any */
 	const char *refusal;		/* why the hard rules leave no plan; NULL: they do */
 	struct RoutingDecision *decision;	/* NULL: nothing could be served */
 	bool		has_rules;		/* its policy asks expressions or a function, which may read anything */
@@ -71,6 +75,7 @@ typedef struct RoutingPlan
 #define LACKED_RATES	2
 #define LACKED_RULES	4
 #define LACKED_STRATEGY 8
+#define LACKED_TERMS	16		/* what items cost, sell or belong to, loads, and free units beyond those wanted */
 
 /* Units of an item that a location has promised. */
 typedef struct RoutingUnits

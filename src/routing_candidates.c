@@ -102,6 +102,19 @@ is_kept_from(const Gathering *gathering, int line, int place)
 		is_line_left_out(gathering->policy, request->locations[place], &request->lines[line], &detail);
 }
 
+/* Units of each item that stay at a location. */
+static int32
+floor_at(const Gathering *gathering, int place)
+{
+	const RoutingPolicy *policy = gathering->policy;
+
+	for (int i = 0; i < policy->floor_count && oms_routing_holds(gathering, RULE_FLOORS); i++)
+		if (policy->floors[i].group == NULL ||
+			oms_location_in_group(gathering->request->locations[place], policy->floors[i].group))
+			return policy->floors[i].units;
+	return 0;
+}
+
 static bool
 has_stock(const RoutingRequest *request, int location)
 {
@@ -149,6 +162,20 @@ oms_routing_line_of_item(const RoutingDecision *decision, int64 item_id)
 }
 
 /*
+ * Free units less those that stay.  A record has free units up to what its
+ * line wanted only: where it has as many, there may be more.
+ */
+static int32
+above_floor(const Gathering *gathering, int line, int place, int32 free)
+{
+	int32		floor = floor_at(gathering, place);
+
+	if (gathering->past && free >= gathering->request->lines[line].quantity)
+		return free;
+	return Max(0, free - floor);
+}
+
+/*
  * Free units that rules and groups leave.  Those of the same policy are not
  * asked again: what they left is in the record.
  */
@@ -161,17 +188,35 @@ usable_units(const Gathering *gathering, int line, int place)
 	int			candidate;
 	int			past_line;
 
-	if (free == 0 || (gathering->policy->rule_count == 0 && !gathering->policy->groups_by_item))
+	if (free == 0 || (gathering->policy->rule_count == 0 && !gathering->policy->groups_by_item &&
+					  gathering->policy->floor_count == 0))
 		return free;
 	if (past == NULL || past->policy_id != gathering->policy->policy_id)
-		return forbidding_rule(gathering, line, place) >= 0 || is_kept_from(gathering, line, place) ? 0 : free;
+		return forbidding_rule(gathering, line, place) >= 0 || is_kept_from(gathering, line, place) ? 0
+			: above_floor(gathering, line, place, free);
 	candidate = gathering->past_kind[place];
 	past_line = oms_routing_line_of_item(past, request->lines[line].item_id);
 	if (candidate < 0 || past_line < 0)
 		return 0;
 	if (past->whole_lines && free < request->lines[line].quantity)
 		return free;			/* no matter: too few for the line */
-	return past->stock[(Size) past_line * past->location_count + candidate] > 0 ? free : 0;
+	if (past->whole_lines)
+		return past->stock[(Size) past_line * past->location_count + candidate] > 0 ? free : 0;
+	return Min(free, past->stock[(Size) past_line * past->location_count + candidate]);
+}
+
+/* Whether so many units stay at a place that none is left of any line. */
+static bool
+is_below_floor(const Gathering *gathering, int place)
+{
+	const RoutingRequest *request = gathering->request;
+
+	if (floor_at(gathering, place) == 0)
+		return false;
+	for (int line = 0; line < request->line_count; line++)
+		if (usable_units(gathering, line, place) > 0)
+			return false;
+	return true;
 }
 
 /*
@@ -258,6 +303,7 @@ oms_routing_choose_locations(Gathering *gathering)
 		Location   *location = request->locations[i];
 		const RoutingExclusion *before = past_exclusion(gathering, i);
 		int64		metres;
+		int64		counted;
 		int64		detail;
 		int			rule;
 		int			position = decision->location_count;
@@ -265,22 +311,26 @@ oms_routing_choose_locations(Gathering *gathering)
 		if (!has_stock(request, i))
 			continue;
 		metres = oms_routing_metres(request, i);
+		counted = metres >= 0 ? metres : policy->unknown_metres;
 		rule = excluding_rule(gathering, i);
 		if (before && (is_missing_rate(before->reason) ? gathering->past_prices : by_same_policy))
 			oms_routing_exclude(gathering, i, before->reason, before->detail);
 		else if (!by_same_policy && is_left_out(gathering, i, &detail))
 			oms_routing_exclude(gathering, i, EXCLUDED_GROUP, detail);
-		else if (needs_distance && metres < 0)
+		else if (needs_distance && counted < 0)
 			oms_routing_exclude(gathering, i, EXCLUDED_NO_PLACE, 0);
-		else if (far_excluded && metres > policy->max_kilometres * 1000)
-			oms_routing_exclude(gathering, i, EXCLUDED_DISTANCE, metres / 1000);
+		else if (far_excluded && counted > policy->max_kilometres * 1000)
+			oms_routing_exclude(gathering, i, EXCLUDED_DISTANCE, counted / 1000);
 		else if (rule >= 0)
 			oms_routing_exclude(gathering, i, EXCLUDED_RULE, rule);
+		else if (!by_same_policy && is_below_floor(gathering, i))
+			oms_routing_exclude(gathering, i, EXCLUDED_FLOOR, floor_at(gathering, i));
 		else
 		{
 			decision->location_ids[position] = location->location_id;
 			decision->distances[position] = metres;
 			decision->fixed_costs[position] = location->cost_per_order;
+			decision->line_costs[position] = location->cost_per_line;
 			decision->unit_costs[position] = location->cost_per_unit;
 			decision->ranks[position] = rank_of(gathering, i);
 			decision->tariff_of[position] = -1;
@@ -326,9 +376,86 @@ billable_weight(const RoutingLine *line, int64 divisor)
 	return Min(Max(line->weight_grams, volumetric), LINE_GRAMS_MAX);
 }
 
+/* ---- Lines ---- */
+
+/* Units of a line at a candidate that count for it: all or none where it must not be divided. */
+static int32
+units_at_candidate(const Gathering *gathering, int line, int candidate)
+{
+	int32		wanted = gathering->request->lines[line].quantity;
+	int32		units = usable_units(gathering, line, gathering->location_of[candidate]);
+
+	if (gathering->decision->whole_lines && units < wanted)
+		return 0;
+	return Min(units, wanted);
+}
+
+/* Whether a candidate has all of the lines that stay together with one. */
+static bool
+has_company(const Gathering *gathering, int line, int candidate)
+{
+	const int32 *bundles = gathering->decision->asked_bundles;
+
+	for (int i = 0; i < gathering->request->line_count; i++)
+		if (bundles[i] == bundles[line] &&
+			units_at_candidate(gathering, i, candidate) < gathering->request->lines[i].quantity)
+			return false;
+	return true;
+}
+
+static int
+compare_units(const void *left, const void *right)
+{
+	return *(const int32 *) right - *(const int32 *) left;
+}
+
+/* The most units that as few candidates have as a line may come from. */
+static int64
+most_from_few(const Gathering *gathering, const int32 *units)
+{
+	int			count = gathering->decision->location_count;
+	int			places = gathering->decision->places_max > 0 ? Min(count, (int) gathering->decision->places_max) : count;
+	int64		sum = 0;
+
+	if (places < count)
+	{
+		int32	   *sorted = palloc(sizeof(int32) * count);
+
+		memcpy(sorted, units, sizeof(int32) * count);
+		qsort(sorted, count, sizeof(int32), compare_units);
+		units = sorted;
+	}
+	for (int i = 0; i < places; i++)
+		sum += units[i];
+	return sum;
+}
+
+/* What a unit costs that waits though it could be served; -1: it must not. */
+static int64
+later_cost(const Gathering *gathering, int line)
+{
+	const RoutingRequest *request = gathering->request;
+	const RoutingPolicy *policy = gathering->policy;
+	const RoutingLine *wanted = &request->lines[line];
+	bool		one_place = policy->whole_lines || policy->max_places > 0;
+	int64		room = 0;
+
+	if (!wanted->backorder || (gathering->decision->asked_bundles && gathering->decision->asked_bundles[line] >= 0))
+		return -1;
+	for (int j = 0; j < request->location_count; j++)
+	{
+		int32		units = request->backorder[(Size) line * request->location_count + j];
+
+		room = one_place ? Max(room, units) : room + units;
+	}
+	if (room < wanted->quantity)
+		return -1;
+	return policy->later_cost + (int64) llround((double) wanted->value / wanted->quantity * policy->later_value_weight);
+}
+
 /*
- * The lines that can be served: whole where the policy wants it, else as many
- * units as the candidates have.
+ * The lines that can be served: whole where the policy wants it or they stay
+ * together, else as many units as the candidates have.
  */
 void
 oms_routing_choose_lines(Gathering *gathering)
@@ -347,23 +474,26 @@ oms_routing_choose_lines(Gathering *gathering)
 		int64		weight = billable_weight(line, decision->volumetric_divisor);
 		int32	   *stock = decision->stock + (Size) decision->line_count * locations;
 		int			position = decision->line_count;
-		int64		served = 0;
+		bool		bundled = decision->asked_bundles && decision->asked_bundles[i] >= 0;
+		int64		served;
 
 		for (int j = 0; j < locations; j++)
-		{
-			int32		free = usable_units(gathering, i, gathering->location_of[j]);
-
-			stock[j] = whole ? free >= line->quantity : Min(free, line->quantity);
-			served += whole ? (int64) stock[j] * line->quantity : stock[j];
-		}
-		gathering->complete &= served >= line->quantity;
+			stock[j] = bundled && !has_company(gathering, i, j) ? 0 : units_at_candidate(gathering, i, j);
+		served = Min(most_from_few(gathering, stock), line->quantity);
+		gathering->complete &= served == line->quantity;
 		if (served == 0)
 			continue;
+		for (int j = 0; j < locations && whole; j++)
+			stock[j] = stock[j] > 0;
 		decision->item_ids[position] = line->item_id;
-		decision->units[position] = whole ? 1 : (int32) Min(served, line->quantity);
+		decision->units[position] = whole ? 1 : (int32) served;
 		decision->factors[position] = whole ? line->quantity : 1;
 		decision->weights[position] = whole ? weight : (weight + line->quantity - 1) / line->quantity;
 		decision->values[position] = whole ? line->value : line->value / line->quantity;
+		if (decision->later_costs)
+			decision->later_costs[position] = later_cost(gathering, i);
 		decision->line_count++;
 	}
+	if (decision->bundles)
+		oms_decision_name_bundles(decision);
 }

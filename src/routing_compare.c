@@ -45,15 +45,16 @@ price_old(RoutingDecision *decision, const RoutingUnits *units, int count, Route
 
 /* The value of a term of a ranking. */
 static int64
-term_value(const RoutingDecision *decision, RouteTermKind kind, int64 cost, const RoutePackage *packages, int count)
+term_value(const RoutingDecision *decision, const RouteTerm *term, int64 cost, const RoutePackage *packages, int count)
 {
 	int64		sum = 0;
 
-	if (kind == ROUTE_TERM_COST)
+	if (term->kind == ROUTE_TERM_COST)
 		return cost;
 	for (int i = 0; i < count; i++)
-		sum += kind == ROUTE_TERM_DISTANCE ? decision->distances[packages[i].location]
-			: kind == ROUTE_TERM_RANK ? decision->ranks[packages[i].location] : 1;
+		sum += term->kind == ROUTE_TERM_DISTANCE ? Max(oms_decision_metres(decision, packages[i].location), 0)
+			: term->kind == ROUTE_TERM_RANK ? decision->ranks[packages[i].location]
+			: term->kind == ROUTE_TERM_VALUE ? term->value[packages[i].location] : 1;
 	return sum;
 }
 
@@ -64,8 +65,8 @@ compare_decision(RoutingDecision *decision, const RouteResult *old)
 	for (int i = 0; i < decision->term_count; i++)
 	{
 		const RouteTerm *term = &decision->terms[i];
-		int64		before = term_value(decision, term->kind, old->cost, old->packages, old->package_count);
-		int64		now = term_value(decision, term->kind, decision->cost, decision->packages, decision->package_count);
+		int64		before = term_value(decision, term, old->cost, old->packages, old->package_count);
+		int64		now = term_value(decision, term, decision->cost, decision->packages, decision->package_count);
 
 		if (before - now > term->tolerance || now - before > term->tolerance)
 			return before > now ? 1 : -1;

@@ -78,34 +78,81 @@ explain_rules(Explanation *explanation, const char *kind, int candidate)
 	}
 }
 
+/* What is added to a package, term by term: what counts nothing is left out. */
+static void
+explain_package(Explanation *explanation, const char *kind, const RoutePackage *package)
+{
+	RoutingDecision *decision = explanation->decision;
+	int			candidate = package->location;
+	int64		location = decision->location_ids[candidate];
+	int64		metres = oms_decision_metres(decision, candidate);
+
+	explain_rules(explanation, kind, candidate);
+	explain(explanation, kind, location, "order", oms_decision_order_cost(decision, candidate), NULL);
+	if (decision->cost_per_kilometre > 0)
+		explain(explanation, kind, location, "distance", oms_decision_distance_cost(decision, candidate),
+				psprintf(INT64_FORMAT " km%s", Max(metres, 0) / 1000,
+						 decision->distances[candidate] < 0 ? ", which stand for a distance that is not known" : ""));
+	if (decision->load_costs)
+		explain(explanation, kind, location, "load", decision->load_costs[candidate], "how full the day is");
+}
+
+/* What the units of a package cost, term by term. */
+static void
+explain_units(Explanation *explanation, const char *kind, const RoutePackage *package, const RouteShare *shares, int count)
+{
+	static const char *const names[UNIT_TERM_COUNT] = {
+		[UNIT_SCARCITY] = "scarcity",[UNIT_MARGIN] = "margin",[UNIT_MARKDOWN] = "markdown",[UNIT_STOCK] = "stock",
+		[UNIT_SUPPLY] = "supply"
+	};
+	static const char *const details[UNIT_TERM_COUNT] = {
+		[UNIT_SCARCITY] = "what the units are worth to later orders",[UNIT_MARGIN] = "what the goods cost there",
+		[UNIT_MARKDOWN] = "what the goods would lose there",[UNIT_STOCK] = "fewer are free there than elsewhere",
+		[UNIT_SUPPLY] = "they last for few weeks there"
+	};
+	RoutingDecision *decision = explanation->decision;
+	int64		location = decision->location_ids[package->location];
+	int64		lines = oms_decision_line_costs(decision, shares, count, package->location);
+
+	for (int i = 0; i < UNIT_TERM_COUNT; i++)
+		if (decision->unit_terms[i])
+			explain(explanation, kind, location, names[i],
+					oms_decision_unit_term(decision, i, shares, count, package->location), details[i]);
+	if (lines != 0)
+		explain(explanation, kind, location, "lines", lines, NULL);
+	explain(explanation, kind, location, "units", oms_decision_unit_costs(decision, shares, count, package->location),
+			decision->volumetric_divisor > 0
+			? psprintf(INT64_FORMAT " billable grams, of which a kilogram has at most " INT64_FORMAT " cubic centimetres",
+					   package->weight_grams, decision->volumetric_divisor)
+			: psprintf(INT64_FORMAT " grams", package->weight_grams));
+}
+
 static void
 explain_packages(Explanation *explanation, const char *kind, const RoutePackage *packages, int count, char **services,
 				 const RouteShare *shares, int share_count)
 {
+	RoutingDecision *decision = explanation->decision;
+	int64		later;
+	int64		later_cost = oms_decision_later_cost(decision, shares, share_count, &later);
+
 	for (int i = 0; i < count; i++)
 	{
-		int64		location = explanation->decision->location_ids[packages[i].location];
-		int32		late = oms_decision_days_late(explanation->decision, &packages[i]);
-		int64		scarcity = oms_decision_scarcity(explanation->decision, shares, share_count, packages[i].location);
+		int64		location = decision->location_ids[packages[i].location];
+		int32		late = oms_decision_days_late(decision, &packages[i]);
 
-		explain_rules(explanation, kind, packages[i].location);
-		explain(explanation, kind, location, "order",
-				packages[i].fixed_cost - oms_decision_rule_cost(explanation->decision, packages[i].location), NULL);
-		if (explanation->decision->scarcity)
-			explain(explanation, kind, location, "scarcity", scarcity, "what the units are worth to later orders");
-		explain(explanation, kind, location, "units", packages[i].unit_cost - scarcity,
-				explanation->decision->volumetric_divisor > 0
-				? psprintf(INT64_FORMAT " billable grams, of which a kilogram has at most " INT64_FORMAT " cubic centimetres",
-						   packages[i].weight_grams, explanation->decision->volumetric_divisor)
-				: psprintf(INT64_FORMAT " grams", packages[i].weight_grams));
-		if (explanation->decision->tariff_count > 0)
+		explain_package(explanation, kind, &packages[i]);
+		explain_units(explanation, kind, &packages[i], shares, share_count);
+		if (decision->tariff_count > 0)
 			explain(explanation, kind, location, "shipping",
-					packages[i].tariff_cost - late * explanation->decision->cost_per_day_late,
+					packages[i].tariff_cost - oms_decision_late_cost(decision, late),
 					services && services[i][0] ? services[i] : NULL);
-		if (explanation->decision->dated)
-			explain(explanation, kind, location, "lateness", late * explanation->decision->cost_per_day_late,
+		if (decision->dated)
+			explain(explanation, kind, location, "lateness", oms_decision_late_cost(decision, late),
 					psprintf("%d %s late", late, late == 1 ? "day" : "days"));
 	}
+	if (later > 0)
+		explain(explanation, kind, 0, "later", later_cost, psprintf(INT64_FORMAT " %s left for later", later,
+																	later == 1 ? "unit is" : "units are"));
 }
 
 static bool
@@ -124,7 +171,11 @@ cost_if_wanted_later(const RoutingDecision *decision, const RouteResult *plan, i
 	int64		cost = plan->cost;
 
 	for (int i = 0; i < plan->package_count; i++)
-		cost -= Min(oms_decision_days_late(decision, &plan->packages[i]), days) * decision->cost_per_day_late;
+	{
+		int32		late = oms_decision_days_late(decision, &plan->packages[i]);
+
+		cost -= oms_decision_late_cost(decision, late) - oms_decision_late_cost(decision, Max(late - days, 0));
+	}
 	return cost;
 }
 
@@ -194,11 +245,6 @@ explain_runner_up(Explanation *explanation)
 static void
 explain_decision(Explanation *explanation)
 {
-	static const char *const rules[RULE_COUNT] = {
-		[RULE_MAX_KILOMETRES] = "max_kilometres",[RULE_MAX_FULFILLMENTS] = "max_fulfillments",
-		[RULE_WHOLE_LINES] = "whole_lines",[RULE_IN_TIME] = "in_time",[RULE_GROUPS] = "groups",
-		[RULE_LEAST_VALUE] = "min_fulfillment_value"
-	};
 	RoutingDecision *decision = explanation->decision;
 
 	explain(explanation, "policy", 0, "cost", decision->cost, explanation->policy);
@@ -210,14 +256,16 @@ explain_decision(Explanation *explanation)
 				decision->proven ? "proven" : oms_decision_is_answer(decision) ? "of the cheapest plan" : "search limit reached");
 	for (int i = 0; i < RULE_COUNT + decision->rule_count; i++)
 		if (decision->relaxed & (INT64CONST(1) << i))
-			explain(explanation, "relaxed", 0, i < RULE_COUNT ? rules[i] : decision->rule_names[i - RULE_COUNT],
+			explain(explanation, "relaxed", 0, i < RULE_COUNT ? oms_routing_rule_names[i] : decision->rule_names[i - RULE_COUNT],
 					PG_INT64_MIN, NULL);
 	explain_packages(explanation, "plan", decision->packages, decision->package_count, decision->services, decision->shares,
 					 decision->share_count);
 	for (int i = 0; i < decision->location_count; i++)
 		if (!is_used(decision->packages, decision->package_count, i))
 			explain(explanation, "candidate", decision->location_ids[i], "order", oms_decision_fixed_cost(decision, i),
-					decision->distances[i] < 0 ? NULL : psprintf(INT64_FORMAT " km", decision->distances[i] / 1000));
+					decision->distances[i] >= 0 ? psprintf(INT64_FORMAT " km", decision->distances[i] / 1000)
+					: decision->unknown_metres >= 0 ? psprintf("distance not known, counts as " INT64_FORMAT " km",
+															   decision->unknown_metres / 1000) : NULL);
 	for (int i = 0; i < decision->exclusion_count; i++)
 		explain(explanation, "excluded", decision->exclusions[i].location_id, "rule", PG_INT64_MIN,
 				oms_routing_exclusion_text(decision, &decision->exclusions[i]));

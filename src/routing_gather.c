@@ -8,14 +8,37 @@
 #include "utils/memutils.h"
 
 #include "routing_gather.h"
-#include "scarcity.h"
 
 void
 oms_routing_set_terms(RoutingDecision *decision, const RoutingPolicy *policy)
 {
 	decision->term_count = policy->term_count;
 	for (int i = 0; i < policy->term_count; i++)
-		decision->terms[i] = (RouteTerm) {policy->terms[i].kind, policy->terms[i].tolerance};
+		decision->terms[i] = (RouteTerm) {policy->terms[i].kind, policy->terms[i].tolerance, NULL};
+}
+
+static bool
+is_held(int64 relaxed, RoutingRule rule)
+{
+	return (relaxed & (INT64CONST(1) << rule)) == 0;
+}
+
+/* Whether the order is served whole or not at all. */
+static bool
+gives_all_or_none(const RoutingRequest *request, const RoutingPolicy *policy, int64 relaxed)
+{
+	return request->ship_complete || (policy->ship_complete && is_held(relaxed, RULE_SHIP_COMPLETE));
+}
+
+/* The hard limits that are left. */
+static void
+set_limits(RoutingDecision *decision, const RoutingPolicy *policy, int64 relaxed)
+{
+	decision->packages_max = is_held(relaxed, RULE_MAX_FULFILLMENTS) ? policy->max_fulfillments : 0;
+	decision->whole_lines = policy->whole_lines && is_held(relaxed, RULE_WHOLE_LINES);
+	decision->places_max = !decision->whole_lines && is_held(relaxed, RULE_PLACES) ? policy->max_places : 0;
+	decision->least_value = is_held(relaxed, RULE_LEAST_VALUE) ? policy->least_value : 0;
+	decision->has_floors = policy->floor_count > 0 && is_held(relaxed, RULE_FLOORS);
 }
 
 static RoutingDecision *
@@ -28,18 +51,20 @@ make_decision(const RoutingRequest *request, const RoutingPolicy *policy, int64 
 	decision->policy_id = policy->policy_id;
 	decision->nodes_max = policy->search_nodes;
 	decision->relaxed = relaxed;
-	decision->packages_max = relaxed & (INT64CONST(1) << RULE_MAX_FULFILLMENTS) ? 0 : policy->max_fulfillments;
+	set_limits(decision, policy, relaxed);
 	decision->thumb = policy->thumb;
-	decision->whole_lines = policy->whole_lines && (relaxed & (INT64CONST(1) << RULE_WHOLE_LINES)) == 0;
 	decision->cost_per_kilometre = policy->cost_per_kilometre;
 	decision->converts = policy->converts;
 	decision->groups_by_item = policy->groups_by_item;
 	decision->policy_ranks = policy->prefer_count > 0 || policy->has_rank_rule;
 	decision->cost_per_day_late = policy->cost_per_day_late;
-	decision->least_value = relaxed & (INT64CONST(1) << RULE_LEAST_VALUE) ? 0 : policy->least_value;
-	decision->dated = !TIMESTAMP_NOT_FINITE(request->requested_at) && (policy->in_time || policy->cost_per_day_late > 0);
+	decision->cost_late = policy->cost_late;
+	decision->unknown_metres = policy->unknown_metres;
+	decision->dated = !TIMESTAMP_NOT_FINITE(request->requested_at) &&
+		(policy->in_time || policy->cost_late > 0 || policy->cost_per_day_late > 0);
 	decision->shipping_weight = policy->shipping_weight;
 	decision->order_weight = policy->order_weight;
+	decision->line_weight = policy->line_weight;
 	decision->unit_weight = policy->unit_weight;
 	decision->currency = pstrdup(policy->currency ? policy->currency : "");
 	decision->asked = *request;
@@ -58,7 +83,10 @@ make_decision(const RoutingRequest *request, const RoutingPolicy *policy, int64 
 	decision->values = palloc(sizeof(int64) * lines);
 	decision->location_ids = palloc(sizeof(int64) * locations);
 	decision->fixed_costs = palloc(sizeof(int64) * locations);
+	decision->line_costs = palloc(sizeof(int64) * locations);
 	decision->unit_costs = palloc(sizeof(int64) * locations);
+	if ((policy->later_cost > 0 || policy->later_value_weight > 0) && !gives_all_or_none(request, policy, relaxed))
+		decision->later_costs = palloc(sizeof(int64) * lines);
 	decision->distances = palloc(sizeof(int64) * locations);
 	decision->ranks = palloc(sizeof(int32) * locations);
 	decision->tariff_of = palloc(sizeof(int32) * locations);
@@ -98,53 +126,6 @@ has_past_lines(const Gathering *gathering)
 	return true;
 }
 
-/* Prices of the past decision for the same line and place; those it did not ask for are none. */
-static int64 *
-past_scarcity(const Gathering *gathering)
-{
-	const RoutingDecision *past = gathering->past;
-	const RoutingDecision *decision = gathering->decision;
-	int64	   *prices;
-
-	if (past->scarcity == NULL)
-		return NULL;
-	prices = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(int64) * Max(1, (Size) decision->line_count *
-																				  decision->location_count),
-										MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	for (int i = 0; i < decision->line_count; i++)
-		for (int j = 0; j < decision->location_count; j++)
-		{
-			int			candidate = gathering->past_kind[gathering->location_of[j]];
-
-			for (int k = 0; candidate >= 0 && k < past->line_count; k++)
-				if (past->item_ids[k] == decision->item_ids[i])
-					prices[(Size) i * decision->location_count + j] =
-						past->scarcity[(Size) k * past->location_count + candidate];
-		}
-	return prices;
-}
-
-/* What units are worth to later orders, where the policy counts that. */
-static void
-price_scarcity(Gathering *gathering)
-{
-	const RoutingPolicy *policy = gathering->policy;
-	RoutingDecision *decision = gathering->decision;
-
-	decision->scarcity = NULL;
-	if (policy->scarcity_weight == 0)
-		return;
-	if (gathering->past && gathering->past->policy_id == policy->policy_id)
-	{
-		decision->scarcity = past_scarcity(gathering);
-		return;
-	}
-	decision->scarcity = oms_scarcity_read(decision->item_ids, decision->line_count, decision->location_ids,
-										   decision->location_count, gathering->request->ordered_at - policy->scarcity_max_age);
-	for (Size i = 0; decision->scarcity && i < (Size) decision->line_count * decision->location_count; i++)
-		decision->scarcity[i] = oms_weighted(decision->scarcity[i], policy->scarcity_weight);
-}
-
 void
 oms_routing_gather(Gathering *gathering, int64 relaxed)
 {
@@ -155,6 +136,8 @@ oms_routing_gather(Gathering *gathering, int64 relaxed)
 	gathering->decision = make_decision(request, gathering->policy, relaxed);
 	gathering->location_of = gathering->decision->place_of = palloc(sizeof(int) * Max(1, request->location_count));
 	gathering->past_prices = may_use_past_prices(gathering);
+	gathering->ship_complete = gives_all_or_none(request, gathering->policy, relaxed);
+	oms_routing_bundle(gathering);
 	oms_routing_choose_locations(gathering);
 	oms_routing_choose_lines(gathering);
 	if (gathering->past_prices && !has_past_lines(gathering))
@@ -166,5 +149,7 @@ oms_routing_gather(Gathering *gathering, int64 relaxed)
 	}
 	oms_routing_price_shipping(gathering);
 	oms_routing_choose_lines(gathering);
-	price_scarcity(gathering);
+	oms_routing_price_load(gathering);
+	oms_routing_price_units(gathering);
+	oms_routing_rank(gathering);
 }

@@ -40,6 +40,7 @@ typedef struct Gathering
 	int			lacked;			/* what past did not tell */
 	RuleVerdict *verdict;		/* of the policy's expressions; NULL: none, or past tells */
 	bool		complete;		/* every unit can be served */
+	bool		ship_complete;	/* and must be, or none */
 	bool		too_large;		/* beyond the kernel's limits */
 	const char *strategy_failure;	/* why the strategy's answer and no other plan is taken; NULL: not so */
 	RouteReason reason;			/* why the kernel found no plan */
@@ -57,6 +58,12 @@ extern void oms_routing_exclude(Gathering *gathering, int place, ExclusionReason
 extern void oms_routing_choose_locations(Gathering *gathering);
 extern void oms_routing_choose_lines(Gathering *gathering);
 extern int oms_routing_line_of_item(const RoutingDecision *decision, int64 item_id);
+
+/* routing_value.c */
+extern void oms_routing_bundle(Gathering *gathering);
+extern void oms_routing_price_load(Gathering *gathering);
+extern void oms_routing_price_units(Gathering *gathering);
+extern void oms_routing_rank(Gathering *gathering);
 
 /* routing_shipping.c */
 extern void oms_routing_price_shipping(Gathering *gathering);

@@ -4,6 +4,8 @@
  */
 #include "oms.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/fmgrprotos.h"
@@ -49,17 +51,43 @@ typedef struct GroupDocument
 /* How old a scarcity price may be where the policy does not say. */
 #define SCARCITY_HOURS_DEFAULT INT64CONST(24)
 
+typedef struct ItemGroupDocument
+{
+	char	   *item_group;
+} ItemGroupDocument;
+
+typedef struct FloorDocument
+{
+	char	   *group;
+	int32		units;
+} FloorDocument;
+
+#define SUPPLY_WEEKS_DEFAULT 4.0
+
 typedef struct PolicyDocument
 {
 	char	   *objective;
 	char	   *currency;
 	double		shipping_weight;
 	double		order_weight;
+	double		line_weight;
 	double		unit_weight;
+	double		margin_weight;
+	double		markdown_weight;
 	double		scarcity_weight;
 	int32		scarcity_max_hours;
+	double		supply_weeks;
+	double		load_threshold;
+	double		load_exponent;
+	double		later_value_weight;
 	double		max_kilometres;
+	double		unknown_kilometres;
+	Numeric		cost_of_low_stock;
+	Numeric		cost_of_low_supply;
+	Numeric		cost_of_load;
+	Numeric		cost_per_unit_later;
 	Numeric		cost_per_kilometre;
+	Numeric		cost_late;
 	Numeric		cost_per_day_late;
 	Numeric		min_fulfillment_value;
 	DocArray	ranking;
@@ -68,10 +96,14 @@ typedef struct PolicyDocument
 	DocArray	only_groups;
 	DocArray	without_groups;
 	DocArray	prefer_groups;
+	DocArray	keep_together;
+	DocArray	floors;
 	char	   *strategy;
 	char	   *fallback;
 	int32		max_fulfillments;
+	int32		max_places_per_line;
 	int32		search_nodes;
+	int8		ship_complete;
 	int8		whole_lines;
 	int8		in_time;
 	int8		convert;
@@ -85,10 +117,18 @@ static const char *const objectives[] = {"nearest", "cost", "strategy", "ranking
 /* In the order of RoutingFallback. */
 static const char *const fallbacks[] = {"cost", "ranking", "nearest", "refuse", NULL};
 
-static const char *const term_names[] = {"cost", "fulfillments", "distance", "rank", NULL};
-static const RouteTermKind term_kinds[] = {ROUTE_TERM_COST, ROUTE_TERM_PACKAGES, ROUTE_TERM_DISTANCE, ROUTE_TERM_RANK};
-static const char *const rule_names[] = {"max_kilometres", "max_fulfillments", "whole_lines", "in_time", "groups",
-"min_fulfillment_value", NULL};
+static const char *const term_names[] = {"cost", "fulfillments", "distance", "rank", "stock", "supply", NULL};
+static const RouteTermKind term_kinds[] = {ROUTE_TERM_COST, ROUTE_TERM_PACKAGES, ROUTE_TERM_DISTANCE, ROUTE_TERM_RANK,
+ROUTE_TERM_VALUE, ROUTE_TERM_VALUE};
+static const RankingSource term_sources[] = {RANKING_PLAIN, RANKING_PLAIN, RANKING_PLAIN, RANKING_PLAIN, RANKING_STOCK,
+RANKING_SUPPLY};
+
+const char *const oms_routing_rule_names[RULE_COUNT + 1] = {
+	[RULE_MAX_KILOMETRES] = "max_kilometres",[RULE_MAX_FULFILLMENTS] = "max_fulfillments",
+	[RULE_WHOLE_LINES] = "whole_lines",[RULE_IN_TIME] = "in_time",[RULE_GROUPS] = "groups",
+	[RULE_LEAST_VALUE] = "min_fulfillment_value",[RULE_PLACES] = "max_places_per_line",
+	[RULE_SHIP_COMPLETE] = "ship_complete",[RULE_KEEP_TOGETHER] = "keep_together",[RULE_FLOORS] = "floors"
+};
 
 static const DocField ranking_fields[] = {
 	{"term", DOC_TEXT, offsetof(RankingDocument, term), .required = true,.choices = term_names},
@@ -126,6 +166,19 @@ static const DocShape group_shape = DOC_SHAPE_OF(GroupDocument, group_fields, "a
 /* Without the items, in a struct of the same kind. */
 static const DocShape preferred_shape = {.name = "a group",.size = sizeof(GroupDocument),.fields = group_fields,.field_count = 1};
 
+static const DocField item_group_fields[] = {
+	{"item_group", DOC_CODE, offsetof(ItemGroupDocument, item_group), .required = true},
+};
+
+static const DocShape item_group_shape = DOC_SHAPE_OF(ItemGroupDocument, item_group_fields, "a group of items");
+
+static const DocField floor_fields[] = {
+	{"group", DOC_CODE, offsetof(FloorDocument, group)},
+	{"units", DOC_INT, offsetof(FloorDocument, units), .required = true,.least = 0,.most = OMS_QUANTITY_MAX},
+};
+
+static const DocShape floor_shape = DOC_SHAPE_OF(FloorDocument, floor_fields, "a floor");
+
 static const DocField policy_fields[] = {
 	{"objective", DOC_TEXT, offsetof(PolicyDocument, objective), .required = true,.choices = objectives},
 	{"strategy", DOC_CODE, offsetof(PolicyDocument, strategy)},
@@ -134,13 +187,30 @@ static const DocField policy_fields[] = {
 	{"convert", DOC_BOOL, offsetof(PolicyDocument, convert)},
 	{"shipping_weight", DOC_DOUBLE, offsetof(PolicyDocument, shipping_weight), .least = 0,.most = 1000},
 	{"order_weight", DOC_DOUBLE, offsetof(PolicyDocument, order_weight), .least = 0,.most = 1000},
+	{"line_weight", DOC_DOUBLE, offsetof(PolicyDocument, line_weight), .least = 0,.most = 1000},
 	{"unit_weight", DOC_DOUBLE, offsetof(PolicyDocument, unit_weight), .least = 0,.most = 1000},
+	{"margin_weight", DOC_DOUBLE, offsetof(PolicyDocument, margin_weight), .least = 0,.most = 1000},
+	{"markdown_weight", DOC_DOUBLE, offsetof(PolicyDocument, markdown_weight), .least = 0,.most = 1000},
+	{"cost_of_low_stock", DOC_MONEY, offsetof(PolicyDocument, cost_of_low_stock)},
+	{"cost_of_low_supply", DOC_MONEY, offsetof(PolicyDocument, cost_of_low_supply)},
+	{"supply_weeks", DOC_DOUBLE, offsetof(PolicyDocument, supply_weeks), .least = 1,.most = 520},
+	{"cost_of_load", DOC_MONEY, offsetof(PolicyDocument, cost_of_load)},
+	{"load_threshold", DOC_DOUBLE, offsetof(PolicyDocument, load_threshold), .least = 0,.most = 1},
+	{"load_exponent", DOC_DOUBLE, offsetof(PolicyDocument, load_exponent), .least = 0,.most = 10},
+	{"cost_per_unit_later", DOC_MONEY, offsetof(PolicyDocument, cost_per_unit_later)},
+	{"later_value_weight", DOC_DOUBLE, offsetof(PolicyDocument, later_value_weight), .least = 0,.most = 1000},
 	{"scarcity_weight", DOC_DOUBLE, offsetof(PolicyDocument, scarcity_weight), .least = 0,.most = 1000},
 	{"scarcity_max_hours", DOC_INT, offsetof(PolicyDocument, scarcity_max_hours), .least = 1,.most = 8760},
 	{"cost_per_kilometre", DOC_MONEY, offsetof(PolicyDocument, cost_per_kilometre)},
 	{"max_kilometres", DOC_DOUBLE, offsetof(PolicyDocument, max_kilometres), .least = 0,.most = 50000},
+	{"unknown_kilometres", DOC_DOUBLE, offsetof(PolicyDocument, unknown_kilometres), .least = 0,.most = 50000},
 	{"max_fulfillments", DOC_INT, offsetof(PolicyDocument, max_fulfillments), .least = 1,.most = 1000},
+	{"max_places_per_line", DOC_INT, offsetof(PolicyDocument, max_places_per_line), .least = 1,.most = 1000},
+	{"ship_complete", DOC_BOOL, offsetof(PolicyDocument, ship_complete)},
+	{"keep_together", DOC_ARRAY, offsetof(PolicyDocument, keep_together), .most = 1000,.shape = &item_group_shape},
+	{"floors", DOC_ARRAY, offsetof(PolicyDocument, floors), .most = 1000,.shape = &floor_shape},
 	{"min_fulfillment_value", DOC_MONEY, offsetof(PolicyDocument, min_fulfillment_value)},
+	{"cost_late", DOC_MONEY, offsetof(PolicyDocument, cost_late)},
 	{"cost_per_day_late", DOC_MONEY, offsetof(PolicyDocument, cost_per_day_late)},
 	{"only_groups", DOC_ARRAY, offsetof(PolicyDocument, only_groups), .most = 1000,.shape = &group_shape},
 	{"without_groups", DOC_ARRAY, offsetof(PolicyDocument, without_groups), .most = 1000,.shape = &group_shape},
@@ -172,6 +242,12 @@ or_one(double weight)
 	return isnan(weight) ? 1 : weight;
 }
 
+static double
+or_zero(double weight)
+{
+	return isnan(weight) ? 0 : weight;
+}
+
 static int64
 thousandths(Numeric amount)
 {
@@ -184,7 +260,7 @@ thousandths(Numeric amount)
 static int
 find_rule(const PolicyDocument *document, const char *name)
 {
-	int			index = index_of(rule_names, name);
+	int			index = index_of(oms_routing_rule_names, name);
 
 	if (index < RULE_COUNT)
 		return index;
@@ -209,43 +285,41 @@ policy_groups(const DocArray *groups, bool *by_item)
 	return rows;
 }
 
-static RoutingPolicy *
-policy_of_document(PolicyDocument *document)
+/* Locations and items that its rules name. */
+static void
+set_groups_of_policy(RoutingPolicy *policy, const PolicyDocument *document)
 {
-	RoutingPolicy *policy = palloc0(sizeof(RoutingPolicy));
-
-	policy->nearest = strcmp(document->objective, "nearest") == 0;
-	policy->thumb = Max(0, index_of(objectives, document->objective) - OBJECTIVE_RANKING);
-	policy->strategy = document->strategy;
-	policy->fallback = document->fallback ? index_of(fallbacks, document->fallback) : FALLBACK_COST;
-	policy->whole_lines = document->whole_lines == 1;
-	policy->currency = document->currency;
-	policy->converts = document->convert == 1;
-	policy->shipping_weight = or_one(document->shipping_weight);
-	policy->order_weight = or_one(document->order_weight);
-	policy->unit_weight = or_one(document->unit_weight);
-	policy->scarcity_weight = isnan(document->scarcity_weight) ? 0 : document->scarcity_weight;
-	policy->scarcity_max_age = (document->scarcity_max_hours == DOC_ABSENT ? SCARCITY_HOURS_DEFAULT
-								: document->scarcity_max_hours) * USECS_PER_HOUR;
-	policy->max_kilometres = document->max_kilometres;
-	policy->max_fulfillments = document->max_fulfillments == DOC_ABSENT ? 0 : document->max_fulfillments;
-	policy->search_nodes = document->search_nodes == DOC_ABSENT ? SEARCH_NODES_DEFAULT : document->search_nodes;
-	policy->in_time = document->in_time == 1;
 	policy->only_count = document->only_groups.count;
 	policy->only = policy_groups(&document->only_groups, &policy->groups_by_item);
 	policy->without_count = document->without_groups.count;
 	policy->without = policy_groups(&document->without_groups, &policy->groups_by_item);
 	policy->prefer_count = document->prefer_groups.count;
 	policy->prefer = policy_groups(&document->prefer_groups, &policy->groups_by_item);
-	policy->cost_per_kilometre = thousandths(document->cost_per_kilometre);
-	policy->cost_per_day_late = thousandths(document->cost_per_day_late);
-	policy->least_value = thousandths(document->min_fulfillment_value);
+	policy->keep_count = document->keep_together.count;
+	policy->keep = palloc(sizeof(char *) * Max(1, policy->keep_count));
+	for (int i = 0; i < policy->keep_count; i++)
+		policy->keep[i] = ((ItemGroupDocument *) document->keep_together.items)[i].item_group;
+	policy->floor_count = document->floors.count;
+	policy->floors = palloc(sizeof(PolicyFloor) * Max(1, policy->floor_count));
+	for (int i = 0; i < policy->floor_count; i++)
+	{
+		FloorDocument *row = (FloorDocument *) document->floors.items + i;
+
+		policy->floors[i] = (PolicyFloor) {row->group, row->units};
+	}
+}
+
+/* What it ranks by, which rules give way, and rules of the user's own. */
+static void
+set_lists_of_policy(RoutingPolicy *policy, const PolicyDocument *document)
+{
 	for (int i = 0; i < document->ranking.count; i++)
 	{
 		RankingDocument *term = (RankingDocument *) document->ranking.items + i;
+		int			index = index_of(term_names, term->term);
 
-		policy->terms[i].kind = term_kinds[index_of(term_names, term->term)];
-		policy->terms[i].tolerance = term->tolerance == DOC_ABSENT ? 0 : term->tolerance;
+		policy->terms[i] = (RankingTerm) {term_kinds[index], term_sources[index],
+		term->tolerance == DOC_ABSENT ? 0 : term->tolerance};
 	}
 	policy->term_count = document->ranking.count;
 	for (int i = 0; i < document->relax.count; i++)
@@ -264,6 +338,50 @@ policy_of_document(PolicyDocument *document)
 		};
 		policy->has_rank_rule |= policy->rules[i].rank;
 	}
+}
+
+static RoutingPolicy *
+policy_of_document(PolicyDocument *document)
+{
+	RoutingPolicy *policy = palloc0(sizeof(RoutingPolicy));
+
+	policy->nearest = strcmp(document->objective, "nearest") == 0;
+	policy->thumb = Max(0, index_of(objectives, document->objective) - OBJECTIVE_RANKING);
+	policy->strategy = document->strategy;
+	policy->fallback = document->fallback ? index_of(fallbacks, document->fallback) : FALLBACK_COST;
+	policy->whole_lines = document->whole_lines == 1;
+	policy->currency = document->currency;
+	policy->converts = document->convert == 1;
+	policy->shipping_weight = or_one(document->shipping_weight);
+	policy->order_weight = or_one(document->order_weight);
+	policy->line_weight = or_one(document->line_weight);
+	policy->unit_weight = or_one(document->unit_weight);
+	policy->margin_weight = or_zero(document->margin_weight);
+	policy->markdown_weight = or_zero(document->markdown_weight);
+	policy->stock_cost = thousandths(document->cost_of_low_stock);
+	policy->supply_cost = thousandths(document->cost_of_low_supply);
+	policy->supply_weeks = isnan(document->supply_weeks) ? SUPPLY_WEEKS_DEFAULT : document->supply_weeks;
+	policy->load_cost = thousandths(document->cost_of_load);
+	policy->load_threshold = or_zero(document->load_threshold);
+	policy->load_exponent = or_one(document->load_exponent);
+	policy->later_cost = thousandths(document->cost_per_unit_later);
+	policy->later_value_weight = or_zero(document->later_value_weight);
+	policy->scarcity_weight = or_zero(document->scarcity_weight);
+	policy->scarcity_max_age = (document->scarcity_max_hours == DOC_ABSENT ? SCARCITY_HOURS_DEFAULT
+								: document->scarcity_max_hours) * USECS_PER_HOUR;
+	policy->max_kilometres = document->max_kilometres;
+	policy->unknown_metres = isnan(document->unknown_kilometres) ? -1 : (int64) llround(document->unknown_kilometres * 1000);
+	policy->max_places = document->max_places_per_line == DOC_ABSENT ? 0 : document->max_places_per_line;
+	policy->ship_complete = document->ship_complete == 1;
+	set_groups_of_policy(policy, document);
+	policy->max_fulfillments = document->max_fulfillments == DOC_ABSENT ? 0 : document->max_fulfillments;
+	policy->search_nodes = document->search_nodes == DOC_ABSENT ? SEARCH_NODES_DEFAULT : document->search_nodes;
+	policy->in_time = document->in_time == 1;
+	policy->cost_per_kilometre = thousandths(document->cost_per_kilometre);
+	policy->cost_late = thousandths(document->cost_late);
+	policy->cost_per_day_late = thousandths(document->cost_per_day_late);
+	policy->least_value = thousandths(document->min_fulfillment_value);
+	set_lists_of_policy(policy, document);
 	return policy;
 }
 
@@ -300,7 +418,7 @@ check_rules(PolicyDocument *document, const char *owner, FaultList *faults)
 	{
 		RuleDocument *rule = (RuleDocument *) document->rules.items + i;
 
-		if (index_of(rule_names, rule->name) < RULE_COUNT)
+		if (index_of(oms_routing_rule_names, rule->name) < RULE_COUNT)
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give the rule another name.",
 					  psprintf("definition.rules[%d].name", i), "\"%s\" is a rule of its own", rule->name);
 		if (strcmp(rule->kind, "require") != 0 && rule->per && strcmp(rule->per, "line") == 0)
@@ -321,7 +439,7 @@ check_rules(PolicyDocument *document, const char *owner, FaultList *faults)
 		if (index < 0 || (index >= RULE_COUNT &&
 						  strcmp(((RuleDocument *) document->rules.items)[index - RULE_COUNT].kind, "require") != 0))
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT,
-					  "Use max_kilometres, max_fulfillments, whole_lines, in_time, groups, min_fulfillment_value or the name of a condition in rules.",
+					  "Use the name of a field that is a hard rule (groups for only_groups and without_groups) or of a condition in rules.",
 					  psprintf("definition.relax[%d].rule", i), "\"%s\" is no condition", name);
 	}
 	if (faults->count > before)
@@ -345,7 +463,7 @@ is_ranking_supported(const RoutingPolicy *policy)
 	RouteResult result = {0};
 
 	for (int i = 0; i < policy->term_count; i++)
-		terms[i] = (RouteTerm) {policy->terms[i].kind, policy->terms[i].tolerance};
+		terms[i] = (RouteTerm) {policy->terms[i].kind, policy->terms[i].tolerance, &zero};
 	return route_solve_lexicographic(&problem, &control, terms, policy->term_count, &zero, &result) == ROUTE_OPTIMAL;
 }
 
@@ -413,6 +531,14 @@ has_rule(const PolicyDocument *document, int rule)
 			return document->only_groups.count + document->without_groups.count > 0;
 		case RULE_LEAST_VALUE:
 			return document->min_fulfillment_value != NULL;
+		case RULE_PLACES:
+			return document->max_places_per_line != DOC_ABSENT;
+		case RULE_SHIP_COMPLETE:
+			return document->ship_complete == 1;
+		case RULE_KEEP_TOGETHER:
+			return document->keep_together.count > 0;
+		case RULE_FLOORS:
+			return document->floors.count > 0;
 		default:
 			return true;		/* its own: check_rules */
 	}
@@ -426,8 +552,10 @@ has_costs(const RoutingPolicy *policy)
 		if (policy->rules[i].cost && policy->rules[i].weight > 0)
 			return true;
 	return policy->shipping_weight > 0 || policy->order_weight > 0 || policy->unit_weight > 0 ||
-		policy->scarcity_weight > 0 ||
-		policy->cost_per_kilometre > 0 || policy->cost_per_day_late > 0;
+		policy->line_weight > 0 || policy->scarcity_weight > 0 || policy->margin_weight > 0 || policy->markdown_weight > 0 ||
+		policy->stock_cost > 0 || policy->supply_cost > 0 || policy->load_cost > 0 || policy->later_cost > 0 ||
+		policy->later_value_weight > 0 || policy->cost_per_kilometre > 0 || policy->cost_late > 0 ||
+		policy->cost_per_day_late > 0;
 }
 
 /* The search for plans that obey a least value needs whole lines and a cost. */
@@ -454,6 +582,85 @@ check_least_value(const PolicyDocument *document, const RoutingPolicy *policy, F
 	}
 }
 
+/* A field that means nothing without others. */
+static void
+check_needed(bool given, bool needed, const char *field, const char *others, FaultList *faults)
+{
+	if (given && !needed)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, psprintf("Give %s, too.", others), psprintf("definition.%s", field),
+				  "means nothing without %s", others);
+}
+
+/* Terms that have a number of their own beside their price. */
+static void
+check_terms(const PolicyDocument *document, const RoutingPolicy *policy, FaultList *faults)
+{
+	bool		by_supply = policy->supply_cost > 0;
+	bool		by_distance = !isnan(policy->max_kilometres) || policy->cost_per_kilometre > 0 || policy->thumb > 0;
+
+	for (int i = 0; i < policy->term_count; i++)
+		by_distance |= policy->terms[i].kind == ROUTE_TERM_DISTANCE;
+	check_needed(document->scarcity_max_hours != DOC_ABSENT, policy->scarcity_weight > 0, "scarcity_max_hours",
+				 "scarcity_weight", faults);
+	check_needed(!isnan(document->supply_weeks), by_supply, "supply_weeks", "cost_of_low_supply", faults);
+	check_needed(!isnan(document->load_threshold), policy->load_cost > 0, "load_threshold", "cost_of_load", faults);
+	check_needed(!isnan(document->load_exponent), policy->load_cost > 0, "load_exponent", "cost_of_load", faults);
+	check_needed(policy->unknown_metres >= 0, by_distance, "unknown_kilometres",
+				 "max_kilometres, cost_per_kilometre or a ranking by distance", faults);
+}
+
+/* Limits on how a line or an order is divided. */
+static void
+check_splits(const PolicyDocument *document, const RoutingPolicy *policy, FaultList *faults)
+{
+	int			whole_given_up = -1;
+	int			places_given_up = -1;
+
+	for (int i = 0; i < document->relax.count; i++)
+	{
+		if (policy->relax[i] == RULE_WHOLE_LINES)
+			whole_given_up = i;
+		if (policy->relax[i] == RULE_PLACES)
+			places_given_up = i;
+	}
+	if (policy->max_places > 0 && policy->whole_lines &&
+		(whole_given_up < 0 || (places_given_up >= 0 && places_given_up < whole_given_up)))
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Leave one of them out, or let whole_lines give way before it.",
+				  "definition.max_places_per_line", "whole_lines allows one location per line already");
+	if (policy->ship_complete && (policy->later_cost > 0 || policy->later_value_weight > 0))
+	{
+		bool		given_up = false;
+
+		for (int i = 0; i < document->relax.count; i++)
+			given_up |= policy->relax[i] == RULE_SHIP_COMPLETE;
+		if (!given_up)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Leave out what units cost that wait.", "definition.ship_complete",
+					  "no unit may wait while others are sent");
+	}
+	for (int i = 0; i < policy->keep_count; i++)
+		for (int j = 0; j < i; j++)
+			if (strcmp(policy->keep[i], policy->keep[j]) == 0)
+				oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Each group stands once.",
+						  psprintf("definition.keep_together[%d].item_group", i), "stands there already");
+}
+
+/* A floor behind one for all locations is never reached. */
+static void
+check_floors(const PolicyDocument *document, FaultList *faults)
+{
+	for (int i = 0; i < document->floors.count; i++)
+	{
+		FloorDocument *row = (FloorDocument *) document->floors.items + i;
+
+		if (row->group && !oms_location_group_exists(row->group))
+			oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_locations with groups makes it.",
+					  psprintf("definition.floors[%d].group", i), "group \"%s\" is not known", row->group);
+		if (i > 0 && ((FloorDocument *) document->floors.items)[i - 1].group == NULL)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "The one without a group stands last.",
+					  psprintf("definition.floors[%d].group", i), "comes behind the floor of all locations");
+	}
+}
+
 /* Rules that contradict each other, or nothing at all. */
 static void
 check_contradictions(PolicyDocument *document, Jsonb *definition, FaultList *faults)
@@ -466,9 +673,8 @@ check_contradictions(PolicyDocument *document, Jsonb *definition, FaultList *fau
 	if (policy->thumb > 0 && strcmp(document->objective, "fewest_splits") != 0 && policy->max_fulfillments > 0)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use cost, ranking or fewest_splits.", "definition.max_fulfillments",
 				  "a rule of thumb does not obey it");
-	if (document->scarcity_max_hours != DOC_ABSENT && policy->scarcity_weight == 0)
-		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give a scarcity_weight, too.", "definition.scarcity_max_hours",
-				  "prices that do not count have no age");
+	check_terms(document, policy, faults);
+	check_splits(document, policy, faults);
 	check_least_value(document, policy, faults);
 	if (strcmp(document->objective, "cost") == 0 && !has_costs(policy))
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give a weight, a price or a rule of kind cost.", "definition.objective",
@@ -479,7 +685,7 @@ check_contradictions(PolicyDocument *document, Jsonb *definition, FaultList *fau
 					  psprintf("definition.relax[%d].rule", i), "the policy does not have it");
 	for (int i = 0; i < policy->term_count; i++)
 		for (int j = 0; j < i; j++)
-			if (policy->terms[i].kind == policy->terms[j].kind)
+			if (policy->terms[i].kind == policy->terms[j].kind && policy->terms[i].source == policy->terms[j].source)
 				oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Each term stands once.", psprintf("definition.ranking[%d].term", i),
 						  "stands there already");
 }
@@ -512,6 +718,7 @@ check_policy(PolicyDocument *document, Jsonb *definition, const char *owner, Fau
 	check_groups(&document->prefer_groups, NULL, "prefer_groups", faults);
 	oms_document_duplicates(&document->prefer_groups, &preferred_shape, offsetof(GroupDocument, group), "definition.prefer_groups",
 							"group", faults);
+	check_floors(document, faults);
 	if (document->currency && oms_currency_digits(document->currency) < 0)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use an ISO 4217 code such as EUR.", "definition.currency",
 				  "\"%s\" is not a currency", document->currency);
@@ -526,7 +733,7 @@ check_policy(PolicyDocument *document, Jsonb *definition, const char *owner, Fau
 		check_contradictions(document, definition, faults);
 	if (faults->count == 0 && ranked && !is_ranking_supported(policy_of_document(document)))
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT,
-				  "A tolerance on cost, distance or rank may be followed by fulfillments only.",
+				  "A tolerance on another term than fulfillments may be followed by fulfillments only.",
 				  "definition.ranking", "has no exact method in this order of terms");
 }
 

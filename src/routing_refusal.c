@@ -32,6 +32,9 @@ oms_routing_exclusion_text(const RoutingDecision *decision, const RoutingExclusi
 			return "its zone has no rate";
 		case EXCLUDED_WEIGHT:
 			return psprintf("no rate for a parcel of " INT64_FORMAT " grams", exclusion->detail);
+		case EXCLUDED_FLOOR:
+			return psprintf("its last " INT64_FORMAT " %s of each item are kept", exclusion->detail,
+							exclusion->detail == 1 ? "unit" : "units");
 		case EXCLUDED_COUNT:
 			break;
 		case EXCLUDED_RULE:
@@ -60,7 +63,8 @@ append_rest(StringInfo text, const RoutingDecision *decision, int from)
 		[EXCLUDED_DISTANCE] = "too far",[EXCLUDED_NO_PLACE] = "at no known distance",
 		[EXCLUDED_NO_RATE] = "without zone and rate",[EXCLUDED_RULE] = "by rules",[EXCLUDED_LATE] = "too late",
 		[EXCLUDED_NO_DATE] = "without a day of delivery",[EXCLUDED_NO_SERVICE] = "without a service",
-		[EXCLUDED_ZONE] = "in zones without a rate",[EXCLUDED_GROUP] = "by group",[EXCLUDED_WEIGHT] = "without a rate for the weight"
+		[EXCLUDED_ZONE] = "in zones without a rate",[EXCLUDED_GROUP] = "by group",[EXCLUDED_WEIGHT] = "without a rate for the weight",
+		[EXCLUDED_FLOOR] = "with what is kept there"
 	};
 	const char *separator = ": ";
 
@@ -92,6 +96,8 @@ kernel_reason(const Gathering *gathering)
 			return "The candidates have the units, but not in as few packages as max_fulfillments allows.";
 		case ROUTE_REASON_COMBINATION:
 			return "The candidates have the units, but not in as few packages as max_fulfillments allows, with their limits of weight.";
+		case ROUTE_REASON_PLACES:
+			return "The candidates have the units, but not with each line from as few locations as max_places_per_line allows.";
 		case ROUTE_REASON_COST:
 			return "The candidates have the units, but no plan was found whose every package is worth as much as min_fulfillment_value asks.";
 		default:
@@ -125,6 +131,12 @@ oms_routing_refusal(const Gathering *gathering, const RoutingPlan *plan)
 	}
 	if (kernel_reason(gathering))
 		appendStringInfo(&text, "%s%s", text.len > 0 ? "\n" : "", kernel_reason(gathering));
+	if (gathering->ship_complete && !gathering->complete)
+		appendStringInfo(&text, "%sNot every unit can be served now, and the order ships complete.", text.len > 0 ? "\n" : "");
+	if (!gathering->complete && gathering->decision->asked_bundles)
+		appendStringInfo(&text, "%sNo candidate has all that stays together.", text.len > 0 ? "\n" : "");
+	if (text.len == 0 && gathering->decision->places_max > 0 && !gathering->complete)
+		appendStringInfoString(&text, "The candidates have the units, but not with each line from as few locations as max_places_per_line allows.");
 	if (text.len == 0 && gathering->decision->whole_lines)
 		appendStringInfoString(&text, "No candidate has a line whole.");
 	else if (text.len == 0)

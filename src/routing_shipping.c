@@ -206,7 +206,7 @@ counted(const Gathering *gathering, int64 price, int32 days)
 {
 	if (gathering->days_late == NULL)
 		return price;
-	return oms_weighted(price, gathering->policy->shipping_weight) + Max(days, 0) * gathering->policy->cost_per_day_late;
+	return oms_weighted(price, gathering->policy->shipping_weight) + oms_late_cost(gathering->policy->cost_late, gathering->policy->cost_per_day_late, days);
 }
 
 /* The cheapest service for a parcel; -1 where none carries it, or none in time. */
@@ -313,6 +313,7 @@ drop_location(Gathering *gathering, int from, int to)
 	decision->location_ids[to] = decision->location_ids[from];
 	decision->distances[to] = decision->distances[from];
 	decision->fixed_costs[to] = decision->fixed_costs[from];
+	decision->line_costs[to] = decision->line_costs[from];
 	decision->unit_costs[to] = decision->unit_costs[from];
 	decision->ranks[to] = decision->ranks[from];
 	decision->tariff_of[to] = decision->tariff_of[from];

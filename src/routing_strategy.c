@@ -90,6 +90,8 @@ write_order(DocWriter *writer, const RoutingDecision *decision)
 	oms_write_bool(writer, "whole_lines", decision->whole_lines != 0);
 	if (decision->packages_max > 0)
 		oms_write_int64(writer, "max_fulfillments", decision->packages_max);
+	if (decision->places_max > 0)
+		oms_write_int64(writer, "max_places_per_line", decision->places_max);
 	if (decision->least_value > 0)
 		write_amount(writer, "min_fulfillment_value", decision->least_value);
 }
@@ -109,6 +111,10 @@ write_lines(DocWriter *writer, const RoutingDecision *decision)
 		oms_write_int64(writer, "quantity", (int64) decision->units[i] * decision->factors[i]);
 		oms_write_int64(writer, "weight_grams", decision->weights[i] * decision->units[i]);
 		write_amount(writer, "value", decision->values[i] * decision->units[i]);
+		if (decision->bundles && decision->bundles[i] >= 0)
+			oms_write_int64(writer, "together", decision->bundles[i] + 1);
+		if (decision->later_costs && decision->later_costs[i] >= 0)
+			write_amount(writer, "cost_per_unit_later", decision->later_costs[i]);
 		oms_write_end(writer);
 	}
 	oms_write_end_array(writer);
@@ -124,7 +130,7 @@ write_candidate(DocWriter *writer, const RoutingDecision *decision, int location
 		write_double(writer, "kilometres", decision->distances[location] / 1000.0);
 	oms_write_int64(writer, "rank", decision->ranks[location]);
 	write_amount(writer, "cost", oms_decision_fixed_cost(decision, location));
-	write_amount(writer, "cost_per_unit", oms_weighted(decision->unit_costs[location], decision->unit_weight));
+	write_amount(writer, "cost_per_line", oms_decision_line_cost(decision, location));
 	if (decision->tariff_count > 0 && decision->tariff_of[location] >= 0)
 		oms_write_int64(writer, "tariff", decision->tariff_of[location]);
 	oms_write_begin_array(writer, "free");
@@ -132,13 +138,10 @@ write_candidate(DocWriter *writer, const RoutingDecision *decision, int location
 		oms_write_int64(writer, NULL, (int64) decision->stock[(Size) i * decision->location_count + location] *
 						decision->factors[i]);
 	oms_write_end_array(writer);
-	if (decision->scarcity)
-	{
-		oms_write_begin_array(writer, "scarcity");
-		for (int i = 0; i < decision->line_count; i++)
-			write_amount(writer, NULL, decision->scarcity[(Size) i * decision->location_count + location]);
-		oms_write_end_array(writer);
-	}
+	oms_write_begin_array(writer, "per_unit");
+	for (int i = 0; i < decision->line_count; i++)
+		write_amount(writer, NULL, oms_decision_unit_cost(decision, i, location));
+	oms_write_end_array(writer);
 	oms_write_end(writer);
 }
 

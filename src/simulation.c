@@ -216,6 +216,7 @@ rebuild_request(const RoutingPolicy *policy, Replanning *replanning)
 		Location   *place = &places[past->place_of[i]];
 
 		place->cost_per_order = past->fixed_costs[i];
+		place->cost_per_line = past->line_costs[i];
 		place->cost_per_unit = past->unit_costs[i];
 		if (ranks_known)
 			place->rank = past->ranks[i];
@@ -298,10 +299,13 @@ replan(Simulation *simulation, Replanning *replanning)
 				 errmsg("the routing decision of order " INT64_FORMAT " cannot be read", replanning->source->order_id),
 				 errhint("oms.audit() names every such decision.")));
 	rebuild_request(simulation->policy, replanning);
-	if (simulation->policy->rule_count > 0 || simulation->policy->strategy || simulation->policy->groups_by_item)
+	if (simulation->policy->rule_count > 0 || simulation->policy->strategy || simulation->policy->groups_by_item ||
+		simulation->policy->keep_count > 0)
 		add_arguments(replanning);
 	replanning->recorded = palloc0(sizeof(RoutingPlan));
 	replanning->recorded->decision = replanning->past;
+	replanning->recorded->bundles = replanning->past->asked_bundles;
+	replanning->recorded->places_max = replanning->past->whole_lines ? 1 : replanning->past->places_max;
 	oms_routing_finish(&replanning->request, replanning->recorded);
 	replanning->plan = simulation->policy->nearest ? NULL
 		: oms_routing_plan_again(&replanning->request, simulation->policy, replanning->past, &replanning->lacked);
@@ -377,6 +381,7 @@ judge(Replanning *replanning, const RoutingPlan *plan, Outcome *outcome, int *la
 	{
 		int			place = plan->parts[i].location;
 		int64		units = 0;
+		int64		lines = 0;
 		int64		later = 0;
 		int64		price;
 
@@ -384,13 +389,17 @@ judge(Replanning *replanning, const RoutingPlan *plan, Outcome *outcome, int *la
 			if (plan->parts[i].backordered)
 				later += plan->parts[i].quantity;
 			else
+			{
 				units += plan->parts[i].quantity;
+				lines++;
+			}
 		outcome->fulfillments += (units > 0) + (later > 0);
 		outcome->backordered += later;
 		if (units == 0)
 			continue;
 		outcome->packages++;
-		outcome->handling += request->locations[place]->cost_per_order + request->locations[place]->cost_per_unit * units;
+		outcome->handling += request->locations[place]->cost_per_order +
+			request->locations[place]->cost_per_line * lines + request->locations[place]->cost_per_unit * units;
 		outcome->metres += Max(request->metres[place], 0);
 		outcome->unplaced |= request->metres[place] < 0;
 		price = package_price(prices, place, package_weight(replanning, plan, place));
@@ -455,7 +464,7 @@ plan_text(const Replanning *replanning, const RoutingPlan *plan)
 static char *
 lacked_text(int lacked)
 {
-	static const char *const names[] = {"places", "rates", "rules", "strategy"};
+	static const char *const names[] = {"places", "rates", "rules", "strategy", "terms"};
 	StringInfoData text;
 
 	initStringInfo(&text);

@@ -24,7 +24,7 @@ SELECT oms.upsert_channels('[{"code":"default","backorder":true}]'),
        oms.upsert_calendars('[{"code":"week","hours":[{"weekday":1,"opens":"08:00","closes":"18:00"},{"weekday":2,"opens":"08:00","closes":"18:00"},
            {"weekday":3,"opens":"08:00","closes":"18:00"},{"weekday":4,"opens":"08:00","closes":"18:00"},{"weekday":5,"opens":"08:00","closes":"15:00"}]}]') \g /dev/null
 SELECT oms.upsert_locations((SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('code', 'L' || n, 'rank', n, 'latitude', 47 + pg_temp.up_to(60) / 10.0, 'longitude', 6 + pg_temp.up_to(80) / 10.0,
-    'country', 'DE', 'time_zone', pg_temp.some('Europe/Berlin', 'UTC'), 'cost_per_order', pg_temp.up_to(5), 'cost_per_unit', pg_temp.up_to(10) / 10.0, 'pickup', n <= 3,
+    'country', 'DE', 'time_zone', pg_temp.some('Europe/Berlin', 'UTC'), 'cost_per_order', pg_temp.up_to(5), 'cost_per_line', pg_temp.up_to(20) / 10.0, 'cost_per_unit', pg_temp.up_to(10) / 10.0, 'pickup', n <= 3,
     'calendar', CASE WHEN n % 3 > 0 THEN 'week' END, 'cut_off', CASE WHEN n % 2 = 0 THEN '14:00' END, 'handling_hours', pg_temp.up_to(6),
     'daily_capacity', CASE WHEN n % 4 = 0 THEN 3 + pg_temp.up_to(4) END, 'capacity_unit', CASE WHEN n = 8 THEN 'unit' END,
     'groups', jsonb_build_array(jsonb_build_object('group', CASE n % 2 WHEN 1 THEN 'odd' ELSE 'even' END))))) FROM generate_series(1, 8) n)) \g /dev/null
@@ -44,6 +44,8 @@ SELECT oms.receive_stock('L' || l, 'S' || s, 5 + pg_temp.up_to(40)) FROM generat
 SELECT oms.set_stock_limits('L' || l, 'S' || s, pg_temp.up_to(2), CASE WHEN l = 3 THEN 30 ELSE 0 END) FROM generate_series(1, 8) l, generate_series(1, 6) s WHERE (l + s) % 3 = 0 \g /dev/null
 SELECT oms.load_scarcity_prices((SELECT jsonb_agg(jsonb_build_object('sku', 'S' || s, 'location', 'L' || l, 'price', pg_temp.up_to(30) / 10.0)) FROM generate_series(1, 6) s,
     generate_series(1, 8) l WHERE (s + l) % 2 = 0)) \g /dev/null
+SELECT oms.load_unit_values((SELECT jsonb_agg(jsonb_build_object('sku', 'S' || s, 'location', 'L' || l, 'cost', pg_temp.up_to(20) / 10.0, 'markdown', pg_temp.up_to(9) / 10.0))
+    FROM generate_series(1, 6) s, generate_series(1, 8) l WHERE (s * l) % 3 > 0)) \g /dev/null
 CREATE TABLE public.out_of_order (location text);
 INSERT INTO public.out_of_order VALUES ('L6');
 
@@ -59,10 +61,18 @@ DECLARE
 BEGIN
     IF objective = 'ranking' THEN
         RETURN policy || jsonb_build_object('ranking', pg_temp.some('[{"term":"fulfillments"},{"term":"cost"}]', '[{"term":"distance"},{"term":"fulfillments"}]',
-            '[{"term":"rank"},{"term":"cost"}]', '[{"term":"fulfillments","tolerance":1},{"term":"distance"}]', '[{"term":"cost"}]')::jsonb);
+            '[{"term":"rank"},{"term":"cost"}]', '[{"term":"stock","tolerance":4},{"term":"fulfillments"}]', '[{"term":"supply"},{"term":"stock"},{"term":"cost"}]', '[{"term":"fulfillments","tolerance":1},{"term":"distance"}]', '[{"term":"cost"}]')::jsonb);
     ELSIF objective <> 'cost' THEN
         RETURN policy;
     END IF;
+    IF random() < 0.3 THEN policy := policy || jsonb_build_object('floors', jsonb_build_array(jsonb_build_object('group', 'odd', 'units', pg_temp.up_to(6)), jsonb_build_object('units', pg_temp.up_to(3)))); relax := relax || '[{"rule":"floors"}]'; END IF;
+    IF random() < 0.3 THEN policy := policy || '{"keep_together":[{"item_group":"bulky"}]}'; relax := relax || '[{"rule":"keep_together"}]'; END IF;
+    IF random() < 0.2 THEN policy := policy || '{"ship_complete":true}'; relax := relax || '[{"rule":"ship_complete"}]'; END IF;
+    IF random() < 0.3 THEN policy := policy || jsonb_build_object('margin_weight', 1, 'markdown_weight', pg_temp.up_to(20) / 10.0); END IF;
+    IF random() < 0.3 THEN policy := policy || jsonb_build_object('cost_of_low_stock', pg_temp.up_to(30) / 10.0, 'cost_of_low_supply', pg_temp.up_to(30) / 10.0); END IF;
+    IF random() < 0.3 THEN policy := policy || jsonb_build_object('cost_of_load', pg_temp.up_to(50) / 10.0, 'load_threshold', pg_temp.up_to(8) / 10.0, 'load_exponent', 2); END IF;
+    IF random() < 0.3 THEN policy := policy || jsonb_build_object('line_weight', pg_temp.up_to(30) / 10.0); END IF;
+    IF random() < 0.2 AND NOT policy ? 'ship_complete' THEN policy := policy || jsonb_build_object('cost_per_unit_later', pg_temp.up_to(60) / 10.0, 'later_value_weight', 0.2); END IF;
     IF random() < 0.5 THEN
         policy := policy || '{"whole_lines":true}';
         IF random() < 0.4 THEN
@@ -70,12 +80,15 @@ BEGIN
             relax := relax || '[{"rule":"min_fulfillment_value"}]';
         END IF;
         relax := relax || '[{"rule":"whole_lines"}]';
+    ELSIF random() < 0.4 THEN
+        policy := policy || jsonb_build_object('max_places_per_line', 1 + pg_temp.up_to(1));
+        relax := relax || '[{"rule":"max_places_per_line"}]';
     END IF;
     IF random() < 0.3 THEN policy := policy || jsonb_build_object('max_fulfillments', 1 + pg_temp.up_to(2)); relax := relax || '[{"rule":"max_fulfillments"}]'; END IF;
     IF random() < 0.3 THEN policy := policy || jsonb_build_object('max_kilometres', 200 + pg_temp.up_to(500)); relax := relax || '[{"rule":"max_kilometres"}]'; END IF;
     IF random() < 0.3 THEN policy := policy || '{"in_time":true}'; relax := relax || '[{"rule":"in_time"}]'; END IF;
     IF random() < 0.2 THEN policy := policy || jsonb_build_object('only_groups', jsonb_build_array(jsonb_build_object('group', pg_temp.some('odd', 'even')))); relax := relax || '[{"rule":"groups"}]'; END IF;
-    IF random() < 0.4 THEN policy := policy || jsonb_build_object('cost_per_day_late', pg_temp.up_to(40) / 10.0); END IF;
+    IF random() < 0.4 THEN policy := policy || jsonb_build_object('cost_per_day_late', pg_temp.up_to(40) / 10.0, 'cost_late', pg_temp.up_to(20) / 10.0); END IF;
     IF random() < 0.4 THEN policy := policy || jsonb_build_object('cost_per_kilometre', '0.01'); END IF;
     IF random() < 0.4 THEN policy := policy || jsonb_build_object('scarcity_weight', 1 + pg_temp.up_to(2), 'scarcity_max_hours', 8000); END IF;
     IF random() < 0.3 THEN policy := policy || '{"currency":"EUR","convert":true}'; ELSIF random() < 0.5 THEN policy := policy || '{"currency":"EUR"}'; END IF;
@@ -132,6 +145,8 @@ BEGIN
     END IF;
     IF number % 9 = 0 THEN
         PERFORM oms.receive_stock('L' || 1 + pg_temp.up_to(7), 'S' || 1 + pg_temp.up_to(5), 1 + pg_temp.up_to(20));
+        PERFORM oms.ship_fulfillment(f.fulfillment_id, '{}') FROM (SELECT oms.release_fulfillment(fulfillment_id) IS NULL, fulfillment_id FROM oms.fulfillments WHERE status = 'planned' AND NOT backordered ORDER BY fulfillment_id LIMIT 4) f;
+        PERFORM oms.refresh_sales_rates(1 + pg_temp.up_to(3));
     END IF;
     document := pg_temp.some_order(number);
     BEGIN

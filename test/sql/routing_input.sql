@@ -26,16 +26,26 @@ SELECT * FROM oms.check_network();
 -- Policies that contradict themselves.
 SELECT oms.save_routing_policy('p', '{"objective": "nearest", "max_kilometres": 5}');
 SELECT oms.save_routing_policy('p', '{"objective": "nearest_first", "max_fulfillments": 2}');
-SELECT oms.save_routing_policy('p', '{"objective": "cost", "shipping_weight": 0, "order_weight": 0, "unit_weight": 0}');
+SELECT oms.save_routing_policy('p', '{"objective": "cost", "shipping_weight": 0, "order_weight": 0, "line_weight": 0, "unit_weight": 0}');
 SELECT oms.save_routing_policy('p', '{"objective": "cost", "relax": [{"rule": "max_kilometres"}, {"rule": "max_fulfillments"}, {"rule": "whole_lines"}, {"rule": "in_time"}]}');
 SELECT oms.save_routing_policy('p', '{"objective": "cost", "max_kilometres": 9, "relax": [{"rule": "max_kilometres"}, {"rule": "max_kilometres"}]}');
 SELECT oms.save_routing_policy('p', '{"objective": "ranking", "ranking": [{"term": "cost"}, {"term": "distance"}, {"term": "cost"}]}');
 SELECT oms.save_routing_policy('p', '{"objective": "ranking", "ranking": [{"term": "speed"}]}');
 SELECT oms.save_routing_policy('p', '{"objective": "cost", "currency": "EURO", "max_kilometres": -1, "max_fulfillments": 0, "shipping_weight": 1001}');
 SELECT oms.save_routing_policy('p', '{"objective": "cost", "currency": "EURO", "ranking": [{"term": "cost"}]}');
+SELECT oms.save_routing_policy('p', '{"objective": "cost", "supply_weeks": 3, "load_threshold": 0.5, "load_exponent": 2, "unknown_kilometres": 5}');
+SELECT oms.save_routing_policy('p', '{"objective": "cost", "whole_lines": true, "max_places_per_line": 2, "ship_complete": true, "cost_per_unit_later": 1, "keep_together": [{"item_group": "g"}, {"item_group": "g"}]}');
+SELECT oms.save_routing_policy('p', '{"objective": "cost", "whole_lines": true, "max_places_per_line": 2, "relax": [{"rule": "max_places_per_line"}, {"rule": "whole_lines"}]}');
+SELECT oms.save_routing_policy('p', '{"objective": "cost", "floors": [{"units": 2}, {"group": "moon", "units": 1}], "relax": [{"rule": "ship_complete"}, {"rule": "keep_together"}]}');
+SELECT oms.save_routing_policy('p', '{"objective": "cost", "max_places_per_line": 0, "floors": [{"units": -1}], "load_threshold": 1.1, "supply_weeks": 0.5, "cost_late": -1}');
+SELECT oms.save_routing_policy('p', '{"objective": "ranking", "ranking": [{"term": "stock"}, {"term": "supply"}, {"term": "stock"}]}');
+SELECT oms.save_routing_policy('p', '{"objective": "ranking", "ranking": [{"term": "stock", "tolerance": 5}, {"term": "cost"}]}');
 SELECT oms.save_routing_policy('p', '[]');
 SELECT oms.save_routing_policy('dollars', '{"objective": "cost", "currency": "USD"}');
 SELECT oms.activate_routing_policy('dollars', 1);
+SELECT oms.load_unit_values('[{"sku":"A","location":"near","cost":1000000},{"sku":"H","location":"near","cost":"1000000.01","markdown":-1},{"sku":"A","location":"far"}]');
+SELECT oms.load_unit_values('[{"sku":"A","location":"near","cost":1},{"sku":"X","location":"near","cost":1},{"sku":"A","location":"moon","cost":1},{"sku":"A","location":"near","cost":2}]', 'both');
+SELECT oms.load_unit_values('[{"sku":"A","location":"near","cost":1},{"sku":"X","location":"near","cost":1},{"sku":"A","location":"moon","cost":1},{"sku":"A","location":"near","cost":2}]');
 SELECT count(*) FROM oms.routing_policies WHERE code = 'p' OR status <> 'draft';
 
 -- What only an order shows: every candidate with its reason.

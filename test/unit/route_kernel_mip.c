@@ -1,4 +1,4 @@
-/* sources: src/route_kernel.c src/route_kernel_bound.c src/route_kernel_check.c src/route_kernel_cover.c src/route_kernel_dual.c src/route_kernel_plan.c src/route_kernel_policy.c src/route_kernel_price.c src/route_kernel_rank.c src/route_kernel_scan.c src/route_kernel_search.c src/route_kernel_series.c src/route_kernel_work.c */
+/* sources: src/route_kernel.c src/route_kernel_bound.c src/route_kernel_check.c src/route_kernel_cover.c src/route_kernel_dual.c src/route_kernel_plan.c src/route_kernel_policy.c src/route_kernel_price.c src/route_kernel_rank.c src/route_kernel_scan.c src/route_kernel_search.c src/route_kernel_series.c src/route_kernel_split.c src/route_kernel_work.c */
 /*
  * route_kernel_mip.c
  *	  The router against a general MIP solver on orders beyond enumeration.
@@ -64,6 +64,8 @@ typedef struct Instance
 	int64_t		weight[LINES_MAX];
 	int32_t		stock[CELLS_MAX];
 	int64_t		unit_cost[CELLS_MAX];
+	int64_t		line_cost[CELLS_MAX];
+	int32_t		places_max[LINES_MAX];
 	int64_t		fixed_cost[LOCATIONS_MAX];
 	int64_t		late_cost[LOCATIONS_MAX];
 	int32_t		days_late[LOCATIONS_MAX];
@@ -153,6 +155,19 @@ instance_random(Instance *in, uint64_t seed)
 				? random_range(1, 8) : 0;
 			in->unit_cost[l * m + i] = random_range(200, 2500);
 		}
+	}
+	if (random_range(0, 2) > 0)
+		return;
+	/* lines that cost something at each location, or may come from few */
+	if (random_range(0, 3) > 0)
+		p->line_cost = in->line_cost;
+	if (p->line_cost == NULL || random_range(0, 1) == 0)
+		p->places_max = in->places_max;
+	for (l = 0; l < n; l++)
+	{
+		in->places_max[l] = random_range(0, 3);
+		for (i = 0; i < m; i++)
+			in->line_cost[l * m + i] = random_range(0, 1500);
 	}
 }
 
@@ -246,6 +261,35 @@ model_location(glp_prob *mip, const Instance *in, int i, const int *units,
 	return opened;
 }
 
+/* Whether anything of a line comes from each place: what that costs, and how many do. */
+static void
+model_places(glp_prob *mip, const Instance *in, int l, const int *units)
+{
+	const RouteProblem *p = &in->problem;
+	bool		limited = p->places_max != NULL && in->places_max[l] > 0;
+	Row			places = {0};
+	Row			row = {0};
+	int			i;
+
+	if (p->line_cost == NULL && !limited)
+		return;
+	for (i = 0; i < p->location_count; i++)
+	{
+		int			cell = l * p->location_count + i;
+		int			used;
+
+		if (units[cell] == 0)
+			continue;
+		used = column_add(mip, GLP_BV, 1, p->line_cost == NULL ? 0 : (double) in->line_cost[cell]);
+		row_add(&row, units[cell], 1);
+		row_add(&row, used, -glp_get_col_ub(mip, units[cell]));
+		row_end(mip, &row, GLP_UP, 0);
+		row_add(&places, used, 1);
+	}
+	if (limited && places.count > 0)
+		row_end(mip, &places, GLP_UP, in->places_max[l]);
+}
+
 static glp_prob *
 model_build(const Instance *in)
 {
@@ -285,6 +329,7 @@ model_build(const Instance *in)
 			row_add(&row, units[cell], factor[cell]);
 		}
 		row_end(mip, &row, GLP_FX, in->quantity[l]);
+		model_places(mip, in, l, units);
 	}
 	for (i = 0; i < m; i++)
 		row_add(&opened, model_location(mip, in, i, units, factor, late), 1);

@@ -18,6 +18,7 @@
 #include "../../src/route_kernel_scan.c"
 #include "../../src/route_kernel_search.c"
 #include "../../src/route_kernel_series.c"
+#include "../../src/route_kernel_split.c"
 #include "../../src/route_kernel_work.c"
 
 #include "route_kernel_test.c"

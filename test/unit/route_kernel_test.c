@@ -1,4 +1,4 @@
-/* sources: src/route_kernel.c src/route_kernel_bound.c src/route_kernel_check.c src/route_kernel_cover.c src/route_kernel_dual.c src/route_kernel_plan.c src/route_kernel_policy.c src/route_kernel_price.c src/route_kernel_rank.c src/route_kernel_scan.c src/route_kernel_search.c src/route_kernel_series.c src/route_kernel_work.c */
+/* sources: src/route_kernel.c src/route_kernel_bound.c src/route_kernel_check.c src/route_kernel_cover.c src/route_kernel_dual.c src/route_kernel_plan.c src/route_kernel_policy.c src/route_kernel_price.c src/route_kernel_rank.c src/route_kernel_scan.c src/route_kernel_search.c src/route_kernel_series.c src/route_kernel_split.c src/route_kernel_work.c */
 /*
  * route_kernel_test.c
  *	  The router against full enumeration, by hand and at its limits.
@@ -103,6 +103,9 @@ typedef struct Instance
 	int64_t		weight[MAX_LINES];
 	int32_t		stock[MAX_CELLS];
 	int64_t		unit_cost[MAX_CELLS];
+	int64_t		line_cost[MAX_CELLS];
+	int32_t		places_max[MAX_LINES];
+	int64_t		value[MAX_LOCATIONS];
 	int64_t		fixed_cost[MAX_LOCATIONS];
 	int64_t		late_cost[MAX_LOCATIONS];
 	int32_t		days_late[MAX_LOCATIONS];
@@ -232,11 +235,31 @@ random_instance(Instance *in, int32_t n, int32_t m, bool divide)
 		in->fixed_cost[i] = random_chance(10) ? 0 : random_range(0, 4 * range);
 		in->rank[i] = random_range(-2, 3);
 		in->distance[i] = random_range(0, 50);
+		in->value[i] = (in->distance[i] * 37 + i * 11) % 41;
 	}
 	if (random_chance(50))
 		random_tariffs(in);
 	if (random_chance(40))
 		random_lateness(in);
+}
+
+/* Lines that cost something at each location, or may come from few. */
+static void
+random_splits(Instance *in)
+{
+	RouteProblem *p = &in->problem;
+	int32_t		range = random_chance(50) ? 6 : 200;
+	int32_t		cell;
+	int32_t		l;
+
+	if (random_chance(70))
+		p->line_cost = in->line_cost;
+	if (p->line_cost == NULL || random_chance(50))
+		p->places_max = in->places_max;
+	for (cell = 0; cell < p->line_count * p->location_count; cell++)
+		in->line_cost[cell] = random_chance(8) ? -1 : random_range(0, range);
+	for (l = 0; l < p->line_count; l++)
+		in->places_max[l] = random_chance(40) ? 0 : random_range(1, 3);
 }
 
 /* --------------------------------------------------------------- oracle */
@@ -272,11 +295,24 @@ oracle_price(const Instance *in, const int32_t *units, int64_t *cost,
 	int32_t		n = p->line_count;
 	int32_t		m = p->location_count;
 	int64_t		sum = 0;
+	int32_t		places[MAX_LINES] = {0};
 	int32_t		l;
 	int32_t		i;
 
 	*packages = 0;
 	*days = 0;
+	for (l = 0; l < n; l++)
+		for (i = 0; i < m; i++)
+		{
+			int64_t		cost = p->line_cost == NULL ? 0 : in->line_cost[l * m + i];
+
+			if (units[l * m + i] == 0 || cost < 0)
+				continue;
+			sum += cost;
+			if (p->places_max != NULL && ++places[l] > in->places_max[l] && in->places_max[l] > 0 &&
+				in->quantity[l] > 1 && !p->whole_lines && !in->whole[l])
+				return false;
+		}
 	for (i = 0; i < m; i++)
 	{
 		int64_t		weight = 0;
@@ -473,6 +509,8 @@ random_small(Instance *in, uint64_t seed)
 	while (divide && n * m > 10)
 		n--;
 	random_instance(in, n, m, divide);
+	if (random_chance(25))
+		random_splits(in);
 }
 
 static void
@@ -483,9 +521,10 @@ describe(const char *what, uint64_t seed, const Instance *in)
 	if (failures > 20)
 		return;
 	printf("%s: seed %lu: %d lines, %d locations, whole %d, complete %d, "
-		   "packages %d, tariffs %d, late %d\n", what, (unsigned long) seed,
+		   "packages %d, tariffs %d, late %d, lines cost %d, places %d\n", what, (unsigned long) seed,
 		   p->line_count, p->location_count, p->whole_lines, p->ship_complete,
-		   p->packages_max, p->tariff_of != NULL, p->late_table != NULL);
+		   p->packages_max, p->tariff_of != NULL, p->late_table != NULL,
+		   p->line_cost != NULL, p->places_max != NULL);
 }
 
 static int32_t
@@ -520,8 +559,8 @@ test_against_oracle(uint64_t instances)
 		oracle_solve(&oracle, &in);
 		arena_used = 0;
 		CHECK(route_solve(&in.problem, &control, &result) == result.status);
-		CHECK(result.memory_used <= route_memory_bound(in.problem.line_count,
-													   in.problem.location_count));
+		CHECK(result.memory_used <= route_memory_bound(in.problem.line_count, in.problem.location_count) *
+			  (in.problem.line_cost != NULL || in.problem.places_max != NULL ? 2 : 1));
 		verified = route_verify(&in.problem, &control, &result);
 		if (!oracle.best.found)
 		{
@@ -638,6 +677,10 @@ test_order_of_locations(uint64_t instances)
 			turned.problem.days_late = turned.days_late;
 		if (in.problem.tariff_of != NULL)
 			turned.problem.tariff_of = turned.tariff_of;
+		if (in.problem.line_cost != NULL)
+			turned.problem.line_cost = turned.line_cost;
+		if (in.problem.places_max != NULL)
+			turned.problem.places_max = turned.places_max;
 		for (i = 0; i < m; i++)
 		{
 			int32_t		to = m - 1 - i;
@@ -651,6 +694,7 @@ test_order_of_locations(uint64_t instances)
 			{
 				turned.stock[l * m + to] = in.stock[l * m + i];
 				turned.unit_cost[l * m + to] = in.unit_cost[l * m + i];
+				turned.line_cost[l * m + to] = in.line_cost[l * m + i];
 			}
 		}
 		arena_used = 0;
@@ -685,7 +729,7 @@ typedef struct Lex
 	RouteTerm	terms[LEX_TERMS_MAX];
 	int32_t		count;
 	/* all plans with their values, to be filtered term by term */
-	int64_t   (*values)[6];
+	int64_t   (*values)[7];
 	long		value_count;
 } Lex;
 
@@ -722,6 +766,7 @@ lex_visit(Oracle *oracle, int64_t cost)
 			continue;
 		values[ROUTE_TERM_PACKAGES]++;
 		values[ROUTE_TERM_DISTANCE] += in->distance[i];
+		values[ROUTE_TERM_VALUE] += in->value[i];
 		values[ROUTE_TERM_RANK] += in->rank[i] - rank_least;
 		if (p->days_late != NULL &&
 			in->days_late[i] > values[ROUTE_TERM_DAYS_LATE])
@@ -784,6 +829,8 @@ result_value(const Instance *in, const RouteResult *result, int32_t kind)
 			for (i = 0; i < result->package_count; i++)
 				sum += kind == ROUTE_TERM_DISTANCE
 					? in->distance[result->packages[i].location]
+					: kind == ROUTE_TERM_VALUE
+					? in->value[result->packages[i].location]
 					: in->rank[result->packages[i].location] - rank_least;
 			return sum;
 	}
@@ -791,22 +838,23 @@ result_value(const Instance *in, const RouteResult *result, int32_t kind)
 
 /* A random list of terms of a kind that is supported exactly. */
 static void
-random_terms(Lex *lex)
+random_terms(Lex *lex, const int64_t *value)
 {
-	int32_t		kinds[6] = {0, 1, 2, 3, 4, 5};
+	int32_t		kinds[7] = {0, 1, 2, 3, 4, 5, 6};
 	bool		spent = false;
 	int32_t		t;
 
 	lex->count = random_range(1, LEX_TERMS_MAX);
 	for (t = 0; t < lex->count; t++)
 	{
-		int32_t		pick = random_range(t, 5);
+		int32_t		pick = random_range(t, 6);
 		int32_t		kind = kinds[pick];
 
 		kinds[pick] = kinds[t];
 		kinds[t] = kind;
 		lex->terms[t].kind = (RouteTermKind) kind;
 		lex->terms[t].tolerance = 0;
+		lex->terms[t].value = kind == ROUTE_TERM_VALUE ? value : NULL;
 		if (kind == ROUTE_TERM_PACKAGES || kind == ROUTE_TERM_DAYS_LATE)
 		{
 			if (random_chance(40))
@@ -845,7 +893,7 @@ test_lexicographic(uint64_t instances)
 		int32_t		t;
 
 		random_small(&in, seed + 3000000);
-		random_terms(&lex);
+		random_terms(&lex, in.value);
 		lex.value_count = 0;
 		oracle_begin(&oracle, &in);
 		oracle.visit = lex_visit;
@@ -873,7 +921,7 @@ test_lexicographic(uint64_t instances)
 			for (k = 0; k < lex.value_count && !member; k++)
 			{
 				member = true;
-				for (t = 0; t < 6; t++)
+				for (t = 0; t < 7; t++)
 					if (t != ROUTE_TERM_COST &&
 						result_value(&in, &result, t) != lex.values[k][t])
 						member = false;
@@ -1122,6 +1170,65 @@ test_price_by_hand(void)
 	CHECK(route_price(&in.problem, &control, good, 3, &result, &line, &location) == ROUTE_PLAN_WEIGHT && location == 2);
 }
 
+/* Five units of one line over three places that have two, three and four of it. */
+static void
+test_splits_by_hand(void)
+{
+	static const RouteShare three[] = {{0, 0, 1}, {0, 1, 1}, {0, 2, 3}};
+	RouteControl control = control_default();
+	RouteResult result;
+	Instance	in;
+	int32_t		line;
+	int32_t		location;
+	int32_t		i;
+
+	arena_used = 0;
+	instance_begin(&in, 1, 3);
+	in.quantity[0] = 5;
+	in.must_serve[0] = true;
+	for (i = 0; i < 3; i++)
+	{
+		in.stock[i] = 2 + i;
+		in.unit_cost[i] = 1 + i;
+	}
+	/* the cheapest units first: 2 + 6 */
+	CHECK(route_solve(&in.problem, &control, &result) == ROUTE_OPTIMAL && result.cost == 8);
+	/* the first costs 5 for its line, the others nothing: these have all, for 3 * 2 + 2 * 3 */
+	in.problem.line_cost = in.line_cost;
+	in.line_cost[0] = 5;
+	CHECK(route_solve(&in.problem, &control, &result) == ROUTE_OPTIMAL && result.cost == 12);
+	CHECK(result.terms.line == 0 && result.terms.unit == 12);
+	in.line_cost[0] = 3;
+	CHECK(route_solve(&in.problem, &control, &result) == ROUTE_OPTIMAL && result.cost == 11);
+	CHECK(result.terms.line == 3 && result.terms.unit == 8 && result.packages[0].line_cost == 3);
+	CHECK(result.proven && result.proof == ROUTE_PROOF_ENUMERATION);
+	/* two places have it together, one does not */
+	in.problem.places_max = in.places_max;
+	in.places_max[0] = 2;
+	CHECK(route_price(&in.problem, &control, three, 3, &result, &line, &location) == ROUTE_PLAN_PLACES && line == 0);
+	CHECK(route_price(&in.problem, &control, three + 1, 2, &result, &line, &location) == ROUTE_PLAN_TOO_FEW);
+	CHECK(route_solve(&in.problem, &control, &result) == ROUTE_OPTIMAL && result.cost == 11);
+	in.places_max[0] = 1;
+	CHECK(route_solve(&in.problem, &control, &result) == ROUTE_INFEASIBLE);
+	CHECK(result.reason == ROUTE_REASON_PLACES && result.reason_line == 0);
+	CHECK(route_policy(&in.problem, &control, ROUTE_POLICY_PRIORITY, in.distance, &result) == ROUTE_INFEASIBLE);
+	/* a place that does not count */
+	in.line_cost[2] = -1;
+	CHECK(route_solve(&in.problem, &control, &result) == ROUTE_OPTIMAL && result.cost == 6 + 6);
+	/* as much as there may be, and more */
+	in.line_cost[2] = ROUTE_AMOUNT_MAX;
+	in.places_max[0] = 0;
+	CHECK(route_solve(&in.problem, &control, &result) == ROUTE_OPTIMAL && result.cost == 11);
+	CHECK(result.tie_rule == ROUTE_TIE_NONE);
+	in.line_cost[2]++;
+	CHECK(route_solve(&in.problem, &control, &result) == ROUTE_BAD_INPUT);
+	in.line_cost[2] = -2;
+	CHECK(route_solve(&in.problem, &control, &result) == ROUTE_BAD_INPUT);
+	in.line_cost[2] = 0;
+	in.places_max[0] = -1;
+	CHECK(route_solve(&in.problem, &control, &result) == ROUTE_BAD_INPUT);
+}
+
 static void
 test_by_hand(void)
 {
@@ -1272,8 +1379,8 @@ test_policies_by_hand(void)
 static void
 test_terms_by_hand(void)
 {
-	RouteTerm	terms[3] = {{ROUTE_TERM_COST, 0}, {ROUTE_TERM_PACKAGES, 0},
-	{ROUTE_TERM_DISTANCE, 0}};
+	RouteTerm	terms[3] = {{.kind = ROUTE_TERM_COST}, {.kind = ROUTE_TERM_PACKAGES},
+	{.kind = ROUTE_TERM_DISTANCE}};
 	RouteControl control = control_default();
 	RouteResult result;
 	Instance	in;
@@ -1672,6 +1779,7 @@ main(int argc, char **argv)
 	if (arena_memory == NULL)
 		return 1;
 	test_by_hand();
+	test_splits_by_hand();
 	test_reasons();
 	test_ties();
 	test_policies_by_hand();
