@@ -140,6 +140,7 @@ BEGIN
         'reservation',
         'quota',
         'quota_tree',
+        'channel_level',
         'supply',
         'transfer',
         'order',

@@ -108,6 +108,13 @@
 	" UNION ALL SELECT 'quota_tree.percent', s.item_id || ' below ' || s.parent, 'at most 100', sum(s.percent)::text" \
 	" FROM {quota_shares} s WHERE s.tenant_id = $1 GROUP BY s.item_id, s.parent HAVING sum(s.percent) > 100"
 
+/* A channel's stock stands on the side of its threshold that the last event told of. */
+#define LEVEL_PARTS \
+	" UNION ALL SELECT 'channel_level.level', x.level_id::text, e.level, x.level FROM {channel_levels} x" \
+	" JOIN (SELECT DISTINCT ON (object_id) object_id, data ->> 'level' AS level FROM {events} WHERE tenant_id = $1" \
+	" AND object_type = 'channel_level' ORDER BY object_id, event_id DESC) e ON e.object_id = x.level_id" \
+	" WHERE x.tenant_id = $1 AND x.level <> e.level"
+
 /* Supplies have received what their movements say; what may be promised of them is in the limit of the counter. */
 #define SUPPLY_PARTS \
 	" UNION ALL SELECT 'supply.received', s.supply_id::text, coalesce(m.units, 0)::text, s.received::text FROM {supplies} s" \
@@ -446,6 +453,7 @@ static OmsPlan audit_plan = {
 	RESERVATION_PARTS
 	QUOTA_PARTS
 	QUOTA_TREE_PARTS
+	LEVEL_PARTS
 	SUPPLY_PARTS
 	TRANSFER_PARTS
 	LINE_PARTS

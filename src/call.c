@@ -184,6 +184,7 @@ run_body(FunctionCallInfo fcinfo, OmsCallMode mode, OmsBody body, bool *isnull)
 	if (key.key != NULL && claim_key(fcinfo, &key))
 		return kept_answer(fcinfo, &key, isnull);
 	result = body(fcinfo, isnull);
+	oms_channel_levels_write();
 	oms_events_flush();
 	if (oms_call->hooks != NIL)
 	{
@@ -315,6 +316,7 @@ oms_attempt_begin(OmsAttempt *attempt)
 	attempt->events = oms_call->events->count;
 	attempt->notes = oms_call->events->note_count;
 	attempt->hooks = list_length(oms_call->hooks);
+	attempt->level_items = oms_call->level_items.count;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(attempt->context);
 }
@@ -336,6 +338,7 @@ oms_attempt_undo(OmsAttempt *attempt)
 	oms_call->events->count = attempt->events;
 	oms_call->events->note_count = attempt->notes;
 	oms_call->hooks = list_truncate(oms_call->hooks, attempt->hooks);
+	oms_call->level_items.count = attempt->level_items;
 }
 
 /* Errors that are not about the work at hand: nobody may swallow them. */

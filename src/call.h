@@ -10,6 +10,8 @@
 #include "nodes/pg_list.h"
 #include "utils/resowner.h"
 
+#include "channel_level.h"
+
 typedef enum OmsCallMode
 {
 	CALL_READ,
@@ -26,11 +28,13 @@ typedef struct OmsCall
 	Oid			user;			/* who called; the call itself runs as the owner */
 	MemoryContext context;		/* lives as long as the call */
 	struct OmsCall *outer;		/* the call that this one runs in, NULL: none */
+	bool		unscoped;		/* counts for everybody what the caller need not see */
 	bool		configured;		/* holds pointers into the configuration */
 	bool		plans_once;		/* a plan that is stale is an error: whoever placed the order undoes all and tries again */
 	struct EventList *events;
 	List	   *hooks;			/* of steps that the call took (machine.c) */
 	struct LotList *lots;		/* that the caller names, NULL: none (lot.c) */
+	LevelItems	level_items;	/* see channel_level.c */
 	int64		unheld_order;	/* locked order that has no hold: see hold.c */
 	uint64		unheld_since;
 } OmsCall;
@@ -61,6 +65,7 @@ typedef struct OmsAttempt
 	int			events;
 	int			notes;
 	int			hooks;
+	int			level_items;
 } OmsAttempt;
 
 extern void oms_attempt_begin(OmsAttempt *attempt);

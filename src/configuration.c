@@ -85,7 +85,8 @@ static OmsPlan kits_plan = {
 
 static OmsPlan quotas_plan = {
 	.sql = "SELECT EXISTS (SELECT FROM {channel_quotas} WHERE tenant_id = $1),"
-	" EXISTS (SELECT FROM {quota_trees} WHERE tenant_id = $1)",
+	" EXISTS (SELECT FROM {quota_trees} WHERE tenant_id = $1),"
+	" EXISTS (SELECT FROM {channel_levels} WHERE tenant_id = $1)",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
 };
@@ -222,6 +223,7 @@ read_has_quotas(TupleTableSlot *slot, void *state)
 {
 	cache.configuration.has_quotas = oms_slot_bool(slot, 1);
 	cache.configuration.has_quota_trees = oms_slot_bool(slot, 2);
+	cache.configuration.has_channel_levels = oms_slot_bool(slot, 3);
 }
 
 static void

@@ -41,6 +41,7 @@ typedef struct Configuration
 	bool		has_postal_codes;
 	bool		has_quotas;
 	bool		has_quota_trees;
+	bool		has_channel_levels;	/* some channel has a threshold */
 	bool		has_kits;
 	bool		has_lots;		/* some item is tracked by lot or serial number */
 } Configuration;

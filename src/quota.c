@@ -305,14 +305,18 @@ serves(const StockRow *row, const Channel *channel)
 	return location && oms_location_serves(location, channel);
 }
 
-/* Whether two channels may use one counter of an item. */
+/* Whether a channel, which the caller need not know, may use a counter that this one uses. */
 static bool
-compete(const StockView *view, int64 item_id, const Channel *one, const Channel *other)
+compete(const StockView *view, int64 item_id, const Channel *one, int64 other_id)
 {
-	if (other == NULL)
-		return false;
+	bool		unscoped = oms_call->unscoped;
+	const Channel *other;
+
+	oms_call->unscoped = true;
+	other = oms_channel_by_id(other_id);
+	oms_call->unscoped = unscoped;
 	for (int i = first_row_of(view, item_id); i < view->count && view->rows[i].item_id == item_id; i++)
-		if (serves(&view->rows[i], one) && serves(&view->rows[i], other))
+		if (other && serves(&view->rows[i], one) && serves(&view->rows[i], other))
 			return true;
 	return false;
 }
@@ -333,7 +337,7 @@ limit_by_rows(const QuotaList *quotas, const StockView *view, int64 item_id, Quo
 		{
 			int64		unused = row->guaranteed - row->used - row->held;
 
-			if (unused > 0 && compete(view, item_id, quotas->channel, oms_channel_by_id(row->channel_id)))
+			if (unused > 0 && compete(view, item_id, quotas->channel, row->channel_id))
 				limit->guaranteed += unused;
 			found = true;
 			continue;
@@ -468,6 +472,7 @@ oms_quotas_lock(const int64 *item_ids, int count)
 	AcceptInvalidationMessages();
 	if (count == 0 || !oms_quotas_exist())
 		return false;
+	oms_channel_levels_note(item_ids, count);
 	rows = lock_items(item_ids, count);
 	return oms_quota_trees_lock(item_ids, count) || rows;
 }
@@ -864,6 +869,8 @@ OMS_FUNCTION(oms_set_channel_quota, CALL_KEYED)
 		nulls[2 + i] = PG_ARGISNULL(3 + i) ? 'n' : ' ';
 	}
 	(void) oms_execute(&set_plan, values, nulls);
+	if (setting.item)
+		oms_channel_levels_note(&setting.item->item_id, 1);
 	oms_event(&(Event) {.object_id = setting.quota_id,.object_type = "channel_quota",.type = "channel_quota.set",
 						.data = setting_document(fcinfo, &setting)});
 	PG_RETURN_INT64(setting.quota_id);

@@ -261,9 +261,13 @@ collect_holds(TupleTableSlot *slot, void *state)
 		oms_quota_tree_count(tree, oms_slot_int64(slot, 3), oms_slot_int64(slot, 5), true);
 }
 
+/* The whole is the same for every caller, whatever locations are his. */
 static void
 add_stock(QuotaTrees *trees, const StockView *view)
 {
+	bool		unscoped = oms_call->unscoped;
+
+	oms_call->unscoped = true;
 	for (int i = 0; i < view->count; i++)
 	{
 		const StockRow *row = &view->rows[i];
@@ -273,6 +277,7 @@ add_stock(QuotaTrees *trees, const StockView *view)
 		if (tree && location && location->active)
 			tree->whole += Max(0, (int64) row->on_hand - row->reserved - row->safety);
 	}
+	oms_call->unscoped = unscoped;
 }
 
 /* The trees of some items that have not ended; NULL: none has one.  own is a reservation that does not count. */

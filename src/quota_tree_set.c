@@ -428,6 +428,7 @@ OMS_FUNCTION(oms_set_quota_tree, CALL_KEYED)
 		write_tree(&tree, !PG_ARGISNULL(2) && PG_GETARG_BOOL(2));
 		check_sums(&tree);
 	}
+	oms_channel_levels_note(&tree.item->item_id, 1);
 	oms_event(&(Event) {.object_id = tree.item->item_id,.object_type = "quota_tree",.type = "quota_tree.set",.data = tree.source});
 	*isnull = true;
 	return (Datum) 0;

@@ -37,7 +37,8 @@ typedef enum RepairKind
 	REPAIR_LINE,				/* object: order line n */
 	REPAIR_ORDER,				/* object: order */
 	REPAIR_QUOTA,				/* object: quota */
-	REPAIR_SHARE				/* object: item in channel */
+	REPAIR_SHARE,				/* object: item in channel */
+	REPAIR_LEVEL				/* object: level */
 } RepairKind;
 
 static const struct
@@ -64,6 +65,7 @@ static const struct
 	{"order.total", REPAIR_ORDER},
 	{"quota.used", REPAIR_QUOTA},
 	{"quota_tree.used", REPAIR_SHARE},
+	{"channel_level.level", REPAIR_LEVEL},
 };
 
 typedef struct Finding
@@ -105,6 +107,7 @@ typedef struct Repair
 	IdList		orders;			/* those to be mended */
 	IdList		reservations;
 	IdList		quota_items;	/* whose quotas are counted anew */
+	IdList		levels;			/* of channels */
 	IdList		damaged;		/* items whose promises lines and counters contradict */
 	int			counter_count;
 	StockRow   *counters;
@@ -328,9 +331,9 @@ collect_id(TupleTableSlot *slot, void *state)
 	add_id(state, oms_slot_int64(slot, 1));
 }
 
-/* The items whose quotas are to be counted anew. */
+/* The items whose quotas are to be counted anew, and the levels of channels. */
 static void
-find_quota_items(Repair *repair)
+find_quotas(Repair *repair)
 {
 	IdList		quotas = {0};
 
@@ -338,6 +341,8 @@ find_quota_items(Repair *repair)
 	{
 		Finding    *finding = &repair->findings[i];
 
+		if (is_of(finding, REPAIR_LEVEL))
+			add_id(&repair->levels, object_id(finding, NULL));
 		if (is_of(finding, REPAIR_QUOTA))
 			add_id(&quotas, object_id(finding, NULL));
 		else if (is_of(finding, REPAIR_SHARE))
@@ -367,7 +372,7 @@ read_findings(Repair *repair)
 	sort_ids(&repair->locked);
 	sort_ids(&repair->orders);
 	sort_ids(&repair->reservations);
-	find_quota_items(repair);
+	find_quotas(repair);
 }
 
 /* ---- Counters ---- */
@@ -927,6 +932,7 @@ OMS_FUNCTION(oms_repair, CALL_KEYED)
 	repair_states(&repair);
 	repair_orders(&repair);
 	oms_quotas_recount(repair.quota_items.ids, repair.quota_items.count);
+	oms_channel_levels_restore(repair.levels.ids, repair.levels.count);
 	if (repair.count > 0)
 		confirm(&repair);
 	oms_write_begin(&writer);

@@ -8,7 +8,8 @@
  *	  3. rows of oms.stock_counters by item, location, then stripe (stock_counter.c),
  *	  4. rows of oms.channel_quotas by quota_id, then of oms.quota_trees by item (quota.c),
  *	  5. days of oms.location_capacity by location, day (capacity.c),
- *	  6. lots of a counter, first to expire first (lot.c).
+ *	  6. lots of a counter, first to expire first (lot.c),
+ *	  7. at the end of a call, rows of oms.channel_levels by level_id (channel_level.c).
  * All locks are FOR NO KEY UPDATE: nothing waits for a foreign key check.
  *
  * A change of a counter locks its rows first and decides on what it then sees;

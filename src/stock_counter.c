@@ -766,6 +766,7 @@ oms_stock_apply(StockRow *rows, int count)
 		return;
 	Assert(rows[0].found);
 	oms_stock_levels(rows, count);
+	oms_channel_levels_note_rows(rows, count);
 	if (rows[0].stripes[0].tuple == NULL || !oms_heap_is_plain(&stock_heap))
 	{
 		apply_by_statement(rows, count);
