@@ -443,6 +443,13 @@ oms_argument_required(FunctionCallInfo fcinfo, int argument, const char *name)
 	return value;
 }
 
+/* NULL where it is left out. */
+char *
+oms_argument_optional(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	return PG_ARGISNULL(argument) ? NULL : oms_argument_required(fcinfo, argument, name);
+}
+
 int64
 oms_argument_id(FunctionCallInfo fcinfo, int argument, const char *name)
 {

@@ -81,6 +81,7 @@ extern bool oms_call_has_role(const char *role_name);
 
 extern char *oms_argument_text(FunctionCallInfo fcinfo, int argument);
 extern char *oms_argument_required(FunctionCallInfo fcinfo, int argument, const char *name);
+extern char *oms_argument_optional(FunctionCallInfo fcinfo, int argument, const char *name);
 extern int64 oms_argument_id(FunctionCallInfo fcinfo, int argument, const char *name);
 extern void oms_argument_positive(int32 value, const char *name);
 

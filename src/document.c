@@ -70,7 +70,7 @@ fault_at(FaultList *faults, const Place *place, const char *format,...)
 	(void) vsnprintf(buffer, sizeof(buffer), format, arguments);
 	va_end(arguments);
 	oms_fault(faults, ERRCODE_OMS_DOCUMENT,
-			  "The reference in README.md shows the shape of each document.",
+			  "docs/reference.md shows the shape of each document.",
 			  render_place(place), "%s", buffer);
 }
 

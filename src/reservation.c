@@ -131,6 +131,21 @@ lock_reservation(int64 reservation_id)
 	return reservation;
 }
 
+/* Far beyond what any channel allows, where adding it to the clock could fail. */
+static TimestampTz
+ttl_ends(Interval *ttl)
+{
+	Interval	longest = {.day = 366};
+	Interval	shortest = {.day = -366};
+
+	if (DatumGetBool(DirectFunctionCall2(interval_gt, IntervalPGetDatum(ttl), IntervalPGetDatum(&longest))))
+		return DT_NOEND;
+	if (DatumGetBool(DirectFunctionCall2(interval_lt, IntervalPGetDatum(ttl), IntervalPGetDatum(&shortest))))
+		return DT_NOBEGIN;
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(oms_call->now),
+												   IntervalPGetDatum(ttl)));
+}
+
 /* When a hold of the channel ends: after the ttl of the call, else of the channel. */
 TimestampTz
 oms_reservation_expiry(FunctionCallInfo fcinfo, int argument, const Channel *channel)
@@ -139,8 +154,7 @@ oms_reservation_expiry(FunctionCallInfo fcinfo, int argument, const Channel *cha
 
 	if (PG_ARGISNULL(argument))
 		return oms_call->now + channel->reservation_ttl;
-	at = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(oms_call->now),
-												 PG_GETARG_DATUM(argument)));
+	at = ttl_ends(PG_GETARG_INTERVAL_P(argument));
 	if (at <= oms_call->now)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_LIMIT),

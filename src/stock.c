@@ -308,6 +308,18 @@ oms_stock_refuse_overflow(const StockRow *row, const CatalogItem *item)
 				 errhint("Use a larger base unit for this item.")));
 }
 
+/* Refuses a backorder limit, with open supply, above what a counter holds. */
+void
+oms_stock_refuse_limit(int64 limit, const char *sku, const char *place)
+{
+	if (limit > OMS_QUANTITY_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_LIMIT),
+				 errmsg("\"%s\" could be promised " INT64_FORMAT " units beyond on hand", sku, limit),
+				 errdetail("%s: a backorder limit and open supply have at most %d units together", place, OMS_QUANTITY_MAX),
+				 errhint("Lower backorder_limit, or announce supply that need not be promised with promisable => false.")));
+}
+
 /*
  * oms.receive_stock(location, sku, quantity, reference, state, lots, idempotency_key) -> integer
  */
@@ -315,7 +327,7 @@ OMS_FUNCTION(oms_receive_stock, CALL_KEYED)
 {
 	CatalogItem *item;
 	Location   *location;
-	char	   *reference = oms_argument_text(fcinfo, 3);
+	char	   *reference = oms_argument_optional(fcinfo, 3, "reference");
 	char	   *state = oms_argument_text(fcinfo, 4);
 	StockRow	row = oms_stock_row_of_arguments(fcinfo, &item, &location);
 	int32		now;
@@ -353,7 +365,7 @@ OMS_FUNCTION(oms_adjust_stock, CALL_KEYED)
 	CatalogItem *item;
 	Location   *location;
 	char	   *reason = oms_argument_required(fcinfo, 3, "reason");
-	char	   *reference = oms_argument_text(fcinfo, 4);
+	char	   *reference = oms_argument_optional(fcinfo, 4, "reference");
 	StockRow	row = oms_stock_row_of_arguments(fcinfo, &item, &location);
 
 	oms_stock_require_quantity(fcinfo, 2, "quantity", -OMS_QUANTITY_MAX);
@@ -413,7 +425,7 @@ OMS_FUNCTION(oms_count_stock, CALL_KEYED)
 {
 	CatalogItem *item;
 	Location   *location;
-	char	   *reference = oms_argument_text(fcinfo, 3);
+	char	   *reference = oms_argument_optional(fcinfo, 3, "reference");
 	StockRow	row = oms_stock_row_of_arguments(fcinfo, &item, &location);
 	Withdrawal *withdrawn = NULL;
 	int			withdrawn_count;
@@ -457,6 +469,8 @@ OMS_FUNCTION(oms_set_stock_limits, CALL_KEYED)
 				 errmsg("backorder limit %d does not cover what is promised", PG_GETARG_INT32(3)),
 				 errdetail("On hand are %d, promised to orders %d.", row.on_hand, row.reserved),
 				 errhint("The limit must be at least %d.", row.reserved - row.on_hand - supplied)));
+	if (!PG_ARGISNULL(3))
+		oms_stock_refuse_limit((int64) PG_GETARG_INT32(3) + supplied, item->sku, "backorder_limit");
 	row.safety_delta = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2) - row.safety;
 	row.backorder_limit_delta = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT32(3) + supplied - row.backorder_limit;
 	row.reorder_point_delta = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4) - row.reorder_point;

@@ -68,6 +68,7 @@ extern void oms_stock_lock_all(StockRow *rows, int count);
 extern int32 oms_stock_free(const StockRow *row);
 extern void oms_stock_lock_free(StockRow *row, int32 change);
 extern void oms_stock_refuse_overflow(const StockRow *row, const CatalogItem *item);
+extern void oms_stock_refuse_limit(int64 limit, const char *sku, const char *place);
 extern void oms_stock_apply(StockRow *rows, int count);
 extern void oms_stock_apply_changed(const StockRow *rows, int count);
 extern void oms_stock_record(const StockRow *rows, int count, const char *type,

@@ -161,11 +161,17 @@ read_mode(FunctionCallInfo fcinfo, Load *load)
 				 errdetail("mode: must be full, count or delta"),
 				 errhint("full: everything at the locations named; count: the rows given; delta: units to add.")));
 	load->as_of = PG_ARGISNULL(2) ? oms_call->now : PG_GETARG_TIMESTAMPTZ(2);
-	if (load->as_of > oms_call->now || TIMESTAMP_NOT_FINITE(load->as_of))
+	if (load->as_of > oms_call->now)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_DOCUMENT),
 				 errmsg("a snapshot of the future cannot be loaded"),
 				 errdetail("as_of: must be a moment that has passed"),
+				 errhint("Leave as_of out for stock as it stands now.")));
+	if (TIMESTAMP_NOT_FINITE(load->as_of))
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("a snapshot has a moment"),
+				 errdetail("as_of: is infinite"),
 				 errhint("Leave as_of out for stock as it stands now.")));
 	if (load->mode == LOAD_DELTA && !PG_ARGISNULL(2))
 		ereport(ERROR,
@@ -595,7 +601,7 @@ note_events(const Load *load)
  */
 OMS_FUNCTION(oms_load_stock, CALL_KEYED)
 {
-	Load		load = {.reference = oms_argument_text(fcinfo, 3)};
+	Load		load = {.reference = oms_argument_optional(fcinfo, 3, "reference")};
 	StockRow   *rows;
 	Withdrawal *withdrawn;
 	int			withdrawn_count;

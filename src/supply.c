@@ -456,10 +456,20 @@ supply_document(const Supply *supply, int32 quantity, TimestampTz expected_at)
 	return oms_write_finish(&writer);
 }
 
+typedef struct LimitChange
+{
+	const Supply *supply;
+	int32		delta;
+} LimitChange;
+
 static void
 change_limit(StockRow *rows, int count, void *state)
 {
-	rows[0].backorder_limit_delta = *(int32 *) state;
+	const LimitChange *change = state;
+
+	if (change->delta > 0)
+		oms_stock_refuse_limit((int64) rows[0].backorder_limit + change->delta, sku_of(change->supply), "quantity");
+	rows[0].backorder_limit_delta = change->delta;
 }
 
 /*
@@ -472,11 +482,10 @@ move_limit(const Supply *supply, int32 delta, const char *what, Withdrawal **wit
 {
 	StockRow	row = {.item_id = supply->item_id,.location_id = supply->location_id};
 	Redating	redating = {.reason = psprintf("%s %s", reference_of(supply) ? reference_of(supply) : "supply", what)};
+	LimitChange change = {supply, supply->promisable ? delta : 0};
 	int			count;
 
-	if (!supply->promisable)
-		delta = 0;
-	count = oms_allocations_settle(&row, 1, change_limit, &delta, "supply withdrawn", &redating, withdrawn);
+	count = oms_allocations_settle(&row, 1, change_limit, &change, "supply withdrawn", &redating, withdrawn);
 	if (row.reserved_delta != 0)
 		oms_stock_record(&row, 1, "supply", "supply withdrawn", reference_of(supply));
 	oms_withdrawals_refresh(*withdrawn, count);

@@ -147,6 +147,8 @@ SELECT oms.reserve('[{"sku": "CARD", "quantity": 1}]', channel => 'shop', refere
 SELECT oms.reserve('[{"sku": "CARD", "quantity": 1}]', '1 hour', 'shop', 'short') -> 'expires_at';
 SELECT oms.reserve('[{"sku": "CARD", "quantity": 1}]', '1 hour 1 microsecond', 'shop', 'short');
 SELECT oms.extend_reservation(max(reservation_id)) FROM oms.reservations WHERE tenant_id = 81 AND reference = 'short';
+SELECT oms.reserve('[{"sku": "CARD", "quantity": 1}]', '178000000 years', 'shop', 'short');
+SELECT oms.reserve('[{"sku": "CARD", "quantity": 1}]', '-178000000 years', 'shop', 'short');
 SELECT oms.extend_reservation(max(reservation_id), '61 minutes') FROM oms.reservations WHERE tenant_id = 81 AND reference = 'short';
 SELECT oms.upsert_channels('[{"code": "a", "reservation_ttl_max": "30 days"}, {"code": "b", "reservation_ttl": "1 day", "reservation_ttl_max": "1 day"}]');
 SELECT oms.upsert_channels('[{"code": "c", "reservation_ttl_max": "30 days 1 second"}, {"code": "shop", "reservation_ttl": "2 hours"}, {"code": "d", "reservation_ttl": "0"}]');

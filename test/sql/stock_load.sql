@@ -72,6 +72,8 @@ SELECT oms.load_stock(NULL);
 SELECT oms.load_stock('{}');
 SELECT oms.load_stock('[{"location":"south","sku":"D","quantity":1}]', 'half');
 SELECT oms.load_stock('[{"location":"south","sku":"D","quantity":1}]', 'full', '2026-03-02 14:00:01+00');
+SELECT oms.load_stock('[{"location":"south","sku":"D","quantity":1}]', 'full', '-infinity');
+SELECT oms.load_stock('[{"location":"south","sku":"D","quantity":1}]', 'count', reference => repeat('r', 201));
 SELECT oms.load_stock('[{"location":"south","sku":"D","quantity":1}]', 'delta', '2026-03-02 13:00:01+00');
 SELECT oms.load_stock('[{"location":"south","sku":"D","quantity":1}]', 'delta', idempotency_key => 'k') = oms.load_stock('[{"location":"south","sku":"D","quantity":1}]', 'delta', idempotency_key => 'k');
 SELECT oms.load_stock('[{"location":"south","sku":"D","quantity":2}]', 'delta', idempotency_key => 'k');

@@ -85,6 +85,18 @@ SELECT oms.expect_supply('north', 'CUP', 1, NULL);
 SELECT oms.expect_supply('north', 'CUP', 1, 'infinity');
 SELECT oms.expect_supply('north', 'CUP', 1, now(), kind => 'gift');
 SELECT oms.expect_supply('north', 'CUP', 1, now(), 'PO-1');
+-- A counter promises a billion units beyond on hand at most, by its limit and its supplies together.
+BEGIN;
+SELECT oms.upsert_items('[{"sku":"NEW"}]'), oms.expect_supply('north', 'NEW', 999999999, now(), 'PO-BIG') IS NOT NULL;
+SAVEPOINT s;
+SELECT oms.expect_supply('north', 'NEW', 2, now(), 'PO-BIG-2');
+ROLLBACK TO s;
+SELECT oms.set_stock_limits('north', 'NEW', backorder_limit => 2);
+ROLLBACK TO s;
+SELECT oms.set_stock_limits('north', 'NEW', backorder_limit => 1);
+SELECT oms.expect_supply('north', 'NEW', 2, now(), 'PO-BIG-2', promisable => false) IS NOT NULL;
+SELECT * FROM oms.audit();
+ROLLBACK;
 SELECT oms.receive_supply(999999);
 UPDATE oms.supplies SET received = quantity + 1;
 UPDATE oms.supplies SET status = 'expected' WHERE supply_id = :po1;
