@@ -22,6 +22,7 @@
 #include "relation.h"
 #include "stock.h"
 #include "stock_state.h"
+#include "transfer.h"
 
 /* Orders named in the error when promised units were to be moved away. */
 #define PROMISES_SHOWN_MAX 20
@@ -98,15 +99,25 @@ read_quantity(TupleTableSlot *slot, void *state)
 	*(int32 *) state = oms_slot_int32(slot, 1);
 }
 
+static int32
+units_of_state(const Movement *movement, const char *state)
+{
+	int32		quantity = 0;
+	Datum		values[4] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(movement->item_id),
+	Int64GetDatum(movement->location_id), CStringGetTextDatum(state)};
+
+	(void) oms_execute_each(&read_plan, values, NULL, read_quantity, &quantity);
+	return quantity;
+}
+
 /* Changes a state whose counter is locked; returns what is there now. */
 static int32
 change_state(const Movement *movement, const char *state, int32 delta)
 {
-	int32		quantity = 0;
+	int32		quantity = units_of_state(movement, state);
 	Datum		values[5] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(movement->item_id),
 		Int64GetDatum(movement->location_id), CStringGetTextDatum(state), Int32GetDatum(delta)};
 
-	(void) oms_execute_each(&read_plan, values, NULL, read_quantity, &quantity);
 	if ((int64) quantity + delta < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_INSUFFICIENT_STOCK),
@@ -279,6 +290,27 @@ note_move(const CatalogItem *item, const Location *location, const char *from, c
 						.reason = reason,.data = oms_write_finish(&writer)});
 }
 
+/* What a transfer set aside or sent is moved by its own calls only, else it could never end. */
+static void
+refuse_transferred(const StockRow *row, const CatalogItem *item, const Location *location, const char *from, int32 quantity)
+{
+	Movement	movement = {.item_id = row->item_id,.location_id = row->location_id};
+	int32		left = units_of_state(&movement, from);
+	StringInfoData detail;
+	int64		open;
+
+	initStringInfo(&detail);
+	appendStringInfo(&detail, "There are %d, of open transfers:", left + quantity);
+	open = oms_transfers_open_units(row->item_id, row->location_id, from, &detail);
+	if (open > left)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_INSUFFICIENT_STOCK),
+				 errmsg("\"%s\" at \"%s\" has " INT64_FORMAT " units in state \"%s\" that belong to no transfer, not %d",
+						item->sku, location->code, Max(0, left + quantity - open), from, quantity),
+				 errdetail_internal("%s", detail.data),
+				 errhint("oms.cancel_transfer frees what is set aside; oms.receive_transfer and oms.close_transfer end what is in transit.")));
+}
+
 /*
  * oms.move_stock_state(location, sku, from_state, to_state, quantity, reason, reference, lots, idempotency_key) -> jsonb
  */
@@ -290,7 +322,7 @@ OMS_FUNCTION(oms_move_stock_state, CALL_KEYED)
 	char	   *from = oms_argument_required(fcinfo, 2, "from_state");
 	char	   *to = PG_ARGISNULL(3) ? NULL : oms_argument_required(fcinfo, 3, "to_state");
 	char	   *reason = oms_argument_required(fcinfo, 5, "reason");
-	char	   *reference = oms_argument_text(fcinfo, 6);
+	char	   *reference = oms_argument_optional(fcinfo, 6, "reference");
 	int32		quantity;
 
 	oms_stock_require_quantity(fcinfo, 4, "quantity", 1);
@@ -306,6 +338,7 @@ OMS_FUNCTION(oms_move_stock_state, CALL_KEYED)
 				 errhint("Name another state, or null for units that leave.")));
 	oms_lots_give_argument(fcinfo, 7, &row, item, quantity, false);
 	oms_stock_state_move(&row, item, location, from, to, quantity, "move", reason, reference);
+	refuse_transferred(&row, item, location, from, quantity);
 	note_move(item, location, from, to, quantity, reason, reference);
 	PG_RETURN_JSONB_P(answer(&row));
 }

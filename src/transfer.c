@@ -34,6 +34,9 @@
 /* Type of the movements of stock and lots. */
 #define MOVEMENT "transfer"
 
+/* Transfers named in the error when their units were to be moved away. */
+#define TRANSFERS_SHOWN_MAX 20
+
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {transfers} (item_id, from_location_id, to_location_id, expected_at, created_at, tenant_id, quantity,"
 	" promisable, status, reference) VALUES ($2, $3, $4, $5, $6, $1, $7, $8, $9, $10)"
@@ -74,6 +77,16 @@ static OmsPlan lots_plan = {
 	" GROUP BY lot HAVING sum(delta) < 0 ORDER BY 3, 1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID, TEXTOID)
+};
+
+/* What open transfers have in a state of a counter. */
+static OmsPlan open_units_plan = {
+	.sql = "SELECT transfer_id, CASE WHEN status = 'requested' THEN quantity ELSE shipped - received - lost END FROM {transfers}"
+	" WHERE tenant_id = $1 AND item_id = $2 AND status IN ('requested', 'shipped', 'partially_received')"
+	" AND CASE WHEN status = 'requested' THEN from_location_id ELSE to_location_id END = $3"
+	" AND (status = 'requested') = ($4 = '" STATE_SET_ASIDE "') ORDER BY transfer_id",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TEXTOID)
 };
 
 typedef struct Transfer
@@ -263,6 +276,43 @@ quantity_argument(FunctionCallInfo fcinfo, const Transfer *transfer, int32 most)
 						   transfer->shipped, transfer->received, transfer->lost),
 				 errhint("oms.receive_stock and oms.adjust_stock record units that no transfer knows of.")));
 	return quantity;
+}
+
+typedef struct OpenUnits
+{
+	int64		sum;
+	int			count;
+	StringInfo	detail;
+} OpenUnits;
+
+static void
+add_open_units(TupleTableSlot *slot, void *state)
+{
+	OpenUnits  *open = state;
+	int32		units = oms_slot_int32(slot, 2);
+
+	open->sum += units;
+	if (++open->count <= TRANSFERS_SHOWN_MAX)
+		appendStringInfo(open->detail, "\ntransfer " INT64_FORMAT ": %d", oms_slot_int64(slot, 1), units);
+}
+
+/*
+ * The units that open transfers have in a state of a locked counter: set aside
+ * where they leave, in transit where they go.  Adds the transfers to detail.
+ */
+int64
+oms_transfers_open_units(int64 item_id, int64 location_id, const char *state, StringInfo detail)
+{
+	OpenUnits	open = {.detail = detail};
+	Datum		values[4] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(item_id), Int64GetDatum(location_id),
+	CStringGetTextDatum(state)};
+
+	if (strcmp(state, STATE_SET_ASIDE) != 0 && strcmp(state, STATE_IN_TRANSIT) != 0)
+		return 0;
+	(void) oms_execute_each(&open_units_plan, values, NULL, add_open_units, &open);
+	if (open.count > TRANSFERS_SHOWN_MAX)
+		appendStringInfo(detail, "\nand %d more", open.count - TRANSFERS_SHOWN_MAX);
+	return open.sum;
 }
 
 /* ---- Its lots ---- */

@@ -120,9 +120,18 @@ ALTER TABLE oms.transfers DISABLE TRIGGER guard_transition;
 UPDATE oms.transfers SET lost = 1 WHERE transfer_id = :t;
 SELECT "check", expected, found FROM oms.audit();
 UPDATE oms.transfers SET lost = 0 WHERE transfer_id = :t;
-SELECT oms.move_stock_state('south', 'CUP', 'in_transit', NULL, 1, 'lost by hand') -> 'in_transit';
+UPDATE oms.stock_states SET quantity = quantity - 1 WHERE state = 'in_transit' AND item_id = (SELECT item_id FROM oms.items WHERE sku = 'CUP');
 SELECT "check", expected, found FROM oms.audit();
+UPDATE oms.stock_states SET quantity = quantity + 1 WHERE state = 'in_transit' AND item_id = (SELECT item_id FROM oms.items WHERE sku = 'CUP');
+-- What belongs to a transfer is moved by its own calls only; what else is in the same state may go.
+SELECT oms.move_stock_state('south', 'CUP', 'in_transit', NULL, 1, 'lost by hand');
 SELECT oms.receive_stock('south', 'CUP', 1, state => 'in_transit');
+SELECT oms.move_stock_state('south', 'CUP', 'in_transit', 'sellable', 2, 'found');
+SELECT oms.move_stock_state('south', 'CUP', 'in_transit', NULL, 1, 'lost by hand') -> 'in_transit';
+SELECT oms.receive_stock('north', 'CUP', 2);
+SELECT oms.request_transfer('north', 'south', 'CUP', 2, '2026-03-09', 'TO-OWN') AS own \gset
+SELECT oms.move_stock_state('north', 'CUP', 'set_aside', 'sellable', 1, 'found');
+SELECT brief(oms.cancel_transfer(:own));
 SELECT brief(oms.receive_transfer(:t));
 SELECT * FROM oms.audit();
 \c postgres
