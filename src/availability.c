@@ -134,22 +134,25 @@ static int64
 sum_of_item(const StockView *view, const QuotaList *quotas, const CatalogItem *item, const Channel *channel,
 			const SupplyList *supplies)
 {
-	QuotaLimit	limit;
-	int64		now = 0;
-	int64		later = 0;
+	int			first = first_row_of(view, item->item_id);
+	StockView	rows = {.rows = view->rows + first};
+	Asked		asked = {channel, NULL};
+	int64		sum = 0;
 
-	for (int i = first_row_of(view, item->item_id); i < view->count && view->rows[i].item_id == item->item_id; i++)
+	while (first + rows.count < view->count && rows.rows[rows.count].item_id == item->item_id)
+		rows.count++;
+	/* The view stays as it is: the same item may stand in the call again. */
+	if (quotas && rows.count > 0)
 	{
-		const StockRow *row = &view->rows[i];
-
-		if (serving_location(row, channel) == NULL)
-			continue;
-		now += free_units(row);
-		later += units_by(row, item, channel, supplies) - free_units(row);
+		rows.rows = memcpy(palloc(sizeof(StockRow) * rows.count), rows.rows, sizeof(StockRow) * rows.count);
+		oms_quotas_trim(quotas, &rows, item->item_id, PG_INT64_MAX, is_asked, &asked);
 	}
-	if (oms_quotas_limit(quotas, view, item->item_id, &limit))
-		return Min(limit.firm + later, limit.cap);
-	return now + later;
+	for (int i = 0; i < rows.count; i++)
+		if (is_asked(&rows.rows[i], &asked))
+			sum += units_by(&rows.rows[i], item, channel, supplies);
+	if (quotas && rows.count > 0)
+		pfree(rows.rows);
+	return sum;
 }
 
 /* Whole sets that units make. */
@@ -701,9 +704,9 @@ explain_row(Explanation *explanation, const StockRow *row, Held held, const Cata
 		put_term(explanation, "excluded", -explanation->sum, exclusion);
 }
 
-/* Terms over all locations, which have the location null. */
+/* Terms over all locations, which have the location null; the sum of all terms is units. */
 static void
-explain_limit(Explanation *explanation, const QuotaLimit *limit)
+explain_limit(Explanation *explanation, const QuotaLimit *limit, int64 units)
 {
 	explanation->location = NULL;
 	explanation->sum = limit->free;
@@ -713,14 +716,17 @@ explain_limit(Explanation *explanation, const QuotaLimit *limit)
 		put_term(explanation, "guaranteed", -limit->guaranteed, "kept for other channels");
 	if (explanation->sum < 0)
 		put_term(explanation, "floor", -explanation->sum, "nothing is left for the channel");
-	explanation->sum += explanation->later;
-	if (explanation->sum > limit->cap)
-		put_term(explanation, "cap", limit->cap - explanation->sum,
-				 psprintf(INT64_FORMAT " units are left below the cap of the channel", limit->cap));
 	if (limit->tree)
 		put_term(explanation, "share", Min(0, limit->drawn - explanation->sum),
 				 psprintf("the channel may draw " INT64_FORMAT " more of its own share, " INT64_FORMAT " of those above, "
 						  INT64_FORMAT " that worse ranks lend", limit->draw.own, limit->draw.above, limit->draw.lower));
+	explanation->sum += explanation->later;
+	if (explanation->sum > limit->cap)
+		put_term(explanation, "cap", limit->cap - explanation->sum,
+				 psprintf(INT64_FORMAT " units are left below the cap of the channel", limit->cap));
+	if (explanation->sum > units)
+		put_term(explanation, "by_date", units - explanation->sum,
+				 "where units stay for others, none is promised beyond what is on hand");
 }
 
 /* A kit: what its components make at each location, and what together. */
@@ -804,7 +810,8 @@ OMS_FUNCTION(oms_explain_available, CALL_READ)
 	}
 	oms_holds_credit(oms_holds_read(0, &item->item_id, 1), view);
 	if (oms_quotas_limit(quotas, view, item->item_id, &limit))
-		explain_limit(&explanation, &limit);
+		explain_limit(&explanation, &limit,
+					  sum_of_item(view, quotas, item, channel, explanation.by_date ? explanation.supplies : NULL));
 	*isnull = true;
 	return (Datum) 0;
 }
