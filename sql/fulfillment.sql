@@ -111,11 +111,14 @@ BEGIN
         picked         int NOT NULL DEFAULT 0,
         shipped        int NOT NULL DEFAULT 0,
         cancelled      int NOT NULL DEFAULT 0,
+        lot            text,
         PRIMARY KEY (order_id, line_no, fulfillment_id, tenant_id),
         CONSTRAINT allocations_units CHECK (shipped + cancelled <= promised AND least(picked, shipped, cancelled) >= 0)
     ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+    CREATE INDEX allocations_lot ON oms.allocations (item_id, location_id, lot) WHERE lot IS NOT NULL;
     CREATE INDEX allocations_stock ON oms.allocations (item_id, location_id, order_id);
     COMMENT ON TABLE oms.allocations IS 'line x location x quantity: units that stock.reserved counts until they ship or are cancelled';
+    COMMENT ON COLUMN oms.allocations.lot IS 'the lot that the line asked for: these units and no others; null: any';
     COMMENT ON COLUMN oms.allocations.cancelled IS 'promised units given back: cancelled, withdrawn or moved to another fulfillment';
 
     CREATE VIEW oms.fulfillment_lines AS

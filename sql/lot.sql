@@ -23,6 +23,7 @@ BEGIN
         FOREIGN KEY (item_id, tenant_id) REFERENCES oms.items,
         FOREIGN KEY (location_id, tenant_id) REFERENCES oms.locations
     ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+    CREATE INDEX lots_lot ON oms.lots (item_id, lot);
     CREATE UNIQUE INDEX lots_serial_once ON oms.lots (item_id, lot, tenant_id) WHERE serial;
     COMMENT ON TABLE oms.lots IS 'sellable units of tracked items by lot or serial number; they add up to oms.stock';
     COMMENT ON COLUMN oms.lots.sell_until IS 'expires_at less the item''s minimum_life_days: from then on, and for what is promised for later, the units are kept back';

@@ -132,6 +132,7 @@ BEGIN
         amount           numeric NOT NULL,
         name             text,
         external_ref     text,
+        lot              text,
         attributes       jsonb,
         PRIMARY KEY (order_id, line_no, tenant_id),
         -- Few and short on purpose: the server reads every CHECK of a table again in each statement that writes it,
@@ -143,6 +144,7 @@ BEGIN
                                                          written_off, replaced, line_no - 1, ordered - 1) >= 0)
     ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
     COMMENT ON TABLE oms.order_lines IS 'lines with their quantity ledger: each stage counts the units that reached it, so allocated contains released, released contains shipped, shipped contains delivered';
+    COMMENT ON COLUMN oms.order_lines.lot IS 'the only lot that will do; null: any';
     COMMENT ON COLUMN oms.order_lines.location_id IS 'the only location that may serve the line; null: any';
     -- Few lines ever stand in it, and only what makes and fills backorders touches it.
     CREATE INDEX order_lines_backordered ON oms.order_lines (item_id, order_id) WHERE backordered > 0;

@@ -23,7 +23,7 @@
 
 #define ALLOCATION_COLUMNS \
 	"a.order_id, a.fulfillment_id, a.item_id, a.location_id, a.line_no, a.promised, a.picked, a.shipped," \
-	" a.cancelled, f.backordered, f.status, coalesce(f.supplied_at, 'infinity')"
+	" a.cancelled, f.backordered, f.status, coalesce(f.supplied_at, 'infinity'), a.lot"
 
 /*
  * OFFSET 0 keeps the look-up below the promises, whatever the planner knows of
@@ -53,12 +53,13 @@ static OmsPlan of_stock_plan = {
 };
 
 static OmsPlan insert_plan = {
-	.sql = "INSERT INTO {allocations} (order_id, fulfillment_id, item_id, location_id, promised_at, tenant_id, line_no, promised)"
-	" SELECT u.order_id, u.fulfillment_id, u.item_id, nullif(u.location_id, 0), $8, $1, u.line_no, u.promised"
-	" FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::int[], $7::int[])"
-	" u(order_id, fulfillment_id, item_id, location_id, line_no, promised)",
+	.sql = "INSERT INTO {allocations} (order_id, fulfillment_id, item_id, location_id, promised_at, tenant_id, line_no, promised, lot)"
+	" SELECT u.order_id, u.fulfillment_id, u.item_id, nullif(u.location_id, 0), $8, $1, u.line_no, u.promised, u.lot"
+	" FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::int[], $7::int[], $9::text[])"
+	" u(order_id, fulfillment_id, item_id, location_id, line_no, promised, lot)",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID)
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID,
+				 TEXTARRAYOID)
 };
 
 static OmsPlan write_plan = {
@@ -74,8 +75,8 @@ static OmsPlan write_plan = {
 
 static OmsHeap allocation_heap = {
 	.relation = "allocations",
-	.column_count = 8,
-	.columns = {"order_id", "fulfillment_id", "item_id", "location_id", "promised_at", "tenant_id", "line_no", "promised"}
+	.column_count = 9,
+	.columns = {"order_id", "fulfillment_id", "item_id", "location_id", "promised_at", "tenant_id", "line_no", "promised", "lot"}
 };
 
 static void
@@ -101,7 +102,7 @@ collect(TupleTableSlot *slot, void *state)
 		.item_id = oms_slot_int64(slot, 3),.location_id = oms_slot_int64(slot, 4),.line_no = oms_slot_int32(slot, 5),
 		.promised = oms_slot_int32(slot, 6),.picked = oms_slot_int32(slot, 7),.shipped = oms_slot_int32(slot, 8),
 		.cancelled = oms_slot_int32(slot, 9),.backordered = oms_slot_bool(slot, 10),.status = oms_slot_text(slot, 11),
-		.supplied_at = DatumGetTimestampTz(oms_slot_datum(slot, 12, &isnull))
+		.supplied_at = DatumGetTimestampTz(oms_slot_datum(slot, 12, &isnull)),.lot = oms_slot_text(slot, 13)
 	});
 }
 
@@ -114,8 +115,8 @@ collect_of_stock(TupleTableSlot *slot, void *state)
 
 	collect(slot, state);
 	row = &list->rows[list->count - 1];
-	row->priority = oms_slot_int32(slot, 13);
-	row->promised_at = DatumGetTimestampTz(oms_slot_datum(slot, 14, &isnull));
+	row->priority = oms_slot_int32(slot, 14);
+	row->promised_at = DatumGetTimestampTz(oms_slot_datum(slot, 15, &isnull));
 }
 
 /* All promises of an order, by line and fulfillment. */
@@ -185,10 +186,11 @@ insert_directly(const Allocation *rows, int count)
 	for (int i = 0; i < count; i++)
 	{
 		const Allocation *row = &rows[i];
-		Datum		values[8] = {Int64GetDatum(row->order_id), Int64GetDatum(row->fulfillment_id),
+		Datum		values[9] = {Int64GetDatum(row->order_id), Int64GetDatum(row->fulfillment_id),
 			Int64GetDatum(row->item_id), Int64GetDatum(row->location_id), TimestampTzGetDatum(oms_call->now),
-		Int32GetDatum(oms_call->tenant), Int32GetDatum(row->line_no), Int32GetDatum(row->promised)};
-		bool		nulls[8] = {[3] = row->location_id == 0};
+		Int32GetDatum(oms_call->tenant), Int32GetDatum(row->line_no), Int32GetDatum(row->promised),
+		row->lot ? CStringGetTextDatum(row->lot) : (Datum) 0};
+		bool		nulls[9] = {[3] = row->location_id == 0,[8] = row->lot == NULL};
 
 		CHECK_FOR_INTERRUPTS();
 		oms_heap_insert(&work, values, nulls);
@@ -223,7 +225,8 @@ oms_allocations_insert(const Allocation *rows, int count)
 {
 	int64	   *ids;
 	int32	   *numbers;
-	Datum		values[8];
+	char	  **lots;
+	Datum		values[9];
 
 	if (count == 0)
 		return;
@@ -235,8 +238,10 @@ oms_allocations_insert(const Allocation *rows, int count)
 	}
 	ids = palloc_extended(sizeof(int64) * count * 4, MCXT_ALLOC_HUGE);
 	numbers = palloc(sizeof(int32) * count * 2);
+	lots = palloc(sizeof(char *) * count);
 	for (int i = 0; i < count; i++)
 	{
+		lots[i] = rows[i].lot;
 		ids[3 * count + i] = rows[i].order_id;
 		ids[i] = rows[i].fulfillment_id;
 		ids[count + i] = rows[i].item_id;
@@ -252,6 +257,7 @@ oms_allocations_insert(const Allocation *rows, int count)
 	values[5] = oms_array_int32(numbers, count);
 	values[6] = oms_array_int32(numbers + count, count);
 	values[7] = TimestampTzGetDatum(oms_call->now);
+	values[8] = oms_array_text(lots, count);
 	(void) oms_execute(&insert_plan, values, NULL);
 }
 

@@ -25,6 +25,7 @@ typedef struct Allocation
 	char	   *status;			/* of its fulfillment */
 	int32		priority;		/* of its order, where promises of a counter are read */
 	TimestampTz promised_at;	/* likewise, of its fulfillment; DT_NOEND: not known */
+	char	   *lot;			/* that was asked for; NULL: any */
 	struct
 	{
 		int32		picked;

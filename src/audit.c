@@ -70,7 +70,12 @@
 	" coalesce(l.units, 0)::text FROM (SELECT s.* FROM {stock} s JOIN {items} i ON i.item_id = s.item_id AND i.tenant_id = $1" \
 	" AND i.tracking <> 'none' WHERE s.tenant_id = $1) s FULL JOIN (SELECT item_id, location_id, sum(quantity) AS units" \
 	" FROM {lots} WHERE tenant_id = $1 GROUP BY item_id, location_id) l USING (item_id, location_id)" \
-	" WHERE coalesce(s.on_hand, 0) <> coalesce(l.units, 0)"
+	" WHERE coalesce(s.on_hand, 0) <> coalesce(l.units, 0)" \
+	" UNION ALL SELECT 'lot.promised', a.item_id || ' at ' || a.location_id || ' ' || a.lot, 'at most ' || coalesce(l.quantity, 0)," \
+	" a.units::text FROM (SELECT item_id, location_id, lot, sum(promised - shipped - cancelled) AS units FROM {allocations}" \
+	" WHERE tenant_id = $1 AND lot IS NOT NULL AND promised > shipped + cancelled GROUP BY item_id, location_id, lot) a" \
+	" LEFT JOIN {lots} l ON l.item_id = a.item_id AND l.location_id = a.location_id AND l.lot = a.lot AND l.tenant_id = $1" \
+	" WHERE a.units > coalesce(l.quantity, 0)"
 
 /* Holds belong to reservations that have not ended, and to counters. */
 #define RESERVATION_PARTS \

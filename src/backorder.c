@@ -46,7 +46,7 @@
 /* Orders that wait for an item of which some location has units that are not firm yet. */
 static OmsPlan candidates_plan = {
 	.sql = "WITH waiting AS (SELECT order_id, line_no, item_id, delivery_no, ordered, unit_price FROM {order_lines}"
-	" WHERE tenant_id = $1 AND backordered > 0),"
+	" WHERE tenant_id = $1 AND backordered > 0 AND lot IS NULL),"
 	" owed AS (SELECT a.item_id, a.location_id, sum(a.promised - a.shipped - a.cancelled) AS units FROM waiting w"
 	" CROSS JOIN LATERAL (SELECT x.item_id, x.location_id, x.promised, x.shipped, x.cancelled FROM {allocations} x"
 	" CROSS JOIN LATERAL (SELECT y.backordered FROM {fulfillments} y WHERE y.fulfillment_id = x.fulfillment_id"
@@ -68,7 +68,7 @@ static OmsPlan candidates_plan = {
 static OmsPlan earlier_plan = {
 	.sql = "WITH listed AS (SELECT r.order_id, r.placed_at FROM {orders} r WHERE r.order_id = ANY ($2) AND r.tenant_id = $1)"
 	" SELECT DISTINCT l.order_id FROM {order_lines} l JOIN {orders} r ON r.order_id = l.order_id AND r.tenant_id = $1"
-	" WHERE l.tenant_id = $1 AND l.backordered > 0 AND l.item_id IN (SELECT x.item_id FROM {order_lines} x"
+	" WHERE l.tenant_id = $1 AND l.backordered > 0 AND l.lot IS NULL AND l.item_id IN (SELECT x.item_id FROM {order_lines} x"
 	" JOIN listed USING (order_id) WHERE x.tenant_id = $1 AND x.backordered > 0)"
 	" AND r.placed_at <= (SELECT max(placed_at) FROM listed) AND NOT EXISTS (SELECT FROM listed o WHERE o.order_id = l.order_id)",
 	.kind = PLAN_FREE,
@@ -86,7 +86,7 @@ static OmsPlan lines_plan = {
 	.sql = "SELECT l.order_id, l.line_no, l.item_id, l.delivery_no, coalesce(l.location_id, 0), l.backordered,"
 	" r.channel_id, r.status, i.sku, coalesce(d.pickup_location_id, 0), i.weight_grams,"
 	" dense_rank() OVER (ORDER BY r.placed_at, r.order_id)"
-	" FROM {orders} r JOIN {order_lines} l ON l.order_id = r.order_id AND l.tenant_id = $1 AND l.backordered > 0"
+	" FROM {orders} r JOIN {order_lines} l ON l.order_id = r.order_id AND l.tenant_id = $1 AND l.backordered > 0 AND l.lot IS NULL"
 	" JOIN {items} i ON i.item_id = l.item_id AND i.tenant_id = $1"
 	" LEFT JOIN {order_deliveries} d ON d.order_id = l.order_id AND d.delivery_no = l.delivery_no AND d.tenant_id = $1"
 	" WHERE r.tenant_id = $1 AND r.order_id = ANY ($2) ORDER BY " GOES_FIRST " DESC,"

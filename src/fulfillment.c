@@ -643,7 +643,14 @@ give_lots(const Allocation *row, const ShipmentLine *line, int32 quantity)
 				 errmsg("shipment is not valid"),
 				 errdetail("lots: have " INT64_FORMAT " units, line %d ships %d", total, line->line_no, quantity),
 				 errhint("Name at most the units that ship.")));
-	if (line->lots.count > 0)
+	for (int i = 0; row->lot && i < line->lots.count; i++)
+		if (strcmp(lots[i].lot, row->lot) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OMS_DOCUMENT),
+					 errmsg("line %d is promised of lot \"%s\"", line->line_no, row->lot),
+					 errdetail("lots: \"%s\" is another", lots[i].lot),
+					 errhint("Leave lots out for this line; oms.edit_order changes what it asks for.")));
+	if (line->lots.count > 0 && row->lot == NULL)
 		oms_lots_give(row->item_id, row->location_id, lots, line->lots.count, false);
 }
 
@@ -678,6 +685,9 @@ mark_shipped(Work *work, const ShipmentDocument *shipment)
 
 		if (row->delta.shipped > 0)
 			oms_order_line(work->lines, row->line_no)->delta.shipped += row->delta.shipped;
+		if (row->delta.shipped > 0 && row->lot)
+			oms_lots_give_promised(row->item_id, row->location_id, row->lot, row->delta.shipped,
+								   row->promised - row->shipped - row->cancelled);
 	}
 }
 

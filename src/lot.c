@@ -38,6 +38,7 @@ typedef struct GivenLot
 	int64		location_id;	/* 0: wherever the units are */
 	const char *lot;
 	int32		quantity;		/* still to be used */
+	int32		promised;		/* that a promise of the order for the lot has */
 	TimestampTz expires_at;
 } GivenLot;
 
@@ -67,6 +68,7 @@ typedef struct Lot
 {
 	char	   *lot;
 	int32		quantity;
+	int32		promised;		/* to orders that asked for the lot, those that the call ships left out */
 	TimestampTz expires_at;		/* DT_NOEND: never */
 } Lot;
 
@@ -86,7 +88,17 @@ static OmsPlan tracked_plan = {
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
 };
 
-#define LOT_COLUMNS "SELECT lot, quantity, coalesce(expires_at, 'infinity') FROM {lots}" \
+/* Units of a lot that open promises name. */
+#define PROMISED_OF(lots) \
+	" coalesce((SELECT sum(a.promised - a.shipped - a.cancelled) FROM {allocations} a WHERE a.item_id = " lots ".item_id" \
+	" AND a.location_id = " lots ".location_id AND a.lot = " lots ".lot AND a.tenant_id = $1" \
+	" AND a.promised > a.shipped + a.cancelled), 0)"
+
+/* The same without those ($4, $5) whose shipping is the running call. */
+#define PROMISED_TO_OTHERS \
+	PROMISED_OF("l") " - coalesce((SELECT sum(o.units) FROM unnest($4::text[], $5::int[]) o(lot, units) WHERE o.lot = l.lot), 0)"
+
+#define LOT_COLUMNS "SELECT lot, quantity, coalesce(expires_at, 'infinity'), (" PROMISED_TO_OTHERS ")::int FROM {lots} l" \
 	" WHERE item_id = $2 AND location_id = $3 AND tenant_id = $1"
 
 #define FIRST_TO_EXPIRE " ORDER BY expires_at NULLS LAST, received_at, lot"
@@ -98,24 +110,25 @@ static OmsPlan tracked_plan = {
 static OmsPlan all_plan = {
 	.sql = LOT_COLUMNS FIRST_TO_EXPIRE " FOR NO KEY UPDATE",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TEXTARRAYOID, INT4ARRAYOID)
 };
 
 static OmsPlan named_plan = {
-	.sql = LOT_COLUMNS " AND lot = ANY ($4)" FIRST_TO_EXPIRE " FOR NO KEY UPDATE",
+	.sql = LOT_COLUMNS " AND lot = ANY ($6)" FIRST_TO_EXPIRE " FOR NO KEY UPDATE",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TEXTARRAYOID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID)
 };
 
-/* A lot has at least one unit, so as many lots as units are enough. */
+/* Lots with units that nobody asked for; each has at least one, so as many lots as units are enough. */
 static OmsPlan first_plan = {
-	.sql = LOT_COLUMNS " AND (expires_at IS NULL OR expires_at > $4)" IN_ORDER("$6") " LIMIT $5 FOR NO KEY UPDATE",
+	.sql = LOT_COLUMNS " AND (expires_at IS NULL OR expires_at > $6) AND quantity >" PROMISED_TO_OTHERS
+	IN_ORDER("$8") " LIMIT $7 FOR NO KEY UPDATE",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, INT4OID, TEXTOID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID, INT4OID, TEXTOID)
 };
 
 static OmsPlan of_order_plan = {
-	.sql = "SELECT lot, (-sum(delta))::int, max(coalesce(expires_at, 'infinity')) FROM {lot_movements}"
+	.sql = "SELECT lot, (-sum(delta))::int, max(coalesce(expires_at, 'infinity')), 0 FROM {lot_movements}"
 	" WHERE order_id = $2 AND item_id = $3 AND tenant_id = $1 GROUP BY lot HAVING sum(delta) < 0 ORDER BY max(movement_id) DESC",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID)
@@ -154,8 +167,8 @@ static OmsPlan record_plan = {
 };
 
 static OmsPlan stale_plan = {
-	.sql = "SELECT item_id, location_id, sum(quantity)::bigint FROM {lots} WHERE item_id = ANY ($2) AND tenant_id = $1"
-	" AND sell_until <= $3 GROUP BY item_id, location_id",
+	.sql = "SELECT item_id, location_id, sum(greatest(0, quantity -" PROMISED_OF("l") "))::bigint FROM {lots} l"
+	" WHERE item_id = ANY ($2) AND tenant_id = $1 AND sell_until <= $3 GROUP BY item_id, location_id",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, TIMESTAMPTZOID)
 };
@@ -193,6 +206,16 @@ oms_lots_give(int64 item_id, int64 location_id, const LotDocument *lots, int cou
 				.quantity = lots[i].quantity == DOC_ABSENT ? 1 : lots[i].quantity,.expires_at = lots[i].expires_at
 		};
 	}
+}
+
+/* Notes that units leave that were promised of a lot, by a promise that then has none left. */
+void
+oms_lots_give_promised(int64 item_id, int64 location_id, char *lot, int32 units, int32 promised)
+{
+	LotDocument document = {.lot = lot,.quantity = units,.expires_at = DT_NOBEGIN};
+
+	oms_lots_give(item_id, location_id, &document, 1, false);
+	oms_call->lots->rows[oms_call->lots->count - 1].promised = promised;
 }
 
 /* The same from an argument, which must name quantity units of an item that is tracked. */
@@ -253,16 +276,30 @@ collect(TupleTableSlot *slot, void *state)
 	list->rows[list->count++] = (Lot)
 	{
 		.lot = oms_slot_text(slot, 1),.quantity = oms_slot_int32(slot, 2),
-			.expires_at = DatumGetTimestampTz(oms_slot_datum(slot, 3, &isnull))
+			.expires_at = DatumGetTimestampTz(oms_slot_datum(slot, 3, &isnull)),.promised = oms_slot_int32(slot, 4)
 	};
 }
 
 static void
 read_lots(const Tracked *tracked, OmsPlan *plan, Datum *values, LotRows *lots)
 {
+	struct LotList *named = oms_call->lots;
+	char	  **own = palloc(sizeof(char *) * (named ? named->count + 1 : 1));
+	int32	   *units = palloc(sizeof(int32) * (named ? named->count + 1 : 1));
+	int			count = 0;
+
+	for (int i = 0; named && i < named->count; i++)
+		if (named->rows[i].promised > 0 && named->rows[i].item_id == tracked->row->item_id &&
+			named->rows[i].location_id == tracked->row->location_id)
+		{
+			own[count] = unconstify(char *, named->rows[i].lot);
+			units[count++] = named->rows[i].promised;
+		}
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(tracked->row->item_id);
 	values[2] = Int64GetDatum(tracked->row->location_id);
+	values[3] = oms_array_text(own, count);
+	values[4] = oms_array_int32(units, count);
 	lots->count = 0;
 	(void) oms_execute_each(plan, values, NULL, collect, lots);
 }
@@ -274,14 +311,14 @@ read_named(const Tracked *tracked, const LotRows *others, LotRows *lots)
 	struct LotList *named = oms_call->lots;
 	char	  **codes = palloc(sizeof(char *) * ((named ? named->count : 0) + (others ? others->count : 0) + 1));
 	int			count = 0;
-	Datum		values[4];
+	Datum		values[6];
 
 	for (int i = 0; named && i < named->count; i++)
 		if (is_given(tracked, &named->rows[i]))
 			codes[count++] = unconstify(char *, named->rows[i].lot);
 	for (int i = 0; others && i < others->count; i++)
 		codes[count++] = others->rows[i].lot;
-	values[3] = oms_array_text(codes, count);
+	values[5] = oms_array_text(codes, count);
 	if (count > 0)
 		read_lots(tracked, &named_plan, values, lots);
 }
@@ -390,6 +427,13 @@ take_given(const Tracked *tracked, LotRows *lots, GivenLot *given, int32 units)
 {
 	Lot		   *lot = find_lot(lots, given->lot);
 
+	if (lot && may_leave(tracked, lot) && lot->quantity >= units && lot->quantity - lot->promised < units)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_INSUFFICIENT_STOCK),
+				 errmsg("%d of the %d units of lot \"%s\" of \"%s\" are promised to orders that asked for it", lot->promised,
+						lot->quantity, given->lot, tracked->sku),
+				 errdetail("lots: \"%s\"", given->lot),
+				 errhint("oms.allocations names the lot; cancel or edit those orders first.")));
 	if (lot == NULL || lot->quantity < units || !may_leave(tracked, lot))
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_INSUFFICIENT_STOCK),
@@ -406,20 +450,20 @@ static int32
 take_first(const Tracked *tracked, int32 units)
 {
 	LotRows		lots = {0};
-	Datum		values[6];
+	Datum		values[8];
 
 	/* Lots that others emptied while we waited are left out, so an answer without rows is asked again. */
 	for (int empty = 0; units > 0 && empty < 3;)
 	{
 		CHECK_FOR_INTERRUPTS();
-		values[3] = TimestampTzGetDatum(tracked->row->order_id == 0 ? DT_NOBEGIN : oms_call->now);
-		values[4] = Int32GetDatum(units);
-		values[5] = CStringGetTextDatum(tracked->row->order_id == 0 ? "fefo" : tracked->order);
+		values[5] = TimestampTzGetDatum(tracked->row->order_id == 0 ? DT_NOBEGIN : oms_call->now);
+		values[6] = Int32GetDatum(units);
+		values[7] = CStringGetTextDatum(tracked->row->order_id == 0 ? "fefo" : tracked->order);
 		read_lots(tracked, &first_plan, values, &lots);
 		empty = lots.count == 0 ? empty + 1 : 0;
 		for (int i = 0; i < lots.count && units > 0; i++)
 		{
-			int32		taken = Min(units, lots.rows[i].quantity);
+			int32		taken = Min(units, lots.rows[i].quantity - lots.rows[i].promised);
 
 			take(tracked, &lots.rows[i], taken);
 			units -= taken;
@@ -502,13 +546,25 @@ put_units(const Tracked *tracked, int32 units)
 				 errhint("Give lots such as [{\"lot\":\"A7\",\"quantity\":%d,\"expires_at\":\"2027-01-31\"}].", units)));
 }
 
+/* What is left of a lot must be what orders were promised that asked for it: no other will do for them. */
+static void
+refuse_promised(const Tracked *tracked, const Lot *lot, int32 counted)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OMS_INSUFFICIENT_STOCK),
+			 errmsg("%d units of lot \"%s\" of \"%s\" are promised to orders that asked for it, %d are counted", lot->promised,
+					lot->lot, tracked->sku, counted),
+			 errdetail("lots: \"%s\"", lot->lot),
+			 errhint("oms.allocations names the lot; cancel or edit those orders first.")));
+}
+
 /* A count that names its lots makes them what is there, each of them. */
 static void
 set_lots(const Tracked *tracked)
 {
 	struct LotList *named = oms_call->lots;
 	LotRows		lots = {0};
-	Datum		values[3];
+	Datum		values[5];
 
 	read_lots(tracked, &all_plan, values, &lots);
 	for (int i = 0; i < lots.count; i++)
@@ -518,6 +574,8 @@ set_lots(const Tracked *tracked)
 		for (int j = 0; j < named->count; j++)
 			if (strcmp(named->rows[j].lot, lots.rows[i].lot) == 0)
 				counted = named->rows[j].quantity;
+		if (counted < lots.rows[i].promised)
+			refuse_promised(tracked, &lots.rows[i], counted);
 		if (counted < lots.rows[i].quantity)
 			take(tracked, &lots.rows[i], lots.rows[i].quantity - counted);
 	}
@@ -658,7 +716,7 @@ oms_lots_keep(StockRow *rows, int count)
 
 /* Units whose time on sale ends from now until some time. */
 static OmsPlan ending_plan = {
-	.sql = "SELECT item_id, location_id, sell_until, sum(quantity)::bigint FROM {lots} WHERE item_id = ANY ($2) AND tenant_id = $1"
+	.sql = "SELECT item_id, location_id, sell_until, sum(greatest(0, quantity -" PROMISED_OF("l") "))::bigint FROM {lots} l WHERE item_id = ANY ($2) AND tenant_id = $1"
 	" AND sell_until > $3 AND sell_until <= $4 GROUP BY item_id, location_id, sell_until",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID)
@@ -761,15 +819,21 @@ oms_lots_end(const int64 *item_ids, int count, const LotHorizon *horizons, int h
 	return find_ending(&(Ending) {.horizons = horizons,.horizon_count = horizon_count}, item_ids, count);
 }
 
+/* What is promised of a lot, and of the others as much as the rest wants, in the order of the item. */
 static OmsPlan suggest_plan = {
-	.sql = "SELECT i.sku, x.lot, least(x.quantity, w.units - x.before)::int, x.expires_at FROM (SELECT item_id, location_id,"
-	" sum(promised - shipped - cancelled) AS units FROM {allocations} WHERE tenant_id = $1 AND fulfillment_id = $2"
+	.sql = "WITH wanted AS (SELECT item_id, location_id, lot, sum(promised - shipped - cancelled) AS units FROM {allocations}"
+	" WHERE tenant_id = $1 AND fulfillment_id = $2"
 	" AND order_id = (SELECT order_id FROM {fulfillments} WHERE fulfillment_id = $2 AND tenant_id = $1)"
-	" GROUP BY item_id, location_id) w JOIN {items} i ON i.item_id = w.item_id AND i.tenant_id = $1"
-	" CROSS JOIN LATERAL (SELECT lot, quantity, expires_at, sum(quantity) OVER (" IN_ORDER("i.lot_order")
-	" ROWS UNBOUNDED PRECEDING) - quantity AS before FROM {lots} l WHERE l.item_id = w.item_id AND l.location_id = w.location_id AND l.tenant_id = $1"
-	" AND (l.expires_at IS NULL OR l.expires_at > $3)) x"
-	" WHERE i.tracking <> 'none' AND x.before < w.units ORDER BY i.sku, x.before",
+	" GROUP BY item_id, location_id, lot)"
+	" SELECT sku, lot, units::int, expires_at FROM (SELECT i.sku, w.lot, least(w.units, l.quantity) AS units, l.expires_at, 0::bigint AS before"
+	" FROM wanted w JOIN {items} i ON i.item_id = w.item_id AND i.tenant_id = $1 JOIN {lots} l ON l.item_id = w.item_id"
+	" AND l.location_id = w.location_id AND l.lot = w.lot AND l.tenant_id = $1 WHERE l.expires_at IS NULL OR l.expires_at > $3"
+	" UNION ALL SELECT i.sku, x.lot, least(x.units, w.units - x.before), x.expires_at, x.before + 1 FROM wanted w"
+	" JOIN {items} i ON i.item_id = w.item_id AND i.tenant_id = $1 CROSS JOIN LATERAL (SELECT lot, units, expires_at,"
+	" sum(units) OVER (" IN_ORDER("i.lot_order") " ROWS UNBOUNDED PRECEDING) - units AS before FROM (SELECT l.lot, l.expires_at,"
+	" l.received_at, l.quantity -" PROMISED_OF("l") " AS units FROM {lots} l WHERE l.item_id = w.item_id AND l.location_id = w.location_id"
+	" AND l.tenant_id = $1 AND (l.expires_at IS NULL OR l.expires_at > $3)) l WHERE units > 0) x"
+	" WHERE w.lot IS NULL AND i.tracking <> 'none' AND x.before < w.units) s ORDER BY sku, before, lot",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID)
 };

@@ -30,6 +30,7 @@ extern const DocShape oms_lot_shape;
 
 extern bool oms_lots_exist(void);
 extern void oms_lots_give(int64 item_id, int64 location_id, const LotDocument *lots, int count, bool exact);
+extern void oms_lots_give_promised(int64 item_id, int64 location_id, char *lot, int32 units, int32 promised);
 extern void oms_lots_give_argument(FunctionCallInfo fcinfo, int argument, const StockRow *row, const CatalogItem *item,
 								   int32 quantity, bool exact);
 extern void oms_lots_follow(const StockRow *rows, int count, const char *type, const char *reference);

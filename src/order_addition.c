@@ -32,7 +32,7 @@ static OmsPlan addition_plan = {
 	" ORDER BY d.delivery_no) FROM {order_deliveries} d LEFT JOIN {locations} p ON p.location_id = d.pickup_location_id"
 	" AND p.tenant_id = $1 WHERE d.order_id = $2 AND d.tenant_id = $1), '[{\"delivery_no\": 1}]'),"
 	" 'lines', coalesce((SELECT jsonb_agg(jsonb_build_object('line_no', l.line_no, 'sku', i.sku, 'quantity', u.quantity,"
-	" 'unit_price', l.unit_price, 'delivery_no', l.delivery_no, 'location', p.code, 'attributes', l.attributes)"
+	" 'unit_price', l.unit_price, 'delivery_no', l.delivery_no, 'location', p.code, 'lot', l.lot, 'attributes', l.attributes)"
 	" ORDER BY l.line_no) FROM unnest($3::int[], $4::int[]) u(line_no, quantity)"
 	" JOIN {order_lines} l ON l.order_id = $2 AND l.tenant_id = $1 AND l.line_no = u.line_no"
 	" JOIN {items} i ON i.item_id = l.item_id AND i.tenant_id = $1"

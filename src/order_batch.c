@@ -35,6 +35,7 @@
 #include "call.h"
 #include "event.h"
 #include "lot.h"
+#include "lot_promise.h"
 #include "machine.h"
 #include "order_place.h"
 #include "order_placement.h"
@@ -398,7 +399,7 @@ must_go_alone(const Placement *placement)
 {
 	if (placement->holds && oms_holds_of_others(placement->holds))
 		return true;
-	if (placement->asks_supplies || (placement->routing && placement->routing->has_rules))
+	if (placement->asks_supplies || oms_lot_promises_asked(placement) || (placement->routing && placement->routing->has_rules))
 		return true;
 	for (int i = 0; i < placement->group_count; i++)
 		if (must_go_alone(placement->groups[i]))

@@ -11,6 +11,7 @@
 
 #include "call.h"
 #include "kit.h"
+#include "lot_promise.h"
 #include "money.h"
 #include "order_place.h"
 #include "order_placement.h"
@@ -68,6 +69,7 @@ static const DocField line_fields[] = {
 	{"name", DOC_TEXT, offsetof(LineDocument, name)},
 	{"external_ref", DOC_CODE, offsetof(LineDocument, external_ref)},
 	{"location", DOC_CODE, offsetof(LineDocument, location)},
+	{"lot", DOC_CODE, offsetof(LineDocument, lot)},
 	{"substitution", DOC_BOOL, offsetof(LineDocument, substitution)},
 	{"attributes", DOC_OBJECT, offsetof(LineDocument, attributes)},
 	{"adjustments", DOC_ARRAY, offsetof(LineDocument, adjustments), .most = 100,.shape = &adjustment_shape},
@@ -200,12 +202,19 @@ pinned_location(Placement *placement, int index, FaultList *faults)
 	return location;
 }
 
+static bool
+is_same_lot(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
 /* Adds a line's units to the demand for its item at its place. */
 static void
 add_demand(Placement *placement, int index, Location *pinned, FaultList *faults)
 {
 	PlacedLine *line = &placement->lines[index];
 	PlacedKit  *together = line->kit && line->kit->together && pinned == NULL ? line->kit : NULL;
+	const char *lot = line->document->lot;
 	int64		sum;
 
 	line->demand = -1;
@@ -213,14 +222,14 @@ add_demand(Placement *placement, int index, Location *pinned, FaultList *faults)
 		return;
 	for (int i = 0; i < placement->demand_count; i++)
 		if (placement->demands[i].item->item_id == line->item->item_id && placement->demands[i].pinned == pinned &&
-			placement->demands[i].together == together)
+			placement->demands[i].together == together && is_same_lot(placement->demands[i].lot, lot))
 			line->demand = i;
 	if (line->demand < 0)
 	{
 		line->demand = placement->demand_count++;
-		placement->demands[line->demand] = (Demand) {.item = line->item,.pinned = pinned,.together = together};
+		placement->demands[line->demand] = (Demand) {.item = line->item,.pinned = pinned,.together = together,.lot = lot};
 	}
-	placement->demands[line->demand].whole |= line->kit != NULL;
+	placement->demands[line->demand].whole |= line->kit != NULL || lot != NULL;
 	sum = (int64) placement->demands[line->demand].quantity + line->document->quantity;
 	if (sum > OMS_QUANTITY_MAX)
 		oms_fault(faults, ERRCODE_OMS_LIMIT, "Place the units in several orders.",
@@ -332,6 +341,7 @@ resolve_lines(Placement *placement, FaultList *faults)
 	}
 	if (placement->channel == NULL || placement->digits < 0)
 		return;
+	oms_lot_promises_check(placement, faults);
 	oms_kits_expand(placement, faults);
 	add_demands(placement, faults);
 }

@@ -72,6 +72,7 @@ typedef struct LineDocument
 	char	   *name;
 	char	   *external_ref;
 	char	   *location;
+	char	   *lot;
 	Numeric		unit_price;
 	Jsonb	   *attributes;
 	int8		substitution;
@@ -156,7 +157,8 @@ typedef struct Demand
 	Location   *pinned;			/* NULL: anywhere */
 	int32		quantity;
 	PlacedKit  *together;		/* kit whose demands are served from one place; NULL: none */
-	bool		whole;			/* for a kit: never backordered */
+	bool		whole;			/* for a kit or a lot: never backordered */
+	const char *lot;			/* the only one that will do; NULL: any */
 } Demand;
 
 typedef struct Placement

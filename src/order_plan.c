@@ -9,6 +9,7 @@
 #include "oms.h"
 
 #include "call.h"
+#include "lot_promise.h"
 #include "money.h"
 #include "order_placement.h"
 #include "relation.h"
@@ -121,6 +122,7 @@ typedef struct Sourcing
 {
 	StockView  *view;
 	RouteStock *stock;			/* [demand * candidate_count + candidate] */
+	int32	   *there;			/* the same: what the counter has, of any lot; NULL: no lot is asked for */
 	int			parts_max;
 } Sourcing;
 
@@ -136,7 +138,11 @@ fill_matrix(Placement *placement, Sourcing *sourcing, const int *position_of_row
 {
 	StockView  *view = sourcing->view;
 	Size		cells = (Size) placement->demand_count * Max(1, placement->candidate_count);
+	LotUnitsList *lots = oms_lot_promises_read(placement);
 
+	if (lots)
+		sourcing->there = MemoryContextAllocExtended(CurrentMemoryContext, cells * sizeof(int32),
+													 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	sourcing->stock = MemoryContextAllocExtended(CurrentMemoryContext, cells * sizeof(RouteStock),
 												 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (int demand = 0; demand < placement->demand_count; demand++)
@@ -166,6 +172,11 @@ fill_matrix(Placement *placement, Sourcing *sourcing, const int *position_of_row
 			if (placement->in_time)
 				stock.backorder = (int32) Min(stock.backorder,
 											  oms_supplies_promisable(placement->in_time, &view->rows[low], stock.free));
+			if (lots)
+				sourcing->there[(Size) demand * placement->candidate_count + position_of_row[low]] = stock.free;
+			if (placement->demands[demand].lot)
+				stock.free = Min(stock.free, oms_lot_promises_free(lots, placement, &placement->demands[demand],
+																   view->rows[low].location_id));
 			*stock_of(placement, sourcing, demand, position_of_row[low]) = stock;
 		}
 	}
@@ -179,6 +190,21 @@ add_part(Placement *placement, int demand, int candidate, int32 quantity, bool b
 	{
 		demand, candidate, quantity, backordered
 	};
+}
+
+/* What is left for another demand of the item when one takes units: a lot that it asked for may be another. */
+static void
+leave_to_others(Placement *placement, Sourcing *sourcing, int taker, int other, int candidate, int32 taken)
+{
+	RouteStock *stock = stock_of(placement, sourcing, other, candidate);
+	int32	   *there = &sourcing->there[(Size) other * placement->candidate_count + candidate];
+	const char *lot = placement->demands[other].lot;
+	const char *taken_lot = placement->demands[taker].lot;
+
+	*there -= taken;
+	if (lot == NULL || (taken_lot && strcmp(lot, taken_lot) == 0))
+		stock->free -= taken;
+	stock->free = Max(0, Min(stock->free, *there));
 }
 
 /* Gives a demand what a candidate has; another demand for the same item sees what is left. */
@@ -199,8 +225,11 @@ serve_from(Placement *placement, Sourcing *sourcing, int index, int candidate)
 
 		if (j == index || placement->demands[j].item->item_id != demand->item->item_id)
 			continue;
-		stock->free -= taken.free;
 		stock->backorder = Max(0, stock->backorder - taken.backorder);
+		if (sourcing->there == NULL)
+			stock->free -= taken.free;
+		else
+			leave_to_others(placement, sourcing, index, j, candidate, taken.free);
 	}
 }
 
@@ -212,7 +241,7 @@ serve_pinned(Placement *placement, Sourcing *sourcing)
 	{
 		int			candidate = 0;
 
-		if (placement->demands[i].pinned == NULL)
+		if (placement->demands[i].pinned == NULL || placement->demands[i].lot)
 			continue;
 		while (candidate < placement->candidate_count && placement->candidates[candidate] != placement->demands[i].pinned)
 			candidate++;
@@ -226,6 +255,49 @@ distance_of(const Placement *placement, int candidate)
 {
 	return placement->address ? oms_location_distance(placement->candidates[candidate], placement->address->latitude,
 													  placement->address->longitude) : INFINITY;
+}
+
+/* The nearest candidate that has all that a demand for a lot misses, else the nearest that has some; -1: none has. */
+static int
+best_for_lot(Placement *placement, Sourcing *sourcing, int demand)
+{
+	Location   *pinned = placement->demands[demand].pinned;
+	int			best = -1;
+	bool		best_whole = false;
+
+	for (int i = 0; i < placement->candidate_count; i++)
+	{
+		int32		free = stock_of(placement, sourcing, demand, i)->free;
+		bool		whole = free >= placement->missing[demand];
+		double		distance = distance_of(placement, i);
+		double		nearest = best < 0 ? 0 : distance_of(placement, best);
+
+		if (free <= 0 || (pinned && pinned != placement->candidates[i]) || (best >= 0 && best_whole && !whole))
+			continue;
+		if (best < 0 || (whole && !best_whole) || distance < nearest ||
+			(distance == nearest && placement->candidates[i]->rank < placement->candidates[best]->rank))
+		{
+			best = i;
+			best_whole = whole;
+		}
+	}
+	return best;
+}
+
+/* Demands for a lot come first: nothing else will do for them. */
+static void
+serve_lots(Placement *placement, Sourcing *sourcing)
+{
+	for (int i = 0; sourcing->there && i < placement->demand_count; i++)
+		while (placement->demands[i].lot && placement->missing[i] > 0)
+		{
+			int			best = best_for_lot(placement, sourcing, i);
+
+			if (best < 0)
+				break;
+			serve_from(placement, sourcing, i, best);
+			stock_of(placement, sourcing, i, best)->free = 0;
+		}
 }
 
 /* Whether a candidate has all components of a kit. */
@@ -412,7 +484,7 @@ serve_free(Placement *placement, Sourcing *sourcing)
 	{
 		Demand	   *demand = &placement->demands[i];
 
-		if (demand->pinned != NULL || demand->together != NULL)
+		if (demand->pinned != NULL || demand->together != NULL || demand->lot != NULL)
 			continue;
 		/* Rows of the matrix close up over the demands that are served. */
 		if (problem.line_count != i)
@@ -470,8 +542,9 @@ shortage(Placement *placement)
 		while (placement->lines[line].demand != i)
 			line++;
 		oms_fault(&faults, ERRCODE_OMS_INSUFFICIENT_STOCK, "oms.available shows what each location can promise.",
-				  oms_document_place("lines", placement->lines[line].position, "sku"), "\"%s\"%s%s%s: wanted %d, available %d",
-				  demand->item->sku, demand->pinned ? " at \"" : "", demand->pinned ? demand->pinned->code : "",
+				  oms_document_place("lines", placement->lines[line].position, "sku"), "\"%s\"%s%s%s%s%s%s: wanted %d, available %d",
+				  demand->item->sku, demand->lot ? " of lot \"" : "", demand->lot ? demand->lot : "", demand->lot ? "\"" : "",
+				  demand->pinned ? " at \"" : "", demand->pinned ? demand->pinned->code : "",
 				  demand->pinned ? "\"" : "", demand->quantity, demand->quantity - placement->missing[i]);
 	}
 	return oms_faults_refusal(&faults, "not enough stock");
@@ -593,6 +666,7 @@ plan_sources(Placement *placement)
 	placement->missing = palloc(sizeof(int32) * placement->demand_count);
 	for (int i = 0; i < placement->demand_count; i++)
 		placement->missing[i] = placement->demands[i].quantity;
+	serve_lots(placement, &sourcing);
 	serve_pinned(placement, &sourcing);
 	serve_kits(placement, &sourcing);
 	serve_free(placement, &sourcing);

@@ -8,6 +8,7 @@
 #include "miscadmin.h"
 
 #include "call.h"
+#include "lot_promise.h"
 #include "order_placement.h"
 #include "supply.h"
 
@@ -48,6 +49,7 @@ add_allocation(Placement *placement, PlacedLine *line, int fulfillment, int32 qu
 	row->location_id = placement->fulfillments[fulfillment].location_id;
 	row->line_no = line->line_no;
 	row->promised = quantity;
+	row->lot = line->document->lot;
 	row->backordered = placement->fulfillments[fulfillment].backordered;
 	if (row->backordered)
 		line->backordered += quantity;
@@ -707,9 +709,10 @@ take_units(Placement *placement)
 	keep_lots(placement, rows, count);
 	for (int i = 0; i < count; i++)
 		rows[i].whole = oms_placement_rests_on_supplies(placement) && rows[i].reserved_delta > rows[i].firm;
+	oms_lot_promises_whole(placement, rows, count);
 	oms_stock_lock(rows, count);
 	takes = palloc(sizeof(QuotaTake) * Max(1, count));
-	if (!date_locked(placement, rows, count) ||
+	if (!oms_lot_promises_stand(placement) || !date_locked(placement, rows, count) ||
 		!oms_quotas_take(placement->channel, placement->holds, takes, oms_quotas_sum(rows, count, takes),
 						 placement->placed_at ? placement->placed_at : oms_call->now))
 		return false;

@@ -31,16 +31,16 @@ static OmsPlan insert_order_plan = {
 
 static OmsPlan insert_lines_plan = {
 	.sql = "INSERT INTO {order_lines} (order_id, item_id, tenant_id, line_no, delivery_no, ordered, allocated,"
-	" backordered, unit_price, amount, name, external_ref, attributes, location_id)"
+	" backordered, unit_price, amount, name, external_ref, attributes, location_id, lot)"
 	" SELECT u.order_id, u.item_id, $1, u.line_no, u.delivery_no, u.ordered, u.allocated, u.backordered, u.unit_price, u.amount, u.name,"
-	" u.external_ref, u.attributes, nullif(u.location_id, 0)"
+	" u.external_ref, u.attributes, nullif(u.location_id, 0), u.lot"
 	" FROM unnest($2::bigint[], $3::bigint[], $4::int[], $5::int[], $6::int[], $7::int[], $8::numeric[], $9::numeric[], $10::text[],"
-	" $11::text[], $12::jsonb[], $13::bigint[], $14::int[])"
+	" $11::text[], $12::jsonb[], $13::bigint[], $14::int[], $15::text[])"
 	" u(order_id, item_id, line_no, ordered, allocated, backordered, unit_price, amount, name, external_ref, attributes,"
-	" location_id, delivery_no)",
+	" location_id, delivery_no, lot)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
-				 NUMERICARRAYOID, NUMERICARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, INT8ARRAYOID, INT4ARRAYOID)
+				 NUMERICARRAYOID, NUMERICARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID)
 };
 
 static OmsPlan insert_delivery_plan = {
@@ -162,9 +162,9 @@ oms_placement_insert_order(Placement *placement)
 
 static OmsHeap line_heap = {
 	.relation = "order_lines",
-	.column_count = 14,
+	.column_count = 15,
 	.columns = {"order_id", "item_id", "tenant_id", "line_no", "delivery_no", "ordered", "allocated", "backordered",
-	"unit_price", "amount", "name", "external_ref", "attributes", "location_id"}
+	"unit_price", "amount", "name", "external_ref", "attributes", "location_id", "lot"}
 };
 
 /* The location that the document names for a line, 0 where it leaves that open. */
@@ -192,14 +192,15 @@ insert_line(OmsHeapWork *work, Placement *placement, PlacedLine *line)
 {
 	LineDocument *document = line->document;
 	int64		location_id = named_location(line);
-	Datum		values[14] = {Int64GetDatum(placement->order_id), Int64GetDatum(line->item->item_id),
+	Datum		values[15] = {Int64GetDatum(placement->order_id), Int64GetDatum(line->item->item_id),
 		Int32GetDatum(oms_call->tenant), Int32GetDatum(line->line_no),
 		Int32GetDatum(delivery_of(placement, line)),
 		Int32GetDatum(document->quantity), Int32GetDatum(line->allocated), Int32GetDatum(line->backordered),
 		NumericGetDatum(line->unit_price), NumericGetDatum(line->amount), text_datum(document->name),
-		text_datum(document->external_ref), JsonbPGetDatum(document->attributes), Int64GetDatum(location_id)};
-	bool		nulls[14] = {[10] = document->name == NULL,[11] = document->external_ref == NULL,
-	[12] = document->attributes == NULL,[13] = location_id == 0};
+		text_datum(document->external_ref), JsonbPGetDatum(document->attributes), Int64GetDatum(location_id),
+		text_datum(document->lot)};
+	bool		nulls[15] = {[10] = document->name == NULL,[11] = document->external_ref == NULL,
+	[12] = document->attributes == NULL,[13] = location_id == 0,[14] = document->lot == NULL};
 
 	oms_heap_insert(work, values, nulls);
 }
@@ -232,6 +233,7 @@ typedef struct LineColumns
 	bool	   *no_attributes;
 	char	  **names;
 	char	  **references;
+	char	  **lots;
 } LineColumns;
 
 static void
@@ -254,6 +256,7 @@ collect_line(LineColumns *columns, const Placement *placement, const PlacedLine 
 	columns->no_attributes[i] = line->document->attributes == NULL;
 	columns->names[i] = line->document->name;
 	columns->references[i] = line->document->external_ref;
+	columns->lots[i] = line->document->lot;
 }
 
 static int
@@ -273,7 +276,7 @@ oms_placements_insert_lines(Placement *const *placements, int count)
 	int			room = count_lines(placements, count);
 	LineColumns columns = {.room = room};
 	bool	   *no_nulls;
-	Datum		values[14];
+	Datum		values[15];
 
 	if (oms_heap_is_plain(&line_heap))
 	{
@@ -288,6 +291,7 @@ oms_placements_insert_lines(Placement *const *placements, int count)
 	columns.no_attributes = palloc(sizeof(bool) * room);
 	columns.names = palloc(sizeof(char *) * room);
 	columns.references = palloc(sizeof(char *) * room);
+	columns.lots = palloc(sizeof(char *) * room);
 	no_nulls = palloc0(sizeof(bool) * room);
 	for (int i = 0; i < count; i++)
 		for (int j = 0; j < placements[i]->line_count; j++)
@@ -304,6 +308,7 @@ oms_placements_insert_lines(Placement *const *placements, int count)
 	values[11] = oms_array_datum(columns.attributes, columns.no_attributes, room, JSONBOID);
 	values[12] = oms_array_int64(columns.ids + 2 * room, room);
 	values[13] = oms_array_int32(columns.numbers + 4 * room, room);
+	values[14] = oms_array_text(columns.lots, room);
 	(void) oms_execute(&insert_lines_plan, values, NULL);
 }
 
@@ -612,6 +617,7 @@ write_fulfillments(DocWriter *writer, Placement *placement)
 			oms_write_begin_object(writer, NULL);
 			oms_write_int64(writer, "line_no", placement->allocations[row].line_no);
 			oms_write_int64(writer, "quantity", placement->allocations[row].promised);
+			oms_write_text(writer, "lot", placement->allocations[row].lot);
 			oms_write_end(writer);
 		}
 		oms_write_end_array(writer);

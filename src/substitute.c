@@ -186,7 +186,7 @@ may_be_substituted(const Placement *placement, const PlacedLine *line)
 {
 	const Jsonb *attributes = line->document->attributes;
 
-	return line->item->kind == ITEM_STOCKED && line->kit == NULL && line->document->substitution != 0 &&
+	return line->item->kind == ITEM_STOCKED && line->kit == NULL && line->document->substitution != 0 && line->document->lot == NULL &&
 		oms_money_is_rounded(line->unit_price, placement->digits) &&
 		(attributes == NULL ||
 		 getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &attributes->root), "weight_grams", 12, NULL) == NULL);

@@ -105,5 +105,70 @@ SET oms.clock = '2026-03-10 08:00:00+00';
 SELECT sum(available) FROM oms.available('CAKE', 'web');
 SELECT count(*) FROM oms.fill_backorders();
 SELECT * FROM oms.audit();
+
+-- A line may ask for a lot: the promise is for that lot, wherever it is, and nobody else gets its units.
+SELECT oms.upsert_items('[{"sku":"DYE","tracking":"lot"},{"sku":"DUO","kind":"kit","components":[{"sku":"DYE","quantity":1}]}]');
+SELECT oms.upsert_locations('[{"code":"north","calendar":null,"handling_days":0},{"code":"south","calendar":null}]');
+SELECT oms.receive_stock('north', 'DYE', 5, lots => '[{"lot":"R1","quantity":3,"expires_at":"2026-07-01T00:00:00Z"},{"lot":"R2","quantity":2,"expires_at":"2026-08-01T00:00:00Z"}]'),
+       oms.receive_stock('south', 'DYE', 6, lots => '[{"lot":"R1","quantity":2,"expires_at":"2026-07-01T00:00:00Z"},{"lot":"R3","quantity":4}]');
+SELECT place('d1', '[{"sku":"DYE","quantity":2,"lot":"R1"}]');
+SELECT place('d2', '[{"sku":"DYE","quantity":3,"lot":"R3"},{"sku":"DYE","quantity":1,"lot":"R1"},{"sku":"DYE","quantity":1}]');
+SELECT l ->> 'lot', f ->> 'location' FROM oms.get_order(oms.find_order('web', 'd2')) o, jsonb_array_elements(o -> 'fulfillments') f, jsonb_array_elements(f -> 'lines') l ORDER BY 1, 2;
+SELECT place('d3', '[{"sku":"DYE","quantity":3,"lot":"R1"}]');
+SELECT place('d3', '[{"sku":"DYE","quantity":1,"lot":"R1","location":"south"}]');
+SELECT place('d4', '[{"sku":"DYE","quantity":2,"lot":"R1"}]');
+SELECT place('d5', '[{"sku":"DYE","quantity":1,"lot":"R9"}]');
+SELECT place('d5', '[{"sku":"PEN","quantity":1,"lot":"R1"},{"sku":"DUO","quantity":1,"lot":"R1"}]');
+SELECT place('d5', '[{"sku":"DYE","quantity":1,"lot":""}]');
+SELECT oms.preview_order('{"channel":"web","external_ref":"p","lines":[{"sku":"DYE","quantity":1,"lot":"R2"}]}') #>> '{fulfillments,0,lines,0,lot}';
+SELECT sum(available) FROM oms.available('DYE', 'web');
+SELECT * FROM oms.audit();
+-- Whoever else ships gets another lot, also where it names that one; the promised one leaves by itself.
+SELECT place('d6', '[{"sku":"DYE","quantity":1,"location":"north"}]');
+SELECT sku, lot, quantity FROM oms.suggest_lots(fulfillment('d6'));
+SELECT ship('d6', '{"lines":[{"line_no":1,"lots":[{"lot":"R1"}]}]}');
+SELECT ship('d6');
+SELECT taken('d6');
+SELECT oms.receive_stock('north', 'DYE', 1, lots => '[{"lot":"R2"}]');
+SELECT oms.adjust_stock('north', 'DYE', -1, 'spilt', lots => '[{"lot":"R1"}]');
+SELECT oms.request_transfer('north', 'south', 'DYE', 1, '2026-03-20', lots => '[{"lot":"R1"}]');
+SELECT oms.count_stock('north', 'DYE', 5, lots => '[{"lot":"R1","quantity":2},{"lot":"R2","quantity":3}]');
+SELECT sku, lot, quantity FROM oms.suggest_lots(fulfillment('d1'));
+SELECT ship('d1', '{"lines":[{"line_no":1,"lots":[{"lot":"R2","quantity":2}]}]}');
+SELECT ship('d1', '{"lines":[{"line_no":1,"quantity":1}]}');
+SELECT ship('d1', '{"lines":[{"line_no":1,"lots":[{"lot":"R1"}]}]}');
+SELECT taken('d1');
+SELECT ship('d2'), ship('d2');
+SELECT taken('d2');
+SELECT * FROM lots WHERE sku = 'DYE';
+SELECT * FROM oms.audit();
+-- What is cancelled is free again; an edit and a plan made anew keep the lot; a count that takes it away leaves the line waiting for it.
+SELECT oms.cancel_order(oms.find_order('web', 'd3')) ->> 'status';
+SELECT place('d7', '[{"sku":"DYE","quantity":1,"lot":"R3"}]');
+SELECT oms.edit_order(oms.find_order('web', 'd7'), '{"ship_to":{"country":"DE"},"add":[{"sku":"DYE","quantity":1,"lot":"R1"}]}') -> 'order' ->> 'fulfillment_status';
+SELECT line_no, a.lot, a.promised - a.cancelled FROM oms.allocations a WHERE order_id = oms.find_order('web', 'd7') AND promised > cancelled ORDER BY 1;
+SELECT oms.count_stock('south', 'DYE', 0) -> 'difference';
+SELECT * FROM oms.audit();
+SELECT oms.receive_stock('south', 'DYE', 2, lots => '[{"lot":"R8","quantity":2}]');
+SELECT count(*) FROM oms.fill_backorders();
+-- The deliveries of an order share a lot; an order that asks for one is placed among many.
+SELECT oms.receive_stock('north', 'DYE', 3, lots => '[{"lot":"R4","quantity":3}]');
+SELECT place('d8', '[{"sku":"DYE","quantity":2,"lot":"R4","delivery_no":1},{"sku":"DYE","quantity":2,"lot":"R4","delivery_no":2}]', '{"deliveries":[{"delivery_no":1},{"delivery_no":2}]}');
+SELECT place('d8', '[{"sku":"DYE","quantity":2,"lot":"R4","delivery_no":1},{"sku":"DYE","quantity":1,"lot":"R4","delivery_no":2}]', '{"deliveries":[{"delivery_no":1},{"delivery_no":2}]}');
+SELECT position, sqlstate, message FROM oms.place_orders('[{"channel":"web","external_ref":"n1","lines":[{"sku":"DYE","quantity":1,"lot":"R8"}]},{"channel":"web","external_ref":"n2","lines":[{"sku":"DYE","quantity":1}]},
+    {"channel":"web","external_ref":"n3","lines":[{"sku":"DYE","quantity":1,"lot":"R8"}]}]');
+SELECT * FROM oms.audit();
+-- A serial number is such a lot, and what must be named is named by it.
+SELECT oms.receive_stock('south', 'GUN', 2, lots => '[{"lot":"G7"},{"lot":"G8"}]');
+SELECT place('s1', '[{"sku":"GUN","quantity":1,"lot":"G8"}]');
+SELECT place('s2', '[{"sku":"GUN","quantity":1,"lot":"G8"}]');
+SELECT ship('s1');
+SELECT taken('s1');
+-- Nothing waits for a lot that has ended.
+SET oms.clock = '2026-07-01 00:00:00+00';
+SELECT place('e1', '[{"sku":"DYE","quantity":1,"lot":"R1"}]');
+SELECT * FROM oms.audit();
+UPDATE oms.lots SET quantity = 1 WHERE lot = 'R4';
+SELECT "check", expected, found FROM oms.audit();
 \c postgres
 DROP DATABASE oms_lot_choice;
