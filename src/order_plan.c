@@ -527,6 +527,7 @@ shortage(Placement *placement)
 	FaultList	faults;
 	int64		reservation_id = placement->document->reservation_id;
 	const char *loss = reservation_id != 0 ? oms_reservation_loss(reservation_id) : NULL;
+	const PlacedKit *told = NULL;
 
 	oms_faults_init(&faults);
 	if (loss != NULL)
@@ -541,6 +542,17 @@ shortage(Placement *placement)
 			continue;
 		while (placement->lines[line].demand != i)
 			line++;
+		/* A kit goes whole, so its units at other places say nothing: it is told once, as reserve tells it. */
+		if (demand->together != NULL)
+		{
+			if (demand->together != told)
+				oms_fault(&faults, ERRCODE_OMS_INSUFFICIENT_STOCK, "oms.available shows how many sets each location has.",
+						  oms_document_place("lines", placement->lines[line].position, "sku"),
+						  "\"%s\": no location has all components of %d sets", demand->together->item->sku,
+						  demand->together->sets);
+			told = demand->together;
+			continue;
+		}
 		oms_fault(&faults, ERRCODE_OMS_INSUFFICIENT_STOCK, "oms.available shows what each location can promise.",
 				  oms_document_place("lines", placement->lines[line].position, "sku"), "\"%s\"%s%s%s%s%s%s: wanted %d, available %d",
 				  demand->item->sku, demand->lot ? " of lot \"" : "", demand->lot ? demand->lot : "", demand->lot ? "\"" : "",

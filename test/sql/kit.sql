@@ -109,5 +109,12 @@ DELETE FROM oms.order_kit_lines WHERE order_id = 1 AND kit_no = 1;
 UPDATE oms.order_kit_lines SET line_no = 77 WHERE order_id = 1;
 SELECT "check", object FROM oms.audit();
 ROLLBACK;
+-- Where no location has all sets that go together, placing says so as reserve does: there are units of the components.
+SELECT oms.upsert_items('[{"sku":"POT"},{"sku":"LID"},{"sku":"PAIR","kind":"kit","ship_together":true,"components":[{"sku":"POT","quantity":2},{"sku":"LID","quantity":1}]}]');
+SELECT oms.receive_stock('north', 'POT', 6), oms.receive_stock('north', 'LID', 3), oms.receive_stock('south', 'POT', 4), oms.receive_stock('south', 'LID', 2);
+SELECT location, available FROM oms.available('PAIR');
+SELECT oms.reserve('[{"sku":"PAIR","quantity":4}]');
+SELECT oms.place_order('{"external_ref":"pair","lines":[{"sku":"PAIR","quantity":4}]}');
+SELECT oms.place_order('{"external_ref":"pair","lines":[{"sku":"PAIR","quantity":3}]}') ->> 'fulfillment_status';
 \c postgres
 DROP DATABASE oms_kit;
