@@ -259,8 +259,8 @@
 	" JOIN {payment_balances} b ON b.payment_id = p.payment_id AND b.tenant_id = $1" \
 	" WHERE p.tenant_id = $1 AND p.status <> b.status" \
 	" UNION ALL SELECT 'payment.refunded', b.payment_id::text, 'at most ' || greatest(b.captured, b.granted)," \
-	" (b.refunded + b.unmatched - b.charged_back)::text FROM {payment_balances} b WHERE b.tenant_id = $1 AND b.granted > 0" \
-	" AND b.refunded + b.unmatched - b.charged_back > greatest(b.captured, b.granted)" \
+	" (b.refunded + b.unmatched - greatest(b.charged_back, 0))::text FROM {payment_balances} b WHERE b.tenant_id = $1 AND b.granted > 0" \
+	" AND b.refunded + b.unmatched - greatest(b.charged_back, 0) > greatest(b.captured, b.granted)" \
 	" UNION ALL SELECT 'payment.command', k.command_id::text, CASE WHEN k.answered >= k.amount THEN 'done' ELSE 'open or failed' END," \
 	" k.status FROM {payment_commands} k WHERE k.tenant_id = $1 AND ((k.status = 'done') <> (k.answered >= k.amount)" \
 	" OR NOT EXISTS (SELECT FROM {payments} p WHERE p.payment_id = k.payment_id AND p.order_id = k.order_id AND p.tenant_id = $1))" \
