@@ -25,7 +25,7 @@
  * that are there.
  */
 static OmsPlan addition_plan = {
-	.sql = "SELECT jsonb_strip_nulls(jsonb_build_object('channel', c.code, 'external_ref', o.external_ref, 'currency', o.currency,"
+	.sql = "SELECT jsonb_strip_nulls(jsonb_build_object('channel', c.code, 'external_ref', o.external_ref, 'currency', o.currency, 'attributes', o.attributes,"
 	" 'customer', CASE WHEN o.customer ? 'class' THEN jsonb_build_object('class', o.customer -> 'class') END,"
 	" 'deliveries', coalesce((SELECT jsonb_agg(jsonb_build_object('delivery_no', d.delivery_no, 'method', d.method,"
 	" 'pickup_location', p.code, 'service', d.service, 'requested_at', d.requested_at, 'ship_to', d.address)"

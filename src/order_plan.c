@@ -392,6 +392,15 @@ customer_class(const Placement *placement)
 	return placement->document->customer ? placement->document->customer->class : NULL;
 }
 
+static Jsonb *
+attributes_of_demand(const Placement *placement, int demand)
+{
+	for (int i = 0; i < placement->line_count; i++)
+		if (placement->lines[i].demand == demand && placement->lines[i].document->attributes)
+			return placement->lines[i].document->attributes;
+	return NULL;
+}
+
 /* What decides which policy the demands are routed by. */
 static PolicyScope
 scope_of(const Placement *placement, const int *demand_of_line, int line_count)
@@ -426,7 +435,7 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const PolicyScope *sco
 		.channel = placement->channel,.service = placement->document->service,
 		.channel_code = placement->channel->code,.external_ref = placement->document->external_ref,
 		.customer = placement->document->customer ? placement->document->customer->ref : NULL,
-		.customer_class = customer_class(placement),.scope = *scope,
+		.customer_class = customer_class(placement),.scope = *scope,.attributes = placement->document->attributes,
 		.destination = {.latitude = NAN,.longitude = NAN},
 		.ordered_at = oms_call->now,.requested_at = placement->document->requested_at,.capacity = placement->capacity,
 		.line_count = line_count,.lines = lines,.location_count = placement->candidate_count,
@@ -445,7 +454,7 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const PolicyScope *sco
 			.item_id = demand->item->item_id,.weight_grams = weights[demand_of_line[i]],
 				.volume = demand->item->volume * demand->quantity,.value = values[demand_of_line[i]],.quantity = demand->quantity,
 				.backorder = placement->backorder && demand->item->backorder && !demand->whole,.sku = demand->item->sku,
-				.item_group = demand->item->group
+				.item_group = demand->item->group,.attributes = attributes_of_demand(placement, demand_of_line[i])
 		};
 	}
 	for (Size i = 0; i < cells; i++)

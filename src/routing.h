@@ -23,16 +23,18 @@ typedef struct RoutingLine
 	int32		quantity;
 	int32		together;		/* lines of equal number come from one place; 0: as it comes */
 	bool		backorder;
-	const char *sku;			/* not recorded, as is the next */
+	const char *sku;			/* not recorded, as are the next ones */
 	const char *item_group;		/* NULL: none */
+	Jsonb	   *attributes;		/* of the first line of the item that has any; NULL: none */
 } RoutingLine;
 
 typedef struct RoutingRequest
 {
 	const Channel *channel;
-	const char *channel_code;	/* this and the next three: for rules, not recorded */
+	const char *channel_code;	/* this and the next four: for rules, not recorded */
 	const char *external_ref;
 	const char *customer;
+	Jsonb	   *attributes;		/* NULL: none */
 	PolicyScope scope;			/* which policy it is for: not recorded */
 	const char *customer_class;
 	const char *service;		/* service or level; NULL: any */

@@ -43,22 +43,69 @@ typedef enum RuleScope
 #define ORDER_COLUMNS \
 	"$5::text AS channel, $6::text AS external_ref, $7::text AS customer, $8::text AS customer_class," \
 	" $9::text AS country, $10::text AS postal_code, $11::float8 AS latitude, $12::float8 AS longitude," \
-	" $13::text AS service, $14::timestamptz AS at, $15::text[] AS skus, $16::int[] AS quantities"
+	" $13::text AS service, $14::timestamptz AS at, $15::text[] AS skus, $16::int[] AS quantities, $17::jsonb AS attributes"
 
 #define LOCATION_COLUMNS \
 	"l.n AS location_n, l.location_id, l.location, l.kilometres"
 
 static Oid argument_types[] = {
 	INT8ARRAYOID, TEXTARRAYOID, FLOAT8ARRAYOID, INT4ARRAYOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	FLOAT8OID, FLOAT8OID, TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID, INT4ARRAYOID
+	FLOAT8OID, FLOAT8OID, TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID, INT4ARRAYOID, JSONBOID, JSONBARRAYOID, JSONBARRAYOID,
+	JSONBARRAYOID
 };
 
 #define ARGUMENT_COUNT lengthof(argument_types)
+
+/* Attributes that only a statement which names them has, and what gives them. */
+typedef struct AttributeColumn
+{
+	const char *name;
+	RuleScope	scope;
+	int			argument;		/* $n: an array of jsonb */
+	const char *place;			/* in the array */
+} AttributeColumn;
+
+enum
+{
+	OF_LOCATIONS,
+	OF_LINES,
+	OF_ITEMS
+};
+
+static const AttributeColumn attribute_columns[] = {
+	[OF_LOCATIONS] = {"location_attributes", SCOPE_LOCATION, 18, "l.n"},
+	[OF_LINES] = {"line_attributes", SCOPE_LINE, 19, "i.n"},
+	[OF_ITEMS] = {"item_attributes", SCOPE_LINE, 20, "i.n"},
+};
+
+static OmsPlan location_attributes_plan = {
+	.sql = "SELECT u.n, x.attributes FROM unnest($2::bigint[]) WITH ORDINALITY u(id, n)"
+	" JOIN {locations} x ON x.location_id = u.id AND x.tenant_id = $1 WHERE x.attributes <> '{}'",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
+};
+
+static OmsPlan item_attributes_plan = {
+	.sql = "SELECT u.n, x.attributes FROM unnest($2::bigint[]) WITH ORDINALITY u(id, n)"
+	" JOIN {items} x ON x.item_id = u.id AND x.tenant_id = $1 WHERE x.attributes <> '{}'",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
+};
 
 static bool
 in_scope(const PolicyRule *rule, RuleScope scope)
 {
 	return rule->per_line == (scope == SCOPE_LINE);
+}
+
+/* Whether an expression may mean the column: one that has its name in a string gets it for nothing. */
+static bool
+names_column(const PolicyRule *rules, int count, const AttributeColumn *column)
+{
+	for (int i = 0; i < count; i++)
+		if (strcasestr(rules[i].expression, column->name) && (column->scope == SCOPE_LOCATION || rules[i].per_line))
+			return true;
+	return false;
 }
 
 /*
@@ -78,6 +125,10 @@ make_statement(const PolicyRule *rules, int count, RuleScope scope)
 	appendStringInfoString(&sql, " FROM (SELECT " LOCATION_COLUMNS ", " ORDER_COLUMNS);
 	if (scope == SCOPE_LINE)
 		appendStringInfoString(&sql, ", i.n AS line_n, i.sku, i.quantity, ($4::int[])[(i.n - 1) * cardinality($1) + l.n] AS free");
+	for (int i = 0; i < lengthof(attribute_columns); i++)
+		if (attribute_columns[i].scope <= scope && names_column(rules, count, &attribute_columns[i]))
+			appendStringInfo(&sql, ", ($%d::jsonb[])[%s] AS %s", attribute_columns[i].argument, attribute_columns[i].place,
+							 attribute_columns[i].name);
 	appendStringInfoString(&sql, " FROM unnest($1::bigint[], $2::text[], $3::float8[]) WITH ORDINALITY l(location_id, location,"
 						   " kilometres, n)");
 	if (scope == SCOPE_LINE)
@@ -214,6 +265,86 @@ double_or_null(double number, char *null)
 	return Float8GetDatum(number);
 }
 
+typedef struct AttributeList
+{
+	Datum	   *values;
+	bool	   *nulls;
+	int			count;
+} AttributeList;
+
+static AttributeList
+make_attributes(int count)
+{
+	AttributeList list = {palloc(sizeof(Datum) * Max(1, count)), palloc(Max(1, count)), count};
+
+	for (int i = 0; i < count; i++)
+		list.nulls[i] = true;
+	return list;
+}
+
+static void
+collect_attributes(TupleTableSlot *slot, void *state)
+{
+	AttributeList *list = state;
+	int64		n = oms_slot_int64(slot, 1) - 1;
+
+	list->values[n] = JsonbPGetDatum(DatumGetJsonbPCopy(oms_slot_datum(slot, 2, &list->nulls[n])));
+}
+
+static Datum
+attributes_of_rows(OmsPlan *plan, const int64 *ids, int count)
+{
+	AttributeList list = make_attributes(count);
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), oms_array_int64(ids, count)};
+
+	(void) oms_execute_each(plan, values, NULL, collect_attributes, &list);
+	return oms_array_datum(list.values, list.nulls, count, JSONBOID);
+}
+
+static Datum
+attributes_of_lines(const RoutingRequest *request)
+{
+	AttributeList list = make_attributes(request->line_count);
+
+	for (int i = 0; i < list.count; i++)
+	{
+		list.nulls[i] = request->lines[i].attributes == NULL;
+		list.values[i] = JsonbPGetDatum(request->lines[i].attributes);
+	}
+	return oms_array_datum(list.values, list.nulls, list.count, JSONBOID);
+}
+
+/* Reads those attributes that an expression of the policy names; the check of a rule has no policy and needs none. */
+static void
+fill_attributes(Evaluation *evaluation)
+{
+	const RoutingPolicy *policy = evaluation->policy;
+	const RoutingRequest *request = evaluation->request;
+	int64	   *ids = palloc(sizeof(int64) * Max(1, Max(request->line_count, evaluation->place_count)));
+
+	for (int i = 0; i < lengthof(attribute_columns); i++)
+	{
+		int			argument = attribute_columns[i].argument - 1;
+
+		evaluation->nulls[argument] = 'n';
+		if (policy == NULL || !names_column(policy->rules, policy->rule_count, &attribute_columns[i]))
+			continue;
+		evaluation->nulls[argument] = ' ';
+		if (i == OF_LINES)
+		{
+			evaluation->values[argument] = attributes_of_lines(request);
+			continue;
+		}
+		for (int line = 0; i == OF_ITEMS && line < request->line_count; line++)
+			ids[line] = request->lines[line].item_id;
+		for (int place = 0; i == OF_LOCATIONS && place < evaluation->place_count; place++)
+			ids[place] = request->locations[evaluation->places[place]]->location_id;
+		evaluation->values[argument] = i == OF_ITEMS
+			? attributes_of_rows(&item_attributes_plan, ids, request->line_count)
+			: attributes_of_rows(&location_attributes_plan, ids, evaluation->place_count);
+	}
+}
+
 /* Finds the places, and what the statements are given. */
 static void
 fill_arguments(Evaluation *evaluation)
@@ -272,6 +403,9 @@ fill_arguments(Evaluation *evaluation)
 	values[13] = TimestampTzGetDatum(oms_call->now);
 	values[14] = oms_array_text(skus, request->line_count);
 	values[15] = oms_array_int32(quantities, request->line_count);
+	nulls[16] = request->attributes ? ' ' : 'n';
+	values[16] = JsonbPGetDatum(request->attributes);
+	fill_attributes(evaluation);
 }
 
 static int64

@@ -39,6 +39,7 @@ typedef struct PastDecision
 	char	   *external_ref;
 	char	   *customer;
 	char	   *customer_class;
+	Jsonb	   *attributes;
 } PastDecision;
 
 /* What a plan comes to.  Amounts in thousandths, without the policy's weights. */
@@ -122,7 +123,7 @@ static OmsPlan first_plan = {
 };
 
 static OmsPlan page_plan = {
-	.sql = "SELECT d.order_id, d.at, d.record, o.channel_id, c.code, o.external_ref, o.customer_ref, o.customer ->> 'class' FROM {routing_decisions} d"
+	.sql = "SELECT d.order_id, d.at, d.record, o.channel_id, c.code, o.external_ref, o.customer_ref, o.customer ->> 'class', o.attributes FROM {routing_decisions} d"
 	" JOIN {orders} o ON o.order_id = d.order_id AND o.tenant_id = $1"
 	" LEFT JOIN {channels} c ON c.channel_id = o.channel_id AND c.tenant_id = $1"
 	" WHERE d.tenant_id = $1 AND d.order_id > $4 AND d.at >= $2 AND d.at < $3 AND d.decision_no = 1 ORDER BY d.order_id LIMIT $5",
@@ -131,9 +132,11 @@ static OmsPlan page_plan = {
 };
 
 static OmsPlan items_plan = {
-	.sql = "SELECT item_id, sku, item_group FROM {items} WHERE tenant_id = $1 AND item_id = ANY ($2)",
+	.sql = "SELECT i.item_id, i.sku, i.item_group, (SELECT l.attributes FROM {order_lines} l WHERE l.order_id = $3 AND l.tenant_id = $1"
+	" AND l.item_id = i.item_id AND l.attributes IS NOT NULL ORDER BY l.line_no LIMIT 1)"
+	" FROM {items} i WHERE i.tenant_id = $1 AND i.item_id = ANY ($2)",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8ARRAYOID)
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8OID)
 };
 
 static void
@@ -157,6 +160,15 @@ read_first(TupleTableSlot *slot, void *state)
 	simulation->matching = oms_slot_int64(slot, 2);
 }
 
+static Jsonb *
+jsonb_or_null(TupleTableSlot *slot, int column)
+{
+	bool		isnull;
+	Datum		value = oms_slot_datum(slot, column, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbPCopy(value);
+}
+
 static void
 read_decision(TupleTableSlot *slot, void *state)
 {
@@ -172,6 +184,7 @@ read_decision(TupleTableSlot *slot, void *state)
 	decision->external_ref = oms_slot_text(slot, 6);
 	decision->customer = oms_slot_text(slot, 7);
 	decision->customer_class = oms_slot_text(slot, 8);
+	decision->attributes = jsonb_or_null(slot, 9);
 	simulation->page_count++;
 }
 
@@ -240,6 +253,7 @@ read_item(TupleTableSlot *slot, void *state)
 			continue;
 		line->sku = oms_slot_text(slot, 2);
 		line->item_group = oms_slot_text(slot, 3);
+		line->attributes = jsonb_or_null(slot, 4);
 	}
 }
 
@@ -249,12 +263,13 @@ add_arguments(Replanning *replanning)
 {
 	RoutingRequest *request = &replanning->request;
 	int64	   *item_ids = palloc(sizeof(int64) * Max(1, request->line_count));
-	Datum		values[2];
+	Datum		values[3];
 
 	request->channel_code = replanning->source->channel;
 	request->external_ref = replanning->source->external_ref;
 	request->customer = replanning->source->customer;
 	request->customer_class = replanning->source->customer_class;
+	request->attributes = replanning->source->attributes;
 	for (int i = 0; i < request->line_count; i++)
 	{
 		item_ids[i] = request->lines[i].item_id;
@@ -262,6 +277,7 @@ add_arguments(Replanning *replanning)
 	}
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = oms_array_int64(item_ids, request->line_count);
+	values[2] = Int64GetDatum(replanning->source->order_id);
 	(void) oms_execute_each(&items_plan, values, NULL, read_item, request);
 }
 

@@ -167,6 +167,39 @@ UPDATE crm.load SET percent = 3 WHERE location = 'west';
 SELECT o.external_ref, s.changed, s.from_configuration FROM oms.simulate_routing_orders('ranked', NULL, NULL) s JOIN oms.orders o USING (order_id) WHERE external_ref LIKE 'k_' ORDER BY 1;
 SELECT o.external_ref, s.plan, s.from_configuration FROM oms.simulate_routing_orders('plain', NULL, NULL) s JOIN oms.orders o USING (order_id) WHERE external_ref LIKE 'k_' ORDER BY 1;
 SELECT bool_and(oms.route_replays(record)) FROM oms.routing_decisions;
+-- Attributes of the order, the location, the line and its item.
+SET SESSION AUTHORIZATION rule_planner;
+SELECT oms.save_routing_policy('bad', '{"objective": "cost", "rules": [{"name": "a", "kind": "require", "expression": "this.line_attributes IS NULL"},
+  {"name": "b", "kind": "require", "expression": "this.item_attributes IS NULL"}]}');
+SELECT oms.activate_routing_policy('attributes', oms.save_routing_policy('attributes', '{"objective": "cost", "rules": [
+  {"name": "brand", "kind": "require", "expression": "this.attributes ->> ''brand'' IS NULL OR this.LOCATION_attributes -> ''brands'' ? (this.attributes ->> ''brand'')"},
+  {"name": "engraving", "kind": "require", "per": "line", "expression": "this.line_attributes ->> ''engraving'' IS NULL OR this.location_attributes ? ''engraves''"},
+  {"name": "cold", "kind": "require", "per": "line", "expression": "this.item_attributes ->> ''cold'' IS NULL OR this.location_attributes ? ''cold''"}]}'));
+RESET SESSION AUTHORIZATION;
+SELECT oms.upsert_locations('[{"code": "south", "attributes": {"brands": ["acme"], "engraves": true}}, {"code": "west", "attributes": {"brands": ["acme"], "cold": true}}]');
+SELECT oms.upsert_items('[{"sku": "FISH", "attributes": {"cold": true}}]');
+CREATE FUNCTION place_with(ref text, attributes jsonb, lines jsonb) RETURNS text LANGUAGE sql AS $$
+  SELECT string_agg(format('%s %s', f ->> 'location', (SELECT string_agg(l ->> 'line_no', '+') FROM jsonb_array_elements(f -> 'lines') l)), ', ')
+  FROM jsonb_array_elements(oms.place_order(jsonb_strip_nulls(jsonb_build_object('channel', 'shop', 'external_ref', ref, 'attributes', attributes,
+    'ship_to', '{"latitude": 50, "longitude": 9, "country": "DE"}'::jsonb, 'lines', lines))) -> 'fulfillments') f $$;
+SET SESSION AUTHORIZATION rule_shop;
+SELECT place_with('a1', NULL, '[{"sku": "TIN", "quantity": 1}]');
+SELECT place_with('a2', '{"brand": "acme"}', '[{"sku": "TIN", "quantity": 1}]');
+SELECT place_with('a3', '{"brand": "other"}', '[{"sku": "TIN", "quantity": 1}]');
+SELECT place_with('a4', '{"gift": true}', '[{"sku": "TIN", "quantity": 1}, {"sku": "TIN", "quantity": 1, "attributes": {"engraving": "Ann"}}, {"sku": "FISH", "quantity": 1}]');
+RESET SESSION AUTHORIZATION;
+SELECT DISTINCT kind, location, term, detail FROM oms.explain_route(oms.find_order('shop', 'a2')) WHERE kind = 'excluded';
+-- Another policy asks them too, of past orders; the same one keeps what was said.
+SELECT o.external_ref, s.plan = s.recorded_plan FROM oms.simulate_routing_orders('plain', NULL, NULL) s JOIN oms.orders o USING (order_id) WHERE external_ref LIKE 'a_' ORDER BY 1;
+SELECT oms.save_routing_policy('attributes', definition) FROM oms.routing_policies WHERE code = 'attributes';
+SELECT o.external_ref, s.plan = s.recorded_plan, s.from_configuration FROM oms.simulate_routing_orders('attributes/2', NULL, NULL) s JOIN oms.orders o USING (order_id) WHERE external_ref LIKE 'a_' ORDER BY 1;
+UPDATE oms.locations SET attributes = '{}';
+SELECT bool_and(oms.route_replays(record)) FROM oms.routing_decisions;
+SELECT count(*) FILTER (WHERE changed) FROM oms.simulate_routing_orders('attributes/1', NULL, NULL) JOIN oms.orders USING (order_id) WHERE external_ref LIKE 'a_';
+-- An order that grows tells its attributes again.
+SELECT oms.upsert_locations('[{"code": "south", "attributes": {"brands": ["acme"]}}]');
+SELECT f ->> 'location', l ->> 'quantity' FROM jsonb_array_elements(oms.edit_order(oms.find_order('shop', 'a2'), '{"lines": [{"line_no": 1, "quantity": 4}]}')
+  -> 'order' -> 'fulfillments') f, jsonb_array_elements(f -> 'lines') l ORDER BY 1, 2;
 SELECT oms.activate_routing_policy('slow', oms.save_routing_policy('slow', '{"objective": "cost", "rules": [{"name": "s", "kind": "require", "expression": "crm.slow(this.location)"}]}'));
 -- A cancel from outside is a cancel.
 SET oms.routing_rule_timeout = '60s';
