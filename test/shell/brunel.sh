@@ -72,7 +72,10 @@ FROM band GROUP BY service;
 SELECT oms.upsert_items(jsonb_agg(jsonb_build_object('sku', p))) IS NULL FROM (SELECT DISTINCT product AS p FROM product) x;
 SELECT bool_and(oms.receive_stock(plant, product, 100000000) IS NULL) FROM product;
 SELECT oms.save_routing_policy('day', '{"objective": "cost", "currency": "USD", "whole_lines": true}') IS NULL;
+-- Before the day whose capacity is looked at below: a policy is active from its moment on.
+SET oms.clock = '2013-05-25 00:00+00';
 SELECT oms.activate_routing_policy('day', 1) IS NULL;
+RESET oms.clock;
 
 CREATE TEMP TABLE placed (order_id text, plants text[]);
 INSERT INTO placed SELECT order_id, ARRAY(SELECT f ->> 'location' FROM jsonb_array_elements(answer -> 'fulfillments') f)
