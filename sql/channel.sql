@@ -14,6 +14,7 @@ BEGIN
         active             boolean NOT NULL DEFAULT true,
         backorder          boolean NOT NULL DEFAULT false,
         substitution       boolean NOT NULL DEFAULT false,
+        ship_complete      boolean NOT NULL DEFAULT false,
         code               text NOT NULL CHECK (octet_length(code) BETWEEN 1 AND 200),
         name               text,
         currency           text NOT NULL DEFAULT 'EUR' CHECK (currency ~ '^[A-Z]{3}$'),
@@ -52,6 +53,7 @@ BEGIN
     COMMENT ON COLUMN oms.channels.confirmation_role IS 'only members of this role confirm orders; null: whoever may call confirm_order';
     COMMENT ON COLUMN oms.channels.refund_order IS 'which payments are paid back first; proportional: each its share of what it has captured';
     COMMENT ON COLUMN oms.channels.confirmation_timeout IS 'the same for orders that wait for confirm_order';
+    COMMENT ON COLUMN oms.channels.ship_complete IS 'its orders are promised from stock as a whole or wait as a whole, where the document does not say';
     COMMENT ON COLUMN oms.channels.substitution IS 'units that cannot be promised at all may be served by substitutes of their items';
     COMMENT ON COLUMN oms.channels.backorder_timeout IS 'the same for backordered units, which alone are cancelled';
     COMMENT ON COLUMN oms.channels.draft_timeout IS 'how long a draft without valid_until is valid';

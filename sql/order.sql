@@ -63,6 +63,7 @@ BEGIN
         holds              int,
         priority           int NOT NULL DEFAULT 0 CHECK (priority BETWEEN -1000 AND 1000),
         overtaken          int,
+        ship_complete      boolean,
         status             text NOT NULL,
         payment_status     text NOT NULL,
         fulfillment_status text NOT NULL,
@@ -94,6 +95,7 @@ BEGIN
     COMMENT ON COLUMN oms.orders.holds IS 'holds on the order and its parts that have not been lifted, null where it never had one: read with the lock, so an order without holds pays nothing for them';
     COMMENT ON COLUMN oms.orders.priority IS 'of two orders that want the same units the one with the greater goes first, where the rules say so';
     COMMENT ON COLUMN oms.orders.overtaken IS 'runs of fill_backorders that gave units it waits for to a later order, null where none did';
+    COMMENT ON COLUMN oms.orders.ship_complete IS 'nothing is released before all is promised from stock; null: parts may go first';
     COMMENT ON COLUMN oms.orders.ordered_by IS 'who ordered where it was not the customer: an agent, a clerk, a buyer; events name who called';
     COMMENT ON COLUMN oms.orders.valid_until IS 'until when a draft can be placed at its prices; null: as long as it exists';
     COMMENT ON COLUMN oms.orders.risk IS 'the last that a fraud check said of the order';
@@ -134,6 +136,7 @@ BEGIN
         external_ref     text,
         lot              text,
         attributes       jsonb,
+        together         text,
         PRIMARY KEY (order_id, line_no, tenant_id),
         -- Few and short on purpose: the server reads every CHECK of a table again in each statement that writes it,
         -- and with a check on each column that was a seventh of the time of placing an order.
@@ -143,6 +146,7 @@ BEGIN
         CONSTRAINT order_lines_not_negative CHECK (least(delivered, backordered, cancelled, return_requested, returned,
                                                          written_off, replaced, line_no - 1, ordered - 1) >= 0)
     ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+    COMMENT ON COLUMN oms.order_lines.together IS 'lines with the same mark are promised at one location; null: from anywhere';
     COMMENT ON TABLE oms.order_lines IS 'lines with their quantity ledger: each stage counts the units that reached it, so allocated contains released, released contains shipped, shipped contains delivered';
     COMMENT ON COLUMN oms.order_lines.lot IS 'the only lot that will do; null: any';
     COMMENT ON COLUMN oms.order_lines.location_id IS 'the only location that may serve the line; null: any';

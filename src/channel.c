@@ -41,6 +41,7 @@ typedef struct ChannelDocument
 	int8		active;
 	int8		backorder;
 	int8		substitution;
+	int8		ship_complete;
 	int32		priority;
 	DocArray	refund_methods;
 	DocArray	class_priorities;
@@ -93,6 +94,7 @@ static const DocField channel_fields[] = {
 	{"active", DOC_BOOL, offsetof(ChannelDocument, active)},
 	{"backorder", DOC_BOOL, offsetof(ChannelDocument, backorder)},
 	{"substitution", DOC_BOOL, offsetof(ChannelDocument, substitution)},
+	{"ship_complete", DOC_BOOL, offsetof(ChannelDocument, ship_complete)},
 	{"external_ref", DOC_CODE, offsetof(ChannelDocument, external_ref)},
 	{"payment_timeout", DOC_TEXT, offsetof(ChannelDocument, payment_timeout)},
 	{"confirmation_timeout", DOC_TEXT, offsetof(ChannelDocument, confirmation_timeout)},
@@ -109,7 +111,7 @@ static const DocShape channel_shape = DOC_SHAPE_OF(ChannelDocument, channel_fiel
 
 #define CHANNEL_ROWS \
 	" FROM jsonb_to_recordset($2) u(code text, name text, currency text, time_zone text, capture text, refund_order text," \
-	" confirmation text, active boolean, backorder boolean, substitution boolean, external_ref text, attributes jsonb," \
+	" confirmation text, active boolean, backorder boolean, substitution boolean, ship_complete boolean, external_ref text, attributes jsonb," \
 	" payment_timeout interval, confirmation_timeout interval, backorder_timeout interval, draft_timeout interval," \
 	" reservation_ttl interval, reservation_ttl_max interval, capture_order text, refund_excess text, refund_methods jsonb," \
 	" confirmation_role text, authorization_period interval, priority int, class_priorities jsonb)"
@@ -126,7 +128,7 @@ static OmsPlan update_plan = {
 	" time_zone = coalesce(u.time_zone, c.time_zone), capture = coalesce(u.capture, c.capture), refund_order = coalesce(u.refund_order, c.refund_order),"
 	" confirmation = coalesce(u.confirmation, c.confirmation), active = coalesce(u.active, c.active),"
 	" substitution = coalesce(u.substitution, c.substitution), backorder = coalesce(u.backorder, c.backorder), external_ref = coalesce(u.external_ref, c.external_ref),"
-	" attributes = coalesce(u.attributes, c.attributes),"
+	" attributes = coalesce(u.attributes, c.attributes), ship_complete = coalesce(u.ship_complete, c.ship_complete),"
 	" payment_timeout = coalesce(u.payment_timeout, c.payment_timeout),"
 	" confirmation_timeout = coalesce(u.confirmation_timeout, c.confirmation_timeout),"
 	" backorder_timeout = coalesce(u.backorder_timeout, c.backorder_timeout),"

@@ -22,6 +22,7 @@ typedef struct Channel
 	bool		active;
 	bool		backorder;
 	bool		substitution;
+	bool		ship_complete;	/* of its orders where the document does not say */
 	bool		confirmation;	/* confirm_order is required before release */
 	bool		restricted;		/* has rows in channel_locations */
 	bool		looks_for_holds;	/* has rows in channel_holds */

@@ -33,7 +33,7 @@ static OmsPlan channels_plan = {
 	" coalesce(c.payment_timeout, c.confirmation_timeout, c.backorder_timeout) IS NOT NULL,"
 	" (extract(epoch FROM c.reservation_ttl) * 1000000)::bigint, (extract(epoch FROM c.reservation_ttl_max) * 1000000)::bigint, c.substitution,"
 	" c.capture_order, c.refund_order, c.refund_excess = 'automatic', c.confirmation_role,"
-	" coalesce((extract(epoch FROM c.authorization_period) * 1000000)::bigint, 0), c.priority"
+	" coalesce((extract(epoch FROM c.authorization_period) * 1000000)::bigint, 0), c.priority, c.ship_complete"
 	" FROM {channels} c WHERE c.tenant_id = $1",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
@@ -121,6 +121,7 @@ collect_channel(TupleTableSlot *slot, void *state)
 	channel->confirmation_role = oms_slot_text(slot, 17);
 	channel->authorization_period = oms_slot_int64(slot, 18);
 	channel->priority = oms_slot_int32(slot, 19);
+	channel->ship_complete = oms_slot_bool(slot, 20);
 	channel->class_count = 0;
 	channel->classes = NULL;
 	cache.configuration.channels = lappend(cache.configuration.channels, channel);

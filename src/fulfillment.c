@@ -415,6 +415,7 @@ OMS_FUNCTION(oms_release_fulfillment, CALL_KEYED)
 						work->fulfillment.fulfillment_id),
 				 errdetail("Its units are promised beyond what is on hand."),
 				 errhint("oms.fill_backorders covers it when stock has arrived.")));
+	oms_order_check_complete(work->order, work->lines);
 	if (work->order->channel->confirmation && strcmp(work->order->status, "placed") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OMS_TRANSITION),

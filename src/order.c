@@ -26,7 +26,7 @@
 
 #define ORDER_COLUMNS \
 	"order_id, channel_id, version, status, payment_status, fulfillment_status, currency, external_ref, total," \
-	" coalesce(holds, 0), placed_at"
+	" coalesce(holds, 0), placed_at, coalesce(ship_complete, false)"
 
 static OmsPlan lock_plan = {
 	.sql = "SELECT " ORDER_COLUMNS " FROM {orders} WHERE order_id = $2 AND tenant_id = $1 FOR NO KEY UPDATE",
@@ -138,14 +138,14 @@ static OmsPlan document_plan = {
 	" 'customer', coalesce(o.customer, CASE WHEN o.customer_ref IS NOT NULL THEN '{}'::jsonb END)"
 	" || CASE WHEN o.customer_ref IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('ref', o.customer_ref) END,"
 	" 'bill_to', o.bill_to, 'notes', o.notes, 'attributes', o.attributes, 'risk', o.risk,"
-	" 'ordered_by', o.ordered_by, 'valid_until', o.valid_until, 'priority', nullif(o.priority, 0),"
+	" 'ordered_by', o.ordered_by, 'valid_until', o.valid_until, 'priority', nullif(o.priority, 0), 'ship_complete', o.ship_complete,"
 	" 'holds', CASE WHEN o.holds > 0 THEN (SELECT jsonb_agg(jsonb_build_object('hold_id', h.hold_id, 'type', h.hold_type,"
 	" 'reason', h.reason, 'line_no', h.line_no, 'fulfillment_id', h.fulfillment_id, 'placed_at', h.placed_at,"
 	" 'release_at', h.release_at, 'external_ref', h.external_ref, 'attributes', h.attributes) ORDER BY h.hold_id) FROM {holds} h"
 	" WHERE h.order_id = o.order_id AND h.tenant_id = $1 AND h.released_at IS NULL) END,"
 	" 'lines', (SELECT jsonb_agg(jsonb_build_object('line_no', l.line_no, 'sku', i.sku, 'name', coalesce(l.name, i.name),"
 	" 'external_ref', l.external_ref, 'delivery_no', l.delivery_no, 'unit_price', l.unit_price, 'amount', l.amount,"
-	" 'attributes', l.attributes, 'ordered', l.ordered, 'allocated', l.allocated, 'backordered', l.backordered,"
+	" 'attributes', l.attributes, 'together', l.together, 'ordered', l.ordered, 'allocated', l.allocated, 'backordered', l.backordered,"
 	" 'released', l.released, 'shipped', l.shipped, 'delivered', l.delivered, 'cancelled', l.cancelled,"
 	" 'return_requested', l.return_requested, 'returned', l.returned, 'replaced', l.replaced,"
 	" 'written_off', l.written_off, 'lot', l.lot) ORDER BY l.line_no) FROM {order_lines} l"
@@ -231,6 +231,7 @@ read_order(TupleTableSlot *slot, void *state)
 	order->total = oms_slot_numeric(slot, 9);
 	order->holds = oms_slot_int32(slot, 10);
 	order->placed_at = oms_slot_int64(slot, 11);
+	order->ship_complete = oms_slot_bool(slot, 12);
 	*(Order **) state = order;
 }
 
@@ -269,6 +270,23 @@ oms_order_lock(int64 order_id)
 
 	oms_hold_note(order_id, order->holds);
 	return order;
+}
+
+/* An order that ships complete is not released before nothing of it waits for stock. */
+void
+oms_order_check_complete(const Order *order, const OrderLines *lines)
+{
+	int64		waiting = 0;
+
+	for (int i = 0; order->ship_complete && i < lines->count; i++)
+		if (lines->rows[i].stocked)
+			waiting += lines->rows[i].ordered - lines->rows[i].cancelled - lines->rows[i].allocated;
+	if (waiting > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_TRANSITION),
+				 errmsg("order " INT64_FORMAT " ships complete: release is not allowed", order->order_id),
+				 errdetail(INT64_FORMAT " of its units wait for stock.", waiting),
+				 errhint("oms.fill_backorders covers them when stock has arrived.")));
 }
 
 /*

@@ -24,6 +24,7 @@ typedef struct Order
 	Channel    *channel;
 	int32		holds;			/* not lifted yet, on the order and its parts */
 	TimestampTz placed_at;
+	bool		ship_complete;	/* nothing is released before all is promised from stock */
 } Order;
 
 /* One line's ledger, and the change wanted. */
@@ -58,6 +59,7 @@ typedef struct OrderLines
 	OrderLine  *rows;			/* by line_no */
 } OrderLines;
 
+extern void oms_order_check_complete(const Order *order, const OrderLines *lines);
 extern Order *oms_order_lock(int64 order_id);
 extern Order *oms_order_lock_free(int64 order_id);
 extern Order *oms_order_read(int64 order_id);

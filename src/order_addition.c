@@ -26,13 +26,14 @@
  */
 static OmsPlan addition_plan = {
 	.sql = "SELECT jsonb_strip_nulls(jsonb_build_object('channel', c.code, 'external_ref', o.external_ref, 'currency', o.currency, 'attributes', o.attributes,"
+	" 'ship_complete', coalesce(o.ship_complete, false),"
 	" 'customer', CASE WHEN o.customer ? 'class' THEN jsonb_build_object('class', o.customer -> 'class') END,"
 	" 'deliveries', coalesce((SELECT jsonb_agg(jsonb_build_object('delivery_no', d.delivery_no, 'method', d.method,"
 	" 'pickup_location', p.code, 'service', d.service, 'requested_at', d.requested_at, 'ship_to', d.address)"
 	" ORDER BY d.delivery_no) FROM {order_deliveries} d LEFT JOIN {locations} p ON p.location_id = d.pickup_location_id"
 	" AND p.tenant_id = $1 WHERE d.order_id = $2 AND d.tenant_id = $1), '[{\"delivery_no\": 1}]'),"
 	" 'lines', coalesce((SELECT jsonb_agg(jsonb_build_object('line_no', l.line_no, 'sku', i.sku, 'quantity', u.quantity,"
-	" 'unit_price', l.unit_price, 'delivery_no', l.delivery_no, 'location', p.code, 'lot', l.lot, 'attributes', l.attributes)"
+	" 'unit_price', l.unit_price, 'delivery_no', l.delivery_no, 'location', p.code, 'lot', l.lot, 'together', l.together, 'attributes', l.attributes)"
 	" ORDER BY l.line_no) FROM unnest($3::int[], $4::int[]) u(line_no, quantity)"
 	" JOIN {order_lines} l ON l.order_id = $2 AND l.tenant_id = $1 AND l.line_no = u.line_no"
 	" JOIN {items} i ON i.item_id = l.item_id AND i.tenant_id = $1"

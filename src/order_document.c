@@ -70,6 +70,7 @@ static const DocField line_fields[] = {
 	{"external_ref", DOC_CODE, offsetof(LineDocument, external_ref)},
 	{"location", DOC_CODE, offsetof(LineDocument, location)},
 	{"lot", DOC_CODE, offsetof(LineDocument, lot)},
+	{"together", DOC_CODE, offsetof(LineDocument, together)},
 	{"substitution", DOC_BOOL, offsetof(LineDocument, substitution)},
 	{"attributes", DOC_OBJECT, offsetof(LineDocument, attributes)},
 	{"adjustments", DOC_ARRAY, offsetof(LineDocument, adjustments), .most = 100,.shape = &adjustment_shape},
@@ -109,6 +110,7 @@ static const DocField order_fields[] = {
 	.shape = &oms_payment_shape},
 	{"total", DOC_MONEY, offsetof(OrderDocument, total)},
 	{"allow_backorder", DOC_BOOL, offsetof(OrderDocument, allow_backorder)},
+	{"ship_complete", DOC_BOOL, offsetof(OrderDocument, ship_complete)},
 	{"notes", DOC_TEXT, offsetof(OrderDocument, notes)},
 	{"attributes", DOC_OBJECT, offsetof(OrderDocument, attributes)},
 	{"risk", DOC_OBJECT, offsetof(OrderDocument, risk)},
@@ -177,6 +179,8 @@ resolve_header(Placement *placement, FaultList *faults)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Use an ISO 4217 code such as EUR.", "currency",
 				  "\"%s\" is not a currency", placement->currency);
 	placement->backorder = placement->channel->backorder && document->allow_backorder != 0;
+	placement->ship_complete = document->ship_complete == 1 ||
+		(document->ship_complete != 0 && placement->channel->ship_complete);
 	placement->priority = document->priority != DOC_ABSENT ? document->priority
 		: oms_channel_priority(placement->channel, document->customer ? document->customer->class : NULL);
 	if (document->deliveries.count == 0)
@@ -238,6 +242,70 @@ add_demand(Placement *placement, int index, Location *pinned, FaultList *faults)
 				  OMS_QUANTITY_MAX);
 	else
 		placement->demands[line->demand].quantity = (int32) sum;
+}
+
+/* Demands of two lines come from one place, and so do those that come from one with either. */
+static void
+keep_company(Placement *placement, int line, int other)
+{
+	int32		from = placement->demands[placement->lines[line].demand].company;
+	int32		to = placement->demands[placement->lines[other].demand].company;
+
+	for (int i = 0; i < placement->demand_count; i++)
+		if (placement->demands[i].company == from)
+			placement->demands[i].company = to;
+}
+
+/* A place that one of them names is that of all; where two name others there is none. */
+static void
+pin_company(Placement *placement, FaultList *faults)
+{
+	for (int i = 0; i < placement->line_count; i++)
+	{
+		Demand	   *demand = placement->lines[i].demand < 0 ? NULL : &placement->demands[placement->lines[i].demand];
+
+		for (int j = 0; demand && demand->company > 0 && j < placement->demand_count; j++)
+		{
+			Location   *pinned = placement->demands[j].pinned;
+
+			if (placement->demands[j].company != demand->company || pinned == NULL)
+				continue;
+			if (demand->pinned && demand->pinned != pinned)
+				oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Name one location, or none.", line_place(placement, i, "location"),
+						  "lines that stay together come from \"%s\" and \"%s\"", demand->pinned->code, pinned->code);
+			demand->pinned = pinned;
+		}
+	}
+}
+
+/* Lines with the same mark stay together. */
+static void
+join_lines(Placement *placement, FaultList *faults)
+{
+	bool		any = false;
+
+	for (int i = 0; i < placement->line_count; i++)
+	{
+		PlacedLine *line = &placement->lines[i];
+		int			first = 0;
+
+		if (line->document->together == NULL || line->demand < 0)
+			continue;
+		any = true;
+		if (line->document->lot && placement->demands[line->demand].pinned == NULL)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Give the location that has the lot, too: it is that of all.",
+					  line_place(placement, i, "together"), "needs a location on a line that asks for a lot");
+		if (placement->demands[line->demand].company == 0)
+			placement->demands[line->demand].company = line->demand + 1;
+		while (placement->lines[first].document->together == NULL || placement->lines[first].demand < 0 ||
+			   strcmp(placement->lines[first].document->together, line->document->together) != 0)
+			first++;
+		CHECK_FOR_INTERRUPTS();
+		if (first < i)
+			keep_company(placement, i, first);
+	}
+	if (any)
+		pin_company(placement, faults);
 }
 
 static void
@@ -302,6 +370,8 @@ add_demands(Placement *placement, FaultList *faults)
 	for (int i = 0; placement->document->deliveries.count == 0 && i < placement->line_count; i++)
 		if (placement->lines[i].item)
 			add_demand(placement, i, pinned_location(placement, i, faults), faults);
+	if (placement->demand_count > 0)
+		join_lines(placement, faults);
 }
 
 static void
@@ -337,6 +407,9 @@ resolve_lines(Placement *placement, FaultList *faults)
 			continue;
 		line->demand = -1;
 		line->position = i;
+		if (line->item && line->item->kind == ITEM_KIT && line->document->together)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Items of kind kit have ship_together.",
+					  oms_document_place("lines", i, "together"), "is given for a kit");
 		price_line(placement, i, faults);
 	}
 	if (placement->channel == NULL || placement->digits < 0)
@@ -609,6 +682,8 @@ add_group(Placement *placement, int index, FaultList *faults)
 			add_demand(group, group->line_count, pinned_location(group, group->line_count, faults), faults);
 			group->line_count++;
 		}
+	if (group->line_count > 0)
+		join_lines(group, faults);
 	if (group->line_count > 0 || !placement->partial)
 		placement->groups[placement->group_count++] = group;
 }

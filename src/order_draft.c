@@ -57,19 +57,21 @@ static OmsPlan quoted_plan = {
 
 static OmsPlan place_draft_plan = {
 	.sql = "UPDATE {orders} SET status = $3, payment_status = $4, fulfillment_status = $5, placed_at = $6,"
-	" priority = $7, version = version + 1 WHERE order_id = $2 AND tenant_id = $1",
+	" priority = $7, ship_complete = nullif($8, false), version = version + 1 WHERE order_id = $2 AND tenant_id = $1",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID)
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID, BOOLOID)
 };
 
 static OmsPlan update_draft_plan = {
 	.sql = "UPDATE {orders} SET payment_status = $3, currency = $4, item_total = $5, discount_total = $6,"
 	" shipping_total = $7, fee_total = $8, tax_total = $9, total = $10, customer_ref = $11, customer = $12, bill_to = $13,"
-	" attributes = $14, notes = $15, risk = $16, ordered_by = $17, valid_until = $18, priority = $19, version = version + 1"
+	" attributes = $14, notes = $15, risk = $16, ordered_by = $17, valid_until = $18, priority = $19,"
+	" ship_complete = nullif($20, false), version = version + 1"
 	" WHERE order_id = $2 AND tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, TEXTOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID,
-				 NUMERICOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID, JSONBOID, TEXTOID, TIMESTAMPTZOID, INT4OID)
+				 NUMERICOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, TEXTOID, JSONBOID, TEXTOID, TIMESTAMPTZOID, INT4OID,
+				 BOOLOID)
 };
 
 static OmsPlan delete_lines_plan = {
@@ -292,7 +294,7 @@ write_planned_lines(Placement *placement)
 static void
 write_placed_draft(Placement *placement)
 {
-	Datum		values[7];
+	Datum		values[8];
 
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(placement->order_id);
@@ -301,6 +303,7 @@ write_placed_draft(Placement *placement)
 	values[4] = CStringGetTextDatum(placement->fulfillment_status);
 	values[5] = TimestampTzGetDatum(oms_call->now);
 	values[6] = Int32GetDatum(placement->priority);
+	values[7] = BoolGetDatum(placement->ship_complete);
 	(void) oms_execute(&place_draft_plan, values, NULL);
 	(void) oms_execute(&delete_draft_plan, values, NULL);
 	oms_deadline_set(placement->order_id, "draft", DT_NOEND);
@@ -375,8 +378,8 @@ static void
 update_draft(Placement *placement)
 {
 	OrderDocument *document = placement->document;
-	Datum		values[19];
-	char		nulls[20] = "                   ";
+	Datum		values[20];
+	char		nulls[21] = "                    ";
 
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(placement->order_id);
@@ -398,6 +401,7 @@ update_draft(Placement *placement)
 	values[17] = TimestampTzGetDatum(document->valid_until);
 	nulls[17] = TIMESTAMP_NOT_FINITE(document->valid_until) ? 'n' : ' ';
 	values[18] = Int32GetDatum(placement->priority);
+	values[19] = BoolGetDatum(placement->ship_complete);
 	(void) oms_execute(&update_draft_plan, values, nulls);
 	delete_rows(placement->order_id);
 	(void) oms_execute(&delete_deliveries_plan, values, NULL);

@@ -47,7 +47,7 @@ static OmsPlan as_of_plan = {
 	" WHERE e.order_id = $2 AND e.tenant_id = $1 AND e.at > $3 AND e.data ? 'returning')"
 	" SELECT jsonb_strip_nulls((SELECT jsonb_object_agg(f.key, f.value) FROM base, jsonb_each(base.document) f WHERE f.key IN"
 	" ('order_id', 'channel', 'external_ref', 'placed_at', 'currency', 'customer', 'bill_to', 'notes', 'attributes', 'risk',"
-	" 'ordered_by', 'priority', 'adjustments', 'deliveries', 'kits', 'substitutions', 'exchange_of')) || jsonb_build_object("
+	" 'ordered_by', 'priority', 'ship_complete', 'adjustments', 'deliveries', 'kits', 'substitutions', 'exchange_of')) || jsonb_build_object("
 	" 'version', o.version - (SELECT count(*) FROM {events} e WHERE e.order_id = $2 AND e.tenant_id = $1 AND e.at > $3"
 	" AND e.object_type = 'order' AND (e.type IN ('order.edited', 'order.lines_cancelled', 'order.draft_edited') OR (e.from_state IS NOT NULL AND e.to_state IS NOT NULL))),"
 	" 'status', " LAST_STATE("order", "$2", "o.status") ","

@@ -73,6 +73,7 @@ typedef struct LineDocument
 	char	   *external_ref;
 	char	   *location;
 	char	   *lot;
+	char	   *together;
 	Numeric		unit_price;
 	Jsonb	   *attributes;
 	int8		substitution;
@@ -114,6 +115,7 @@ typedef struct OrderDocument
 	DocArray	payments;
 	int32		priority;		/* DOC_ABSENT: that of the channel */
 	int8		allow_backorder;
+	int8		ship_complete;
 	int8		draft;
 } OrderDocument;
 
@@ -157,6 +159,7 @@ typedef struct Demand
 	Location   *pinned;			/* NULL: anywhere */
 	int32		quantity;
 	PlacedKit  *together;		/* kit whose demands are served from one place; NULL: none */
+	int32		company;		/* demands of equal number are served from one place; 0: as it comes */
 	bool		whole;			/* for a kit or a lot: never backordered */
 	const char *lot;			/* the only one that will do; NULL: any */
 } Demand;
@@ -173,6 +176,9 @@ typedef struct Placement
 	const char *currency;
 	int			digits;
 	bool		backorder;
+	bool		ship_complete;	/* all units from stock, or none */
+	bool		later_only;		/* while it is planned that none are */
+	bool		incomplete;		/* that is what has no plan */
 	int32		priority;
 
 	PlacedLine *lines;

@@ -169,6 +169,8 @@ fill_matrix(Placement *placement, Sourcing *sourcing, const int *position_of_row
 				continue;
 			if (!placement->backorder || !item->backorder || placement->demands[demand].whole)
 				stock.backorder = 0;
+			if (placement->later_only)
+				stock.free = 0;
 			if (placement->in_time)
 				stock.backorder = (int32) Min(stock.backorder,
 											  oms_supplies_promisable(placement->in_time, &view->rows[low], stock.free));
@@ -438,6 +440,7 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const PolicyScope *sco
 		.customer_class = customer_class(placement),.scope = *scope,.attributes = placement->document->attributes,
 		.destination = {.latitude = NAN,.longitude = NAN},
 		.ordered_at = oms_call->now,.requested_at = placement->document->requested_at,.capacity = placement->capacity,
+		.ship_complete = placement->ship_complete && !placement->later_only,
 		.line_count = line_count,.lines = lines,.location_count = placement->candidate_count,
 		.locations = placement->candidates,.free = units,.backorder = units + cells
 	};
@@ -454,7 +457,8 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const PolicyScope *sco
 			.item_id = demand->item->item_id,.weight_grams = weights[demand_of_line[i]],
 				.volume = demand->item->volume * demand->quantity,.value = values[demand_of_line[i]],.quantity = demand->quantity,
 				.backorder = placement->backorder && demand->item->backorder && !demand->whole,.sku = demand->item->sku,
-				.item_group = demand->item->group,.attributes = attributes_of_demand(placement, demand_of_line[i])
+				.item_group = demand->item->group,.attributes = attributes_of_demand(placement, demand_of_line[i]),
+				.together = demand->company
 		};
 	}
 	for (Size i = 0; i < cells; i++)
@@ -488,6 +492,7 @@ serve_free(Placement *placement, Sourcing *sourcing)
 	RouteProblem problem = {.lines = lines,.locations = locations,.location_count = candidates};
 	RoutePlan	plan = {0};
 	PolicyScope scope;
+	bool		company = false;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -500,12 +505,13 @@ serve_free(Placement *placement, Sourcing *sourcing)
 			memmove(stock_of(placement, sourcing, problem.line_count, 0), stock_of(placement, sourcing, i, 0),
 					sizeof(RouteStock) * candidates);
 		demand_of_line[problem.line_count] = i;
+		company |= demand->company > 0;
 		lines[problem.line_count++] = (RouteLine) {demand->quantity, placement->backorder && demand->item->backorder && !demand->whole, -1};
 	}
 	if (problem.line_count == 0)
 		return;
 	scope = scope_of(placement, demand_of_line, problem.line_count);
-	if (oms_routing_applies(&scope, candidates) &&
+	if (oms_routing_applies(&scope, candidates, company) &&
 		serve_by_policy(placement, sourcing, &scope, demand_of_line, problem.line_count))
 		return;
 	for (int i = 0; i < candidates; i++)
@@ -586,6 +592,20 @@ has_location(const Placement *placement)
 	return found;
 }
 
+/* Lines of which some units neither are on hand with all others nor may wait. */
+static const char *
+waiting_faults(const Placement *placement)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (int i = 0; i < placement->demand_count; i++)
+		if (placement->missing[i] > 0)
+			appendStringInfo(&text, "%s\"%s\": %d of %d units may not wait", text.len > 0 ? "\n" : "",
+							 placement->demands[i].item->sku, placement->missing[i], placement->demands[i].quantity);
+	return text.data;
+}
+
 /* Why no plan was found. */
 static Refusal
 refusal_of(Placement *placement)
@@ -604,6 +624,12 @@ refusal_of(Placement *placement)
 		ERRCODE_OMS_NO_LOCATION, "no location has a day left for the order",
 			psprintf("Every location that has units is full on all of its next %d days.", PROMISE_HORIZON_DAYS),
 			"location_capacity shows the days; oms.load_location_capacity changes them."
+	};
+	if (placement->incomplete)
+		return (Refusal)
+	{
+		ERRCODE_OMS_NO_LOCATION, "the order ships complete, and not every unit can be sent now or wait",
+			waiting_faults(placement), "Without ship_complete what is on hand is sent first."
 	};
 	if (placement->routing && placement->routing->refusal)
 		return (Refusal)
@@ -665,7 +691,7 @@ oms_placement_view(Placement *placement)
 
 /* Reads the counters and plans; false where not every unit can be promised. */
 static bool
-plan_sources(Placement *placement)
+plan_once(Placement *placement)
 {
 	Sourcing	sourcing = {0};
 	int		   *position_of_row;
@@ -694,6 +720,28 @@ plan_sources(Placement *placement)
 	for (int i = 0; i < placement->demand_count; i++)
 		missing += placement->missing[i];
 	return missing == 0;
+}
+
+/*
+ * Plans; an order that ships complete gets all of its units from stock, or else
+ * waits for all of them.
+ */
+static bool
+plan_sources(Placement *placement)
+{
+	bool		firm = false;
+
+	placement->incomplete = false;
+	if (!plan_once(placement))
+		return false;
+	for (int i = 0; i < placement->part_count; i++)
+		firm |= !placement->parts[i].backordered;
+	if (!placement->ship_complete || !firm || !oms_placement_has_backorder(placement))
+		return true;
+	placement->later_only = true;
+	placement->incomplete = !plan_once(placement);
+	placement->later_only = false;
+	return !placement->incomplete;
 }
 
 bool

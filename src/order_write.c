@@ -19,28 +19,29 @@ static OmsPlan insert_order_plan = {
 	.sql = "INSERT INTO {orders} (tenant_id, channel_id, external_ref, order_id, placed_at, document_hash, status,"
 	" payment_status, fulfillment_status, currency, item_total, discount_total, shipping_total, fee_total, tax_total,"
 	" total, customer_ref, customer, bill_to, attributes, notes, risk, ordered_by,"
-	" valid_until, priority)"
+	" valid_until, priority, ship_complete)"
 	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,"
-	" $24, $25)"
+	" $24, $25, $26)"
 	" ON CONFLICT (tenant_id, channel_id, external_ref) DO NOTHING",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, INT8OID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 				 NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, NUMERICOID, TEXTOID, JSONBOID, JSONBOID,
-				 JSONBOID, TEXTOID, JSONBOID, TEXTOID, TIMESTAMPTZOID, INT4OID)
+				 JSONBOID, TEXTOID, JSONBOID, TEXTOID, TIMESTAMPTZOID, INT4OID, BOOLOID)
 };
 
 static OmsPlan insert_lines_plan = {
 	.sql = "INSERT INTO {order_lines} (order_id, item_id, tenant_id, line_no, delivery_no, ordered, allocated,"
-	" backordered, unit_price, amount, name, external_ref, attributes, location_id, lot)"
+	" backordered, unit_price, amount, name, external_ref, attributes, location_id, lot, together)"
 	" SELECT u.order_id, u.item_id, $1, u.line_no, u.delivery_no, u.ordered, u.allocated, u.backordered, u.unit_price, u.amount, u.name,"
-	" u.external_ref, u.attributes, nullif(u.location_id, 0), u.lot"
+	" u.external_ref, u.attributes, nullif(u.location_id, 0), u.lot, u.together"
 	" FROM unnest($2::bigint[], $3::bigint[], $4::int[], $5::int[], $6::int[], $7::int[], $8::numeric[], $9::numeric[], $10::text[],"
-	" $11::text[], $12::jsonb[], $13::bigint[], $14::int[], $15::text[])"
+	" $11::text[], $12::jsonb[], $13::bigint[], $14::int[], $15::text[], $16::text[])"
 	" u(order_id, item_id, line_no, ordered, allocated, backordered, unit_price, amount, name, external_ref, attributes,"
-	" location_id, delivery_no, lot)",
+	" location_id, delivery_no, lot, together)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
-				 NUMERICARRAYOID, NUMERICARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID)
+				 NUMERICARRAYOID, NUMERICARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
+				 TEXTARRAYOID)
 };
 
 static OmsPlan insert_delivery_plan = {
@@ -87,11 +88,11 @@ oms_placement_customer(const CustomerDocument *customer)
 static OmsHeap order_heap = {
 	.relation = "orders",
 	.key_count = 3,
-	.column_count = 25,
+	.column_count = 26,
 	.columns = {"tenant_id", "channel_id", "external_ref", "order_id", "placed_at", "document_hash", "status",
 		"payment_status", "fulfillment_status", "currency", "item_total", "discount_total", "shipping_total",
 	"fee_total", "tax_total", "total", "customer_ref", "customer", "bill_to", "attributes", "notes", "risk",
-	"ordered_by", "valid_until", "priority"}
+	"ordered_by", "valid_until", "priority", "ship_complete"}
 };
 
 static void
@@ -99,8 +100,8 @@ order_values(Placement *placement, Datum *values, char *nulls)
 {
 	OrderDocument *document = placement->document;
 
-	memset(nulls, ' ', 25);
-	nulls[25] = '\0';
+	memset(nulls, ' ', 26);
+	nulls[26] = '\0';
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(placement->channel->channel_id);
 	values[2] = CStringGetTextDatum(document->external_ref);
@@ -127,6 +128,8 @@ order_values(Placement *placement, Datum *values, char *nulls)
 	values[23] = TimestampTzGetDatum(document->valid_until);
 	nulls[23] = TIMESTAMP_NOT_FINITE(document->valid_until) ? 'n' : ' ';
 	values[24] = Int32GetDatum(placement->priority);
+	values[25] = BoolGetDatum(true);
+	nulls[25] = placement->ship_complete ? ' ' : 'n';
 }
 
 /* Writes the rows of orders; false where a reference exists already, and then the rest is not written. */
@@ -141,8 +144,8 @@ oms_placements_insert_orders(Placement *const *placements, int count)
 		oms_heap_begin_new(&work, &order_heap);
 	for (int i = 0; i < count && all_new; i++)
 	{
-		Datum		values[25];
-		char		nulls[26];
+		Datum		values[26];
+		char		nulls[27];
 
 		CHECK_FOR_INTERRUPTS();
 		order_values(placements[i], values, nulls);
@@ -162,9 +165,9 @@ oms_placement_insert_order(Placement *placement)
 
 static OmsHeap line_heap = {
 	.relation = "order_lines",
-	.column_count = 15,
+	.column_count = 16,
 	.columns = {"order_id", "item_id", "tenant_id", "line_no", "delivery_no", "ordered", "allocated", "backordered",
-	"unit_price", "amount", "name", "external_ref", "attributes", "location_id", "lot"}
+	"unit_price", "amount", "name", "external_ref", "attributes", "location_id", "lot", "together"}
 };
 
 /* The location that the document names for a line, 0 where it leaves that open. */
@@ -192,15 +195,16 @@ insert_line(OmsHeapWork *work, Placement *placement, PlacedLine *line)
 {
 	LineDocument *document = line->document;
 	int64		location_id = named_location(line);
-	Datum		values[15] = {Int64GetDatum(placement->order_id), Int64GetDatum(line->item->item_id),
+	Datum		values[16] = {Int64GetDatum(placement->order_id), Int64GetDatum(line->item->item_id),
 		Int32GetDatum(oms_call->tenant), Int32GetDatum(line->line_no),
 		Int32GetDatum(delivery_of(placement, line)),
 		Int32GetDatum(document->quantity), Int32GetDatum(line->allocated), Int32GetDatum(line->backordered),
 		NumericGetDatum(line->unit_price), NumericGetDatum(line->amount), text_datum(document->name),
 		text_datum(document->external_ref), JsonbPGetDatum(document->attributes), Int64GetDatum(location_id),
-		text_datum(document->lot)};
-	bool		nulls[15] = {[10] = document->name == NULL,[11] = document->external_ref == NULL,
-	[12] = document->attributes == NULL,[13] = location_id == 0,[14] = document->lot == NULL};
+		text_datum(document->lot), text_datum(document->together)};
+	bool		nulls[16] = {[10] = document->name == NULL,[11] = document->external_ref == NULL,
+	[12] = document->attributes == NULL,[13] = location_id == 0,[14] = document->lot == NULL,
+	[15] = document->together == NULL};
 
 	oms_heap_insert(work, values, nulls);
 }
@@ -234,6 +238,7 @@ typedef struct LineColumns
 	char	  **names;
 	char	  **references;
 	char	  **lots;
+	char	  **together;
 } LineColumns;
 
 static void
@@ -257,6 +262,7 @@ collect_line(LineColumns *columns, const Placement *placement, const PlacedLine 
 	columns->names[i] = line->document->name;
 	columns->references[i] = line->document->external_ref;
 	columns->lots[i] = line->document->lot;
+	columns->together[i] = line->document->together;
 }
 
 static int
@@ -276,7 +282,7 @@ oms_placements_insert_lines(Placement *const *placements, int count)
 	int			room = count_lines(placements, count);
 	LineColumns columns = {.room = room};
 	bool	   *no_nulls;
-	Datum		values[15];
+	Datum		values[16];
 
 	if (oms_heap_is_plain(&line_heap))
 	{
@@ -292,6 +298,7 @@ oms_placements_insert_lines(Placement *const *placements, int count)
 	columns.names = palloc(sizeof(char *) * room);
 	columns.references = palloc(sizeof(char *) * room);
 	columns.lots = palloc(sizeof(char *) * room);
+	columns.together = palloc(sizeof(char *) * room);
 	no_nulls = palloc0(sizeof(bool) * room);
 	for (int i = 0; i < count; i++)
 		for (int j = 0; j < placements[i]->line_count; j++)
@@ -309,6 +316,7 @@ oms_placements_insert_lines(Placement *const *placements, int count)
 	values[12] = oms_array_int64(columns.ids + 2 * room, room);
 	values[13] = oms_array_int32(columns.numbers + 4 * room, room);
 	values[14] = oms_array_text(columns.lots, room);
+	values[15] = oms_array_text(columns.together, room);
 	(void) oms_execute(&insert_lines_plan, values, NULL);
 }
 
@@ -647,6 +655,28 @@ write_holds(DocWriter *writer, Placement *placement)
 	oms_write_end_array(writer);
 }
 
+/* Rules that a plan has given up, over all deliveries: the answer names each once. */
+static void
+write_relaxed(DocWriter *writer, const Placement *placement)
+{
+	List	   *names = NIL;
+	ListCell   *cell;
+
+	for (int i = 0; i < Max(1, placement->group_count); i++)
+	{
+		const Placement *group = placement->group_count > 0 ? placement->groups[i] : placement;
+
+		if (group->routing)
+			names = oms_routing_relaxed(group->routing, names);
+	}
+	if (names == NIL)
+		return;
+	oms_write_begin_array(writer, "relaxed");
+	foreach(cell, names)
+		oms_write_text(writer, NULL, strVal(lfirst(cell)));
+	oms_write_end_array(writer);
+}
+
 Jsonb *
 oms_placement_answer(Placement *placement)
 {
@@ -668,6 +698,7 @@ oms_placement_answer(Placement *placement)
 		oms_write_time(&writer, "valid_until", placement->document->valid_until);
 	if (placement->fulfillments)
 		write_fulfillments(&writer, placement);
+	write_relaxed(&writer, placement);
 	oms_substitutes_write(&writer, placement);
 	if (placement->order_id && placement->document->payments.count > 0)
 	{

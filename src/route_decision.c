@@ -8,6 +8,8 @@
 #include <math.h>
 
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "nodes/value.h"
 #include "utils/memutils.h"
 
 #include "location.h"
@@ -34,6 +36,17 @@ cells_of(const RoutingDecision *decision, Size size)
 {
 	return MemoryContextAllocExtended(CurrentMemoryContext,
 									  size * Max(1, (Size) decision->line_count * decision->location_count), MCXT_ALLOC_HUGE);
+}
+
+/* Adds the rules that the plan has given up to a list of names. */
+List *
+oms_decision_relaxed(const RoutingDecision *decision, List *names)
+{
+	for (int i = 0; i < RULE_COUNT + decision->rule_count; i++)
+		if (decision->relaxed & (INT64CONST(1) << i))
+			names = list_append_unique(names, makeString(pstrdup(i < RULE_COUNT ? oms_routing_rule_names[i]
+																 : decision->rule_names[i - RULE_COUNT])));
+	return names;
 }
 
 /* ---- What it costs ---- */

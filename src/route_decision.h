@@ -155,6 +155,7 @@ extern int64 oms_decision_fixed_cost(const RoutingDecision *decision, int locati
 extern int32 oms_decision_days_late(const RoutingDecision *decision, const RoutePackage *package);
 extern int64 oms_tariff_cost(const RouteTariff *tariff, int64 grams);
 extern void oms_decision_name_bundles(RoutingDecision *decision);
+extern List *oms_decision_relaxed(const RoutingDecision *decision, List *names);
 extern bytea *oms_decision_write(RoutingDecision *decision);
 extern RoutingDecision *oms_decision_read(bytea *record);
 

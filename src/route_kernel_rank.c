@@ -47,20 +47,16 @@ ranking_line_costs(const Ranking *r, int32_t l)
 		: most * Min(problem->quantity[l], problem->location_count);
 }
 
-/* How far the term can differ between two plans. */
+/* What the lines' own costs can differ by between two plans, and in how many packages at most they come. */
 static int64_t
-ranking_range(Ranking *r, const RouteTerm *term)
+ranking_lines_range(Ranking *r, int64_t *packages)
 {
-	RouteTermKind kind = term->kind;
-
 	const RouteProblem *problem = r->box.original;
-	int64_t		units = 0;
 	int64_t		cost = 0;
-	int64_t		place_max = 0;
-	int64_t		places = problem->location_count;
 	int32_t		i;
 	int32_t		l;
 
+	*packages = 0;
 	for (l = 0; l < problem->line_count; l++)
 	{
 		int64_t		most = line_penalty(problem, l);
@@ -77,9 +73,25 @@ ranking_range(Ranking *r, const RouteTerm *term)
 			r->overflow = true;
 		else
 			cost += 2 * most * problem->quantity[l];
-		units += line_whole(problem, l) ? 1 : problem->quantity[l];
+		*packages += line_whole(problem, l) ? 1 : problem->quantity[l];
 		cost += ranking_line_costs(r, l);
 	}
+	return cost;
+}
+
+/* How far the term can differ between two plans. */
+static int64_t
+ranking_range(Ranking *r, const RouteTerm *term)
+{
+	const RouteProblem *problem = r->box.original;
+	RouteTermKind kind = term->kind;
+	int64_t		units;
+	int64_t		cost = ranking_lines_range(r, &units);
+	int64_t		place_max = 0;
+	int64_t		places = problem->location_count;
+	int32_t		i;
+	int32_t		l;
+
 	/* not the limits found on the way: factors must stay comparable */
 	places = Min(places, units);
 	if (problem->packages_max > 0)

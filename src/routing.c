@@ -27,15 +27,20 @@
 #include "routing_gather.h"
 #include "routing_strategy.h"
 
-/* Whether a policy decides between so many candidates; a single one may still break a rule of it. */
+/* For orders without a policy whose lines stay together: the built-in rule knows nothing of that. */
+static const RoutingPolicy plain_policy = {
+	.thumb = ROUTE_POLICY_NEAREST_COMPLETE + 1,.max_kilometres = NAN,.search_nodes = ROUTE_NODES_DEFAULT
+};
+
+/* Whether a policy decides between so many candidates; a single one may still break a rule of it, or of the order. */
 bool
-oms_routing_applies(const PolicyScope *order, int candidates)
+oms_routing_applies(const PolicyScope *order, int candidates, bool company)
 {
 	const RoutingPolicy *policy = oms_routing_policy(order);
 
-	if (policy == NULL || candidates == 0)
+	if (candidates == 0 || (policy == NULL && !company))
 		return false;
-	return candidates > 1 || policy->in_time || policy->only_count > 0 || policy->without_count > 0 ||
+	return company || candidates > 1 || policy->in_time || policy->only_count > 0 || policy->without_count > 0 ||
 		policy->rule_count > 0 || policy->floor_count > 0 || !isnan(policy->max_kilometres);
 }
 
@@ -329,6 +334,16 @@ report_shortage(const RoutingRequest *request, RoutingPlan *plan)
 		plan->missing[i] = oms_routing_units_short(request, i);
 }
 
+/* Whether the order wants lines to come from one place. */
+static bool
+has_company(const RoutingRequest *request)
+{
+	for (int i = 0; i < request->line_count; i++)
+		if (request->lines[i].together > 0)
+			return true;
+	return false;
+}
+
 /* Whether the kernel takes lines as many and as large as these. */
 static bool
 is_within_limits(const RoutingRequest *request, const RoutingPolicy *policy)
@@ -399,7 +414,7 @@ make_plan(Gathering *gathering)
 	int64		missing = 0;
 
 	if (!is_within_limits(request, gathering->policy))
-		return NULL;
+		return has_company(request) ? refused_plan(request, "The order is too large to keep lines together.") : NULL;
 	if (gathering->policy->rule_count > 0 && !(gathering->past && gathering->past->policy_id == gathering->policy->policy_id))
 	{
 		gathering->verdict = oms_rules_evaluate(gathering->policy, request);
@@ -409,7 +424,7 @@ make_plan(Gathering *gathering)
 	if (solve_with_rules(gathering))
 		plan->decision = gathering->decision;
 	else if (gathering->too_large)
-		return NULL;
+		return has_company(request) ? refused_plan(request, "The order is too large to keep lines together.") : NULL;
 	else if (gathering->strategy_failure)
 		return refused_plan(request, psprintf("The strategy of the policy gave no plan: %s.", gathering->strategy_failure));
 	plan->bundles = gathering->decision->asked_bundles;
@@ -429,10 +444,12 @@ make_plan(Gathering *gathering)
 RoutingPlan *
 oms_routing_plan(const RoutingRequest *request)
 {
-	Gathering	gathering = {.request = request,.policy = oms_routing_policy(&request->scope),.network = oms_network()};
+	const RoutingPolicy *policy = oms_routing_policy(&request->scope);
+	Gathering	gathering = {.request = request,.network = oms_network()};
+	RoutingPlan *plan;
 
-	RoutingPlan *plan = gathering.policy ? make_plan(&gathering) : NULL;
-
+	gathering.policy = policy == NULL && has_company(request) ? &plain_policy : policy;
+	plan = gathering.policy ? make_plan(&gathering) : NULL;
 	if (plan)
 		plan->has_rules = gathering.policy->rule_count > 0 || gathering.policy->strategy != NULL;
 	return plan;
@@ -493,6 +510,13 @@ oms_routing_prices(const RoutingRequest *request, const RoutingDecision *past, i
 	return gathering.decision;
 }
 
+/* Adds the rules that a plan has given up to a list of names. */
+List *
+oms_routing_relaxed(const RoutingPlan *plan, List *names)
+{
+	return plan->decision ? oms_decision_relaxed(plan->decision, names) : names;
+}
+
 /* The service that a plan chose for a location; NULL: it did not. */
 const char *
 oms_routing_service(const RoutingPlan *plan, int64 location_id)
@@ -527,7 +551,7 @@ oms_routing_record(const RoutingPlan *plan, int64 order_id, int decision_no)
 	RoutingDecision *decision = plan->decision;
 	Datum		values[7];
 
-	if (decision == NULL || decision->location_count + decision->exclusion_count < 2)
+	if (decision == NULL || decision->policy_id == 0 || decision->location_count + decision->exclusion_count < 2)
 		return;
 	if (decision->strategy_failure[0] != '\0')
 		oms_event(&(Event) {.order_id = order_id,.object_id = order_id,.object_type = "order",.type = "order.strategy_failed",

@@ -96,7 +96,7 @@ typedef struct RoutingComparison
 } RoutingComparison;
 
 extern int64 oms_routing_metres(const RoutingRequest *request, int place);
-extern bool oms_routing_applies(const PolicyScope *order, int candidates);
+extern bool oms_routing_applies(const PolicyScope *order, int candidates, bool company);
 extern RoutingPlan *oms_routing_plan(const RoutingRequest *request);
 extern RoutingPlan *oms_routing_plan_again(const RoutingRequest *request, const struct RoutingPolicy *policy,
 										   const struct RoutingDecision *past, int *lacked);
@@ -105,6 +105,7 @@ extern struct RoutingDecision *oms_routing_prices(const RoutingRequest *request,
 extern RoutingComparison oms_routing_compare(const RoutingPlan *plan, const RoutingUnits *units, int count);
 extern RoutingPlan *oms_routing_nearest(const RoutingRequest *request);
 extern void oms_routing_finish(const RoutingRequest *request, RoutingPlan *plan);
+extern List *oms_routing_relaxed(const RoutingPlan *plan, List *names);
 extern const char *oms_routing_service(const RoutingPlan *plan, int64 location_id);
 extern void oms_routing_record(const RoutingPlan *plan, int64 order_id, int decision_no);
 

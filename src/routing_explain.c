@@ -246,6 +246,7 @@ static void
 explain_decision(Explanation *explanation)
 {
 	RoutingDecision *decision = explanation->decision;
+	ListCell   *cell;
 
 	explain(explanation, "policy", 0, "cost", decision->cost, explanation->policy);
 	if (decision->strategy[0] != '\0')
@@ -254,10 +255,8 @@ explain_decision(Explanation *explanation)
 	if (decision->term_count == 0)
 		explain(explanation, "policy", 0, "lower bound", decision->lower_bound,
 				decision->proven ? "proven" : oms_decision_is_answer(decision) ? "of the cheapest plan" : "search limit reached");
-	for (int i = 0; i < RULE_COUNT + decision->rule_count; i++)
-		if (decision->relaxed & (INT64CONST(1) << i))
-			explain(explanation, "relaxed", 0, i < RULE_COUNT ? oms_routing_rule_names[i] : decision->rule_names[i - RULE_COUNT],
-					PG_INT64_MIN, NULL);
+	foreach(cell, oms_decision_relaxed(decision, NIL))
+		explain(explanation, "relaxed", 0, strVal(lfirst(cell)), PG_INT64_MIN, NULL);
 	explain_packages(explanation, "plan", decision->packages, decision->package_count, decision->services, decision->shares,
 					 decision->share_count);
 	for (int i = 0; i < decision->location_count; i++)

@@ -105,11 +105,16 @@ CREATE FUNCTION pg_temp.some_order(number int) RETURNS jsonb LANGUAGE plpgsql VO
 DECLARE
     document jsonb := jsonb_build_object('external_ref', 'o' || number, 'customer', jsonb_build_object('class', pg_temp.some('vip', 'plain')), 'lines',
         (SELECT jsonb_agg(jsonb_build_object('sku', pg_temp.some('S1', 'S2', 'S3', 'S4', 'S5', 'S6', 'S1', 'S2', 'SET', 'MAIL'), 'quantity', 1 + pg_temp.up_to(3)))
-         FROM generate_series(1, 1 + pg_temp.up_to(3))));
+         FROM generate_series(1, 1 + pg_temp.up_to(3))))
+        || CASE WHEN random() < 0.15 THEN '{"ship_complete":true}'::jsonb ELSE '{}' END;
     address  jsonb := jsonb_build_object('country', 'DE', 'latitude', 47 + pg_temp.up_to(60) / 10.0, 'longitude', 6 + pg_temp.up_to(80) / 10.0);
     wish     jsonb := CASE WHEN random() < 0.4 THEN jsonb_build_object('requested_at', oms.current_time() + pg_temp.up_to(7) * interval '1 day') ELSE '{}' END
                       || CASE WHEN random() < 0.3 THEN jsonb_build_object('service', pg_temp.some('slow', 'fast', 'standard', 'express')) ELSE '{}' END;
 BEGIN
+    IF random() < 0.2 THEN
+        document := document || jsonb_build_object('lines', (SELECT jsonb_agg(CASE WHEN l ->> 'sku' <> 'SET' AND random() < 0.6 THEN l || '{"together":"x"}' ELSE l END)
+            FROM jsonb_array_elements(document -> 'lines') l));
+    END IF;
     IF random() < 0.1 THEN
         RETURN document || jsonb_build_object('method', 'pickup', 'pickup_location', 'L' || 1 + pg_temp.up_to(2));
     ELSIF random() < 0.15 THEN
