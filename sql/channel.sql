@@ -35,6 +35,8 @@ BEGIN
         reservation_ttl_max  interval NOT NULL DEFAULT '30 days' CHECK (reservation_ttl_max <= '30 days'),
         priority           int NOT NULL DEFAULT 0 CHECK (priority BETWEEN -1000 AND 1000),
         class_priorities   jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(class_priorities) = 'array'),
+        displacement       text NOT NULL DEFAULT 'never' CHECK (displacement IN ('never', 'keep_date', 'always')),
+        displacement_lock_hours int NOT NULL DEFAULT 24 CHECK (displacement_lock_hours BETWEEN 0 AND 8760),
         external_ref       text,
         attributes         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
         PRIMARY KEY (channel_id, tenant_id),
@@ -61,6 +63,8 @@ BEGIN
     COMMENT ON COLUMN oms.channels.reservation_ttl_max IS 'the longest that reserve and extend_reservation may say';
     COMMENT ON COLUMN oms.channels.priority IS 'of its orders where neither the document nor the class of the customer says; the greater goes first';
     COMMENT ON COLUMN oms.channels.class_priorities IS 'priorities by class of the customer: [{"class", "priority"}]';
+    COMMENT ON COLUMN oms.channels.displacement IS 'whether an order that would be short takes unreleased units of orders of a lower priority: never, if those keep their date, or always';
+    COMMENT ON COLUMN oms.channels.displacement_lock_hours IS 'units of its orders are not taken this long before they must leave';
     COMMENT ON COLUMN oms.channels.confirmation IS 'required: nothing is released or captured before confirm_order';
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.channels
         FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();

@@ -191,11 +191,19 @@
 	" GROUP BY a.order_id, a.line_no) a USING (order_id, line_no)" \
 	" WHERE l.tenant_id = $1 AND l.delivered <> coalesce(a.delivered, 0)"
 
-/* An order was overtaken as often as its events say. */
+/* An order was overtaken as often as its events say, and has lost what they say to orders that tell the same. */
 #define BACKORDER_PARTS \
 	" UNION ALL SELECT 'order.overtaken', o.order_id::text, coalesce(e.runs, 0)::text, coalesce(o.overtaken, 0)::text FROM {orders} o" \
 	" LEFT JOIN (SELECT order_id, count(*) AS runs FROM {events} WHERE tenant_id = $1 AND type = 'order.overtaken' GROUP BY order_id) e" \
-	" USING (order_id) WHERE o.tenant_id = $1 AND coalesce(o.overtaken, 0) <> coalesce(e.runs, 0)"
+	" USING (order_id) WHERE o.tenant_id = $1 AND coalesce(o.overtaken, 0) <> coalesce(e.runs, 0)" \
+	" UNION ALL SELECT 'order.displaced', coalesce(e.order_id, m.order_id)::text, coalesce(m.units, 0)::text, coalesce(e.units, 0)::text" \
+	" FROM (SELECT e.order_id, sum((l -> 'quantity')::int) AS units FROM {events} e CROSS JOIN LATERAL jsonb_array_elements(e.data -> 'lines') l" \
+	" WHERE e.tenant_id = $1 AND e.type = 'order.displaced' GROUP BY e.order_id) e FULL JOIN (SELECT order_id, -sum(reserved_delta) AS units" \
+	" FROM {stock_movements} WHERE tenant_id = $1 AND type = 'cancel' AND reason = 'displaced' GROUP BY order_id) m USING (order_id)" \
+	" WHERE coalesce(e.units, 0) <> coalesce(m.units, 0)" \
+	" UNION ALL SELECT 'order.displaced_by', e.order_id::text, e.data ->> 'by_order_id', 'none' FROM {events} e WHERE e.tenant_id = $1" \
+	" AND e.type = 'order.displaced' AND NOT EXISTS (SELECT FROM {events} x WHERE x.order_id = (e.data -> 'by_order_id')::bigint" \
+	" AND x.tenant_id = $1 AND x.type = 'order.displaced_others')"
 
 #define ORPHAN_PARTS \
 	" UNION ALL SELECT 'orphan.line', l.order_id || ' line ' || l.line_no, 'an order', 'none' FROM {order_lines} l" \

@@ -43,6 +43,8 @@ typedef struct ChannelDocument
 	int8		substitution;
 	int8		ship_complete;
 	int32		priority;
+	int32		displacement_lock_hours;
+	char	   *displacement;
 	DocArray	refund_methods;
 	DocArray	class_priorities;
 } ChannelDocument;
@@ -62,6 +64,7 @@ static const char *const capture_choices[] = {"placing", "release", "shipping", 
 static const char *const payment_order_choices[] = {"newest", "oldest", "proportional", NULL};
 static const char *const refund_excess_choices[] = {"manual", "automatic", NULL};
 static const char *const confirmation_choices[] = {"none", "required", NULL};
+static const char *const displacement_choices[] = {"never", "keep_date", "always", NULL};
 
 static const DocField class_priority_fields[] = {
 	{"class", DOC_CODE, offsetof(ClassPriorityDocument, class), .required = true},
@@ -105,6 +108,8 @@ static const DocField channel_fields[] = {
 	{"attributes", DOC_OBJECT, offsetof(ChannelDocument, attributes)},
 	{"priority", DOC_INT, offsetof(ChannelDocument, priority), .least = -OMS_PRIORITY_MAX,.most = OMS_PRIORITY_MAX},
 	{"class_priorities", DOC_ARRAY, offsetof(ChannelDocument, class_priorities), .most = 100,.shape = &class_priority_shape},
+	{"displacement", DOC_TEXT, offsetof(ChannelDocument, displacement), .choices = displacement_choices},
+	{"displacement_lock_hours", DOC_INT, offsetof(ChannelDocument, displacement_lock_hours), .least = 0,.most = 8760},
 };
 
 static const DocShape channel_shape = DOC_SHAPE_OF(ChannelDocument, channel_fields, "a channel");
@@ -114,7 +119,8 @@ static const DocShape channel_shape = DOC_SHAPE_OF(ChannelDocument, channel_fiel
 	" confirmation text, active boolean, backorder boolean, substitution boolean, ship_complete boolean, external_ref text, attributes jsonb," \
 	" payment_timeout interval, confirmation_timeout interval, backorder_timeout interval, draft_timeout interval," \
 	" reservation_ttl interval, reservation_ttl_max interval, capture_order text, refund_excess text, refund_methods jsonb," \
-	" confirmation_role text, authorization_period interval, priority int, class_priorities jsonb)"
+	" confirmation_role text, authorization_period interval, priority int, class_priorities jsonb, displacement text," \
+	" displacement_lock_hours int)"
 
 static OmsPlan insert_plan = {
 	.sql = "INSERT INTO {channels} (tenant_id, code)"
@@ -139,7 +145,9 @@ static OmsPlan update_plan = {
 	" refund_methods = coalesce(u.refund_methods, c.refund_methods),"
 	" confirmation_role = coalesce(u.confirmation_role, c.confirmation_role),"
 	" authorization_period = coalesce(u.authorization_period, c.authorization_period),"
-	" priority = coalesce(u.priority, c.priority), class_priorities = coalesce(u.class_priorities, c.class_priorities)"
+	" priority = coalesce(u.priority, c.priority), class_priorities = coalesce(u.class_priorities, c.class_priorities),"
+	" displacement = coalesce(u.displacement, c.displacement),"
+	" displacement_lock_hours = coalesce(u.displacement_lock_hours, c.displacement_lock_hours)"
 	CHANNEL_ROWS " WHERE c.tenant_id = $1 AND c.code = u.code",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID, JSONBOID)

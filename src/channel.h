@@ -10,6 +10,14 @@
 /* The greatest priority of an order, and less than nothing the least; the greater goes first. */
 #define OMS_PRIORITY_MAX 1000
 
+/* Whether an order that would be short takes units of orders of a lower priority. */
+typedef enum DisplacementRule
+{
+	DISPLACE_NEVER,
+	DISPLACE_KEEP_DATE,			/* where those keep their date */
+	DISPLACE_ALWAYS
+} DisplacementRule;
+
 typedef struct ClassPriority
 {
 	const char *class;
@@ -38,6 +46,7 @@ typedef struct Channel
 	const char *confirmation_role;	/* NULL: whoever may call confirm_order */
 	int64		authorization_period;	/* microseconds; 0: authorizations do not end by themselves */
 	int32		priority;
+	DisplacementRule displacement;
 	int			class_count;
 	ClassPriority *classes;
 } Channel;

@@ -33,7 +33,7 @@ static OmsPlan channels_plan = {
 	" coalesce(c.payment_timeout, c.confirmation_timeout, c.backorder_timeout) IS NOT NULL,"
 	" (extract(epoch FROM c.reservation_ttl) * 1000000)::bigint, (extract(epoch FROM c.reservation_ttl_max) * 1000000)::bigint, c.substitution,"
 	" c.capture_order, c.refund_order, c.refund_excess = 'automatic', c.confirmation_role,"
-	" coalesce((extract(epoch FROM c.authorization_period) * 1000000)::bigint, 0), c.priority, c.ship_complete"
+	" coalesce((extract(epoch FROM c.authorization_period) * 1000000)::bigint, 0), c.priority, c.displacement, c.ship_complete"
 	" FROM {channels} c WHERE c.tenant_id = $1",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
@@ -101,6 +101,7 @@ static void
 collect_channel(TupleTableSlot *slot, void *state)
 {
 	Channel    *channel = palloc(sizeof(Channel));
+	char	   *displacement;
 
 	channel->channel_id = oms_slot_int64(slot, 1);
 	channel->active = oms_slot_bool(slot, 2);
@@ -121,7 +122,10 @@ collect_channel(TupleTableSlot *slot, void *state)
 	channel->confirmation_role = oms_slot_text(slot, 17);
 	channel->authorization_period = oms_slot_int64(slot, 18);
 	channel->priority = oms_slot_int32(slot, 19);
-	channel->ship_complete = oms_slot_bool(slot, 20);
+	displacement = oms_slot_text(slot, 20);
+	channel->displacement = strcmp(displacement, "always") == 0 ? DISPLACE_ALWAYS
+		: strcmp(displacement, "keep_date") == 0 ? DISPLACE_KEEP_DATE : DISPLACE_NEVER;
+	channel->ship_complete = oms_slot_bool(slot, 21);
 	channel->class_count = 0;
 	channel->classes = NULL;
 	cache.configuration.channels = lappend(cache.configuration.channels, channel);

@@ -218,16 +218,48 @@ write_added_lines(Placement *placement)
 	}
 }
 
+static Placement *
+read_placement(Jsonb *document, bool leaves_holds, FaultList *faults)
+{
+	Placement  *placement = oms_placement_of(document, faults);
+
+	placement->partial = true;
+	placement->leaves_holds = leaves_holds;
+	if (faults->count == 0)
+		oms_placement_read(placement, faults);
+	return placement;
+}
+
+/*
+ * Plans an addition while the call takes and gives back other units beside it,
+ * and leaves expired holds where they are.  NULL where what was ordered cannot be
+ * ordered any more: that is no error, but there is no plan.
+ */
+Placement *
+oms_order_plan_beside(const Order *order, Jsonb *document, const StockRow *beside, int count, bool *possible)
+{
+	FaultList	faults;
+	Placement  *placement = read_placement(document, true, &faults);
+
+	*possible = false;
+	if (faults.count > 0)
+		return NULL;
+	placement->order_id = order->order_id;
+	placement->placed_at = order->placed_at;
+	oms_placement_set_beside(placement, beside, count);
+	*possible = oms_placement_plan(placement);
+	if (*possible)
+		oms_placement_promise(placement);
+	return placement;
+}
+
 /* Plans an addition; possible says whether there is a plan. */
 Placement *
 oms_order_plan_addition(const Order *order, Jsonb *document, bool *possible)
 {
 	FaultList	faults;
-	Placement  *placement = oms_placement_of(document, &faults);
+	Placement  *placement = read_placement(document, false, &faults);
 
-	placement->partial = true;
-	if (faults.count == 0)
-		oms_placement_read(placement, &faults);
 	oms_faults_raise(&faults, "changes are not valid");
 	placement->order_id = order->order_id;
 	placement->placed_at = order->placed_at;

@@ -15,6 +15,8 @@ struct Placement;
 extern bool *oms_order_lines_together(int64 order_id, OrderLines *lines);
 extern bool oms_order_withdraw(OrderLines *lines, AllocationList *allocations, const bool *stays, int32 *more, int32 *waiting);
 extern Jsonb *oms_order_addition(int64 order_id, const OrderLines *lines, const int32 *more, Jsonb *add);
+extern struct Placement *oms_order_plan_beside(const Order *order, Jsonb *document, const StockRow *beside, int count,
+											   bool *possible);
 extern struct Placement *oms_order_plan_addition(const Order *order, Jsonb *document, bool *possible);
 extern void oms_order_write_addition(struct Placement *placement);
 

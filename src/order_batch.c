@@ -16,7 +16,7 @@
  * locked undoes it, and the call begins anew with that locked, too.
  *
  * An order whose placing asks the tables what earlier orders did (reservations,
- * credit accounts, quotas, holds of the channel, guards, expressions of routing
+ * credit accounts, quotas, holds of the channel, displacement, guards, expressions of routing
  * policies, a reference that stands in the call before) is placed by itself in
  * its turn, as place_order would, when the orders before it are written; so is one that waits for supplies.  Such
  * neighbours share a subtransaction; one that fails is told apart by undoing
@@ -263,7 +263,8 @@ asks_tables(const Placement *placement)
 	for (int i = 0; i < document->payments.count; i++)
 		if (((PaymentDocument *) document->payments.items)[i].account != NULL)
 			return true;
-	return document->reservation_id != 0 || (placement->channel && placement->channel->looks_for_holds) || oms_quotas_exist() ||
+	return document->reservation_id != 0 || oms_quotas_exist() ||
+		(placement->channel && (placement->channel->looks_for_holds || placement->channel->displacement != DISPLACE_NEVER)) ||
 		oms_machine_asks(MACHINE_ORDER, oms_machine_initial(MACHINE_ORDER), "place");
 }
 

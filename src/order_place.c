@@ -268,6 +268,7 @@ argument_document(FunctionCallInfo fcinfo)
  */
 OMS_FUNCTION(oms_place_order, CALL_KEYED)
 {
+	oms_call->waits_for_orders = true;
 	PG_RETURN_JSONB_P(oms_order_place(argument_document(fcinfo)));
 }
 

@@ -238,6 +238,11 @@ typedef struct Placement
 	struct Placement *failed;	/* the group that cannot be planned */
 	int			group_no;		/* of a group: how many are before it */
 	struct Placement *whole;	/* of a group: the order */
+	const StockRow *beside;		/* what the call takes and gives back for other orders, until that is written */
+	int			beside_count;
+	bool		leaves_holds;	/* does not use up those that have expired */
+	struct Displacement *displacement;	/* orders that give way to this one; NULL: none */
+	int			displacement_tries;
 	StockRow   *taken;			/* by the groups before this one */
 	int			taken_count;
 	CapacityRow *taken_days;	/* likewise */
@@ -265,9 +270,16 @@ extern void oms_substitutes_undo(Placement *placement);
 extern void oms_substitutes_insert(Placement *placement);
 extern void oms_substitutes_write(DocWriter *writer, const Placement *placement);
 
+/* displacement.c: units of orders of a lower priority for an order that would be short. */
+extern bool oms_displacement_plan(Placement *placement, PlanLines plan);
+extern bool oms_displacement_begin(Placement *placement);
+extern bool oms_displacement_finish(Placement *placement);
+extern void oms_displacement_write(DocWriter *writer, const Placement *placement);
+
 /* order_plan.c */
 extern int64 *oms_placement_weights(Placement *placement);
 extern bool oms_placement_has_backorder(const Placement *placement);
+extern bool oms_placement_may_use(const Placement *placement, int64 item_id, int64 location_id);
 extern StockView *oms_placement_view(Placement *placement);
 extern bool oms_placement_find_sources(Placement *placement);
 extern Refusal oms_placement_refusal(Placement *placement);
@@ -277,6 +289,8 @@ extern void oms_placement_record_routing(Placement *placement, int decision_no);
 /* order_promise.c */
 extern bool oms_placement_plan(Placement *placement);
 extern void oms_placement_promise(Placement *placement);
+extern void oms_placement_set_beside(Placement *placement, const StockRow *rows, int count);
+extern bool oms_placement_take(Placement *placement);
 extern void oms_placement_reserve(Placement *placement);
 extern StockRow *oms_placement_counters(Placement *placement, int *count);
 extern int	oms_placement_days(const Placement *placement, CapacityRow *rows);

@@ -682,6 +682,7 @@ oms_placement_view(Placement *placement)
 	oms_lots_discount_until(view, placement->horizons, placement->horizon_count);
 	if (placement->holds)
 		oms_holds_credit(placement->holds, view);
+	oms_stock_view_take(view, placement->beside, placement->beside_count);
 	oms_stock_view_take(view, placement->taken, placement->taken_count);
 	oms_quotas_count(placement->quotas, placement->taken, placement->taken_count);
 	for (int i = 0; placement->quotas && i < placement->demand_count; i++)
@@ -747,10 +748,25 @@ plan_sources(Placement *placement)
 bool
 oms_placement_has_backorder(const Placement *placement)
 {
-	for (int i = 0; i < placement->part_count; i++)
+	for (int i = 0; i < placement->group_count; i++)
+		if (oms_placement_has_backorder(placement->groups[i]))
+			return true;
+	for (int i = 0; placement->group_count == 0 && i < placement->part_count; i++)
 		if (placement->parts[i].backordered)
 			return true;
 	return false;
+}
+
+/* Whether the order may take units of an item from a location. */
+bool
+oms_placement_may_use(const Placement *placement, int64 item_id, int64 location_id)
+{
+	StockRow	row = {.item_id = item_id,.location_id = location_id};
+
+	for (int i = 0; i < placement->group_count; i++)
+		if (is_usable(&row, placement->groups[i]))
+			return true;
+	return placement->group_count == 0 && is_usable(&row, unconstify(Placement *, placement));
 }
 
 /*
@@ -791,8 +807,9 @@ oms_placement_find_sources(Placement *placement)
 	item_ids = palloc(sizeof(int64) * placement->demand_count);
 	for (int i = 0; i < placement->demand_count; i++)
 		item_ids[i] = placement->demands[i].item->item_id;
-	placement->holds = oms_holds_read(own, item_ids, placement->demand_count);
-	if (oms_holds_of_others(placement->holds))
+	if (!placement->leaves_holds)
+		placement->holds = oms_holds_read(own, item_ids, placement->demand_count);
+	if (placement->holds && oms_holds_of_others(placement->holds))
 		possible = plan_sources(placement);
 	if (possible && placement->document->requested_at != DT_NOBEGIN && oms_placement_has_backorder(placement))
 		possible = plan_in_time(placement);

@@ -15,6 +15,9 @@
 /* Plans made anew because the counters had changed before they were locked. */
 #define PLAN_ATTEMPTS_MAX 20
 
+/* Plans with units of other orders, which turned out not to be as they were; then it is planned without. */
+#define DISPLACEMENT_TRIES_MAX 5
+
 /* ---- From plan to promises ---- */
 
 /* The fulfillment of a location; backordered units wait in one of their own. */
@@ -580,12 +583,46 @@ plan_lasting(Placement *placement)
 	return possible;
 }
 
-/* Plans an order, with substitutes only where its own items do not do. */
-bool
-oms_placement_plan(Placement *placement)
+/* Lets an order see what the call takes and gives back for others, which is not written yet. */
+void
+oms_placement_set_beside(Placement *placement, const StockRow *rows, int count)
+{
+	placement->beside = rows;
+	placement->beside_count = count;
+	for (int i = 0; i < placement->group_count; i++)
+		oms_placement_set_beside(placement->groups[i], rows, count);
+}
+
+/* Plans with substitutes only where its own items do not do. */
+static bool
+plan_with_substitutes(Placement *placement)
 {
 	oms_substitutes_undo(placement);
 	return plan_lasting(placement) || oms_substitutes_plan(placement, plan_lasting);
+}
+
+/* Whether the order may take units of others where it is short: what is added to an order later may not. */
+static bool
+may_displace(const Placement *placement)
+{
+	return placement->channel->displacement != DISPLACE_NEVER && !placement->partial && placement->running == NULL &&
+		placement->displacement_tries < DISPLACEMENT_TRIES_MAX;
+}
+
+/* Plans an order; where it is short, with units of orders of a lower priority if its channel allows that. */
+bool
+oms_placement_plan(Placement *placement)
+{
+	bool		possible;
+
+	if (placement->displacement)
+		oms_placement_set_beside(placement, NULL, 0);
+	placement->displacement = NULL;
+	possible = plan_with_substitutes(placement);
+	if (!may_displace(placement) || (possible && !oms_placement_has_backorder(placement)))
+		return possible;
+	placement->displacement_tries++;
+	return oms_displacement_plan(placement, plan_lasting) || plan_with_substitutes(placement);
 }
 
 /* The counters of the plan and of the holds it uses up, merged and in lock order. */
@@ -691,14 +728,19 @@ keep_lots(const Placement *placement, StockRow *rows, int count)
 	oms_lots_keep_until(rows, count, horizons, horizon_count);
 }
 
-/* Locks the plan's counters and takes the units; false where they, or days to ship them, are gone. */
-static bool
-take_units(Placement *placement)
+/*
+ * Locks the plan's counters and takes the units; false where they, or days to
+ * ship them, are gone, or orders that were to give way are not as they were.
+ */
+bool
+oms_placement_take(Placement *placement)
 {
 	int			count;
 	StockRow   *rows;
 	QuotaTake  *takes;
 
+	if (placement->displacement && !oms_displacement_begin(placement))
+		return false;
 	if (placement->holds)
 		oms_holds_lock(placement->holds);
 	rows = oms_placement_counters(placement, &count);
@@ -727,7 +769,7 @@ take_units(Placement *placement)
 	oms_stock_apply(rows, count);
 	if (placement->holds)
 		oms_holds_end(placement->holds, "convert", placement->order_id);
-	return take_days(placement);
+	return take_days(placement) && (placement->displacement == NULL || oms_displacement_finish(placement));
 }
 
 /*
@@ -744,12 +786,12 @@ oms_placement_reserve(Placement *placement)
 		CHECK_FOR_INTERRUPTS();
 		if (placement->part_count == 0 && placement->holds == NULL)
 			return;
-		if (oms_call->plans_once && take_units(placement))
+		if (oms_call->plans_once && oms_placement_take(placement))
 			return;
 		if (oms_call->plans_once)
 			break;
 		oms_attempt_begin(&attempt);
-		if (take_units(placement))
+		if (oms_placement_take(placement))
 		{
 			oms_attempt_keep(&attempt);
 			return;

@@ -700,6 +700,7 @@ oms_placement_answer(Placement *placement)
 		write_fulfillments(&writer, placement);
 	write_relaxed(&writer, placement);
 	oms_substitutes_write(&writer, placement);
+	oms_displacement_write(&writer, placement);
 	if (placement->order_id && placement->document->payments.count > 0)
 	{
 		oms_write_begin_array(&writer, "payments");

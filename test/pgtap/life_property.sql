@@ -10,18 +10,18 @@ SET client_min_messages = warning;
 CALL oms.init();
 BEGIN;
 
-SELECT plan(10);
+SELECT plan(11);
 
 SET LOCAL timezone = 'UTC';
 SET LOCAL oms.clock = '2026-03-02 08:00+00';
-SELECT oms.upsert_channels('[{"code":"default","backorder":true,"capture":"shipping"},
-    {"code":"yen","currency":"JPY","capture":"placing","refund_order":"proportional","capture_order":"newest","refund_excess":"automatic","substitution":true},
+SELECT oms.upsert_channels('[{"code":"default","backorder":true,"capture":"shipping","displacement_lock_hours":0,"displacement":"always"},
+    {"code":"yen","currency":"JPY","capture":"placing","refund_order":"proportional","capture_order":"newest","refund_excess":"automatic","substitution":true,"priority":2,"displacement":"keep_date","displacement_lock_hours":0},
     {"code":"dinar","currency":"KWD","capture":"manual","capture_order":"proportional","authorization_period":"30 hours","refund_methods":[{"method":"bank"}],"confirmation":"required","payment_timeout":"2 days","draft_timeout":"1 day"}]') IS NOT NULL AS ready \gset
 SELECT oms.upsert_locations('[{"code":"north"},{"code":"south","pickup":true}]') IS NOT NULL AS ready \gset
 SELECT oms.upsert_items('[{"sku":"A","price":"7"},{"sku":"B","price":"10"},{"sku":"C","price":"3","substitutes":[{"sku":"A"},{"sku":"B","ratio":2}]},
     {"sku":"E","kind":"digital","price":"1"},{"sku":"SET","kind":"kit","price":"20","components":[{"sku":"A","quantity":1},{"sku":"B","quantity":2}]},
     {"sku":"BOX","kind":"kit","price":"11","may_break":true,"components":[{"sku":"B","quantity":1},{"sku":"E","quantity":1}]}]') IS NOT NULL AS ready \gset
-SELECT count(oms.receive_stock(l, s, 150)) AS ready FROM unnest(ARRAY['default', 'north', 'south']) l, unnest(ARRAY['A', 'B', 'C']) s \gset
+SELECT count(oms.receive_stock(l, s, 40)) AS ready FROM unnest(ARRAY['default', 'north', 'south']) l, unnest(ARRAY['A', 'B', 'C']) s \gset
 SELECT count(oms.set_stock_limits('north', s, 2, 5)::text) AS ready FROM unnest(ARRAY['A', 'B', 'C']) s \gset
 SELECT count(oms.issue_credit('card-' || c, 500, c)) AS ready FROM unnest(ARRAY['EUR', 'JPY', 'KWD']) c \gset
 INSERT INTO oms.return_rules (reason, approval, restocking_percent) VALUES ('asked', 'required', 10);
@@ -80,6 +80,9 @@ BEGIN
     IF random() < 0.4 THEN
         document := document || jsonb_build_object('adjustments', jsonb_build_array(jsonb_build_object('type', 'shipping', 'amount', pg_temp.amount(currency, 6)),
             jsonb_build_object('type', 'tax', 'amount', pg_temp.amount(currency, 3), 'included', random() < 0.5)));
+    END IF;
+    IF number % 3 = 0 THEN
+        document := document || jsonb_build_object('priority', number % 7 - 2);
     END IF;
     IF random() < 0.15 THEN
         RETURN document || '{"draft":true}';
@@ -203,8 +206,8 @@ BEGIN
             FROM oms.return_lines l JOIN oms.items i USING (item_id) WHERE l.return_id = one_return ORDER BY random() LIMIT 1))
         WHEN 'close' THEN format('SELECT oms.close_return(%s)', one_return)
         WHEN 'fill' THEN 'SELECT count(*) FROM oms.fill_backorders()'
-        WHEN 'count' THEN format('SELECT oms.count_stock(%L, %L, %s)', pg_temp.some('default', 'north', 'south'), pg_temp.some('A', 'B', 'C'), floor(random() * 90))
-        WHEN 'supply' THEN format('SELECT oms.receive_stock(%L, %L, %s)', pg_temp.some('default', 'north', 'south'), pg_temp.some('A', 'B', 'C'), 40)
+        WHEN 'count' THEN format('SELECT oms.count_stock(%L, %L, %s)', pg_temp.some('default', 'north', 'south'), pg_temp.some('A', 'B', 'C'), floor(random() * 12))
+        WHEN 'supply' THEN format('SELECT oms.receive_stock(%L, %L, %s)', pg_temp.some('default', 'north', 'south'), pg_temp.some('A', 'B', 'C'), 12)
         END;
 END $f$;
 
@@ -260,7 +263,7 @@ BEGIN
         IF operation = 'edit' AND pg_temp.told(said) IS DISTINCT FROM pg_temp.told(done) THEN
             INSERT INTO breach VALUES (number, call, format('the dry run said %s, then came %s', pg_temp.told(said), pg_temp.told(done)));
         END IF;
-        IF operation = 'place' AND (said -> 'totals' IS DISTINCT FROM done -> 'totals' OR said -> 'substitutions' IS DISTINCT FROM done -> 'substitutions'
+        IF operation = 'place' AND (said -> 'totals' IS DISTINCT FROM done -> 'totals' OR said -> 'substitutions' IS DISTINCT FROM done -> 'substitutions' OR said -> 'displaced' IS DISTINCT FROM done -> 'displaced'
                 OR said -> 'fulfillment_status' IS DISTINCT FROM done -> 'fulfillment_status'
                 OR (SELECT jsonb_agg(f - 'fulfillment_id') FROM jsonb_array_elements(said -> 'fulfillments') f)
                    IS DISTINCT FROM (SELECT jsonb_agg(f - 'fulfillment_id') FROM jsonb_array_elements(done -> 'fulfillments') f)) THEN
@@ -317,5 +320,6 @@ SELECT cmp_ok((SELECT count(*) FROM (VALUES
         WHERE operation = 'request_refund' AND sqlstate = '00000' AND call LIKE format('%%request_refund(%s,%%', o.order_id)))),
     ('a refund by bank', EXISTS (SELECT FROM oms.payment_commands WHERE method = 'bank')), ('units recalled', EXISTS (SELECT FROM oms.events WHERE type = 'fulfillment.planned')),
     ('less of what a location has', EXISTS (SELECT FROM oms.events WHERE type = 'fulfillment.reduced'))) x(what, happened) WHERE happened), '>=', 5::bigint, 'most of what rarely happens happened');
+SELECT cmp_ok((SELECT count(*) FROM oms.events WHERE type = 'order.displaced'), '>', 0::bigint, 'orders give way to others');
 SELECT * FROM finish();
 ROLLBACK;

@@ -30,7 +30,7 @@ SELECT at(2), place('d', 1, '{"requested_at":"2026-03-05T00:00:00Z"}', '{"unit_p
 SELECT at(3), place('e', 1, '{"customer":{"ref":"k","class":"gold"},"priority":7,"requested_at":"2026-03-04T00:00:00Z"}', '{"unit_price":8}');
 SELECT external_ref, priority, oms.get_order(order_id) -> 'priority' FROM oms.orders ORDER BY order_id;
 SELECT place('x', 1, '{"priority":1001}');
-SELECT oms.upsert_channels('[{"code":"web","priority":1001,"class_priorities":[{"class":"a","priority":1},{"class":"a","priority":2}]}]');
+SELECT oms.upsert_channels('[{"code":"web","priority":1001,"class_priorities":[{"class":"a","priority":1},{"class":"a","priority":2}],"displacement":"maybe","displacement_lock_hours":8761}]');
 -- Each order to fill by says who would be first.
 SELECT oms.receive_stock('north', 'CUP', 4);
 SELECT order_by, string_agg(left(f, 1), ' ' ORDER BY n) FROM unnest(ARRAY['first_come', 'priority', 'date', 'margin']) order_by, LATERAL fill(order_by, true) WITH ORDINALITY f(f, n) GROUP BY 1 ORDER BY 1;
