@@ -69,11 +69,18 @@ BEGIN
         location_id bigint NOT NULL,
         tenant_id   int NOT NULL DEFAULT 1,
         rank        int,
+        ships       boolean NOT NULL DEFAULT true,
+        pickup      boolean NOT NULL DEFAULT true,
+        returns     boolean NOT NULL DEFAULT true,
+        CHECK (ships OR pickup OR returns),
         PRIMARY KEY (channel_id, location_id, tenant_id),
         FOREIGN KEY (channel_id, tenant_id) REFERENCES oms.channels ON DELETE CASCADE,
         FOREIGN KEY (location_id, tenant_id) REFERENCES oms.locations ON DELETE CASCADE
     );
     COMMENT ON TABLE oms.channel_locations IS 'which locations a channel may use; a channel without rows uses every active location';
+    COMMENT ON COLUMN oms.channel_locations.ships IS 'its orders may be shipped from there, and available counts the units';
+    COMMENT ON COLUMN oms.channel_locations.pickup IS 'its orders may be picked up there';
+    COMMENT ON COLUMN oms.channel_locations.returns IS 'its returns may go there';
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.channel_locations
         FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
 

@@ -85,13 +85,13 @@ supplies_until(FunctionCallInfo fcinfo, int argument, const int64 *item_ids, int
 		: oms_supplies_read_with_promises(item_ids, count, PG_GETARG_TIMESTAMPTZ(argument));
 }
 
-/* The location of a row where the channel may use it, else NULL. */
+/* The location of a row where the channel may ship from it, else NULL. */
 static Location *
 serving_location(const StockRow *row, const Channel *channel)
 {
 	Location   *location = oms_location_by_id(row->location_id);
 
-	return location && oms_location_serves(location, channel) ? location : NULL;
+	return location && oms_location_serves(location, channel, PURPOSE_SHIP) ? location : NULL;
 }
 
 typedef struct Asked
@@ -679,7 +679,7 @@ put_by_date(Explanation *explanation, const StockRow *row, Held held, const Cata
 static void
 explain_row(Explanation *explanation, const StockRow *row, Held held, const CatalogItem *item, const Channel *channel)
 {
-	const char *exclusion = oms_location_exclusion(explanation->location, channel);
+	const char *exclusion = oms_location_exclusion(explanation->location, channel, PURPOSE_SHIP);
 	int32		kept = oms_quotas_safety(explanation->quotas, row->item_id, row->location_id);
 
 	explanation->sum = 0;
@@ -709,7 +709,9 @@ static void
 explain_limit(Explanation *explanation, const QuotaLimit *limit, int64 units)
 {
 	explanation->location = NULL;
-	explanation->sum = limit->free;
+	explanation->sum = limit->free - limit->unshipped;
+	if (limit->unshipped > 0)
+		put_term(explanation, "pickup", limit->unshipped, "at locations for pickup alone, which count for what the channel must leave");
 	if (limit->network_safety > 0)
 		put_term(explanation, "network_safety", -limit->network_safety, "left by the channel over all locations");
 	if (limit->guaranteed > 0)
@@ -724,6 +726,8 @@ explain_limit(Explanation *explanation, const QuotaLimit *limit, int64 units)
 	if (explanation->sum > limit->cap)
 		put_term(explanation, "cap", limit->cap - explanation->sum,
 				 psprintf(INT64_FORMAT " units are left below the cap of the channel", limit->cap));
+	if (limit->unshipped > 0 && explanation->sum > units)
+		put_term(explanation, "excluded", -Min(limit->unshipped, explanation->sum - units), "units for pickup alone are not shipped");
 	if (explanation->sum > units)
 		put_term(explanation, "by_date", units - explanation->sum,
 				 "where units stay for others, none is promised beyond what is on hand");

@@ -342,7 +342,7 @@ may_serve(const Waiting *line, const Counter *counter)
 {
 	Location   *location = oms_location_by_id(counter->row.location_id);
 
-	return location && oms_location_serves(location, line->channel) && (line->pickup || location->ships) &&
+	return location && oms_location_serves(location, line->channel, line->pickup ? PURPOSE_PICKUP : PURPOSE_SHIP) && (line->pickup || location->ships) &&
 		(line->location_id == 0 || line->location_id == location->location_id);
 }
 

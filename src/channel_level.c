@@ -157,18 +157,15 @@ available_units(const StockView *view, const QuotaList *quotas, int64 item_id, c
 {
 	QuotaLimit	limit;
 	int64		units = 0;
-
-	if (oms_quotas_limit(quotas, view, item_id, &limit))
-		return limit.firm;
 	for (int i = 0; i < view->count; i++)
 	{
 		const StockRow *row = &view->rows[i];
 		Location   *location = row->item_id == item_id ? oms_location_by_id(row->location_id) : NULL;
 
-		if (location && oms_location_serves(location, channel))
+		if (location && oms_location_serves(location, channel, PURPOSE_SHIP))
 			units += Max(0, (int64) row->on_hand - row->reserved - row->safety);
 	}
-	return units;
+	return oms_quotas_limit(quotas, view, item_id, &limit) ? Min(units, limit.firm) : units;
 }
 
 /* Looks at all items of one channel. */

@@ -60,7 +60,7 @@ static OmsPlan locations_plan = {
 };
 
 static OmsPlan channel_locations_plan = {
-	.sql = "SELECT channel_id, location_id, rank FROM {channel_locations} WHERE tenant_id = $1",
+	.sql = "SELECT channel_id, location_id, rank, ships::int + 2 * pickup::int + 4 * returns::int FROM {channel_locations} WHERE tenant_id = $1",
 	.kind = PLAN_FREE,
 	OMS_ARGTYPES(INT4OID)
 };
@@ -215,6 +215,7 @@ collect_channel_location(TupleTableSlot *slot, void *state)
 	entry = hash_search(cache.configuration.channel_locations, &key, HASH_ENTER, NULL);
 	(void) oms_slot_datum(slot, 3, &isnull);
 	entry->rank = isnull ? PG_INT32_MAX : oms_slot_int32(slot, 3);
+	entry->purposes = oms_slot_int32(slot, 4);
 }
 
 static void

@@ -18,6 +18,7 @@ typedef struct ChannelLocation
 	int64		channel_id;		/* the key: both ids */
 	int64		location_id;
 	int32		rank;			/* PG_INT32_MAX: the location's own */
+	int32		purposes;		/* bits */
 } ChannelLocation;
 
 typedef struct LocationById

@@ -326,6 +326,31 @@ set_absent(const DocField *field, char *target)
 	}
 }
 
+/* An array of at least one of the field's choices. */
+static void
+read_choices(const DocField *field, const JsonbValue *value, int32 *target, const Place *place, FaultList *faults)
+{
+	JsonbContainer *container = value->type == jbvBinary ? value->val.binary.data : NULL;
+
+	if (container == NULL || !JsonContainerIsArray(container))
+	{
+		fault_at(faults, place, "must be an array, not %s", kind_of(value));
+		return;
+	}
+	if (JsonContainerSize(container) == 0)
+		fault_at(faults, place, "must have at least 1 element");
+	for (uint32 i = 0; i < JsonContainerSize(container); i++)
+	{
+		Place		here = {.parent = place,.index = i};
+		char	   *text = NULL;
+
+		read_text(field, getIthJsonbValueFromContainer(container, i), &text, &here, faults);
+		for (int bit = 0; text && field->choices[bit]; bit++)
+			if (strcmp(field->choices[bit], text) == 0)
+				*target |= 1 << bit;
+	}
+}
+
 static void
 read_nested(const DocField *field, const JsonbValue *value, char *target,
 			const Place *place, FaultList *faults)
@@ -398,6 +423,9 @@ read_field(const DocField *field, const JsonbValue *value, char *target,
 			break;
 		case DOC_TIME:
 			read_time(value, (TimestampTz *) target, place, faults);
+			break;
+		case DOC_CHOICES:
+			read_choices(field, value, (int32 *) target, place, faults);
 			break;
 		case DOC_OBJECT:
 		case DOC_SHAPE:

@@ -22,6 +22,7 @@ typedef enum DocType
 	DOC_DOUBLE,					/* double, NAN when absent */
 	DOC_BOOL,					/* int8: 0, 1, -1 when absent */
 	DOC_TIME,					/* TimestampTz, DT_NOBEGIN when absent */
+	DOC_CHOICES,				/* int32: a bit for each of the choices that the array names, 0 when absent */
 	DOC_OBJECT,					/* Jsonb *, any object, NULL when absent */
 	DOC_SHAPE,					/* pointer to a struct, NULL when absent */
 	DOC_ARRAY					/* DocArray of structs, empty when absent */
@@ -47,7 +48,7 @@ typedef struct DocField
 	int64		least;			/* DOC_INT, and the length of DOC_ARRAY */
 	int64		most;
 	const struct DocShape *shape;	/* DOC_SHAPE, DOC_ARRAY */
-	const char *const *choices; /* DOC_TEXT: the values allowed, NULL at the end */
+	const char *const *choices; /* DOC_TEXT, DOC_CHOICES: the values allowed, NULL at the end */
 	bool		minus;			/* DOC_MONEY: may be negative */
 } DocField;
 

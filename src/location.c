@@ -60,6 +60,7 @@ typedef struct LocationChannelDocument
 {
 	char	   *channel;
 	int32		rank;
+	int32		purposes;
 } LocationChannelDocument;
 
 typedef struct LocationServiceDocument
@@ -78,9 +79,13 @@ static const char *const kind_choices[] = {"warehouse", "store", "supplier", NUL
 
 static const char *const capacity_units[] = {"order", "unit", NULL};
 
+/* In the order of the bits PURPOSE_*. */
+static const char *const purpose_choices[] = {"ship", "pickup", "return", NULL};
+
 static const DocField location_channel_fields[] = {
 	{"channel", DOC_CODE, offsetof(LocationChannelDocument, channel), .required = true},
 	{"rank", DOC_INT, offsetof(LocationChannelDocument, rank), .least = 0, .most = 1000000},
+	{"purposes", DOC_CHOICES, offsetof(LocationChannelDocument, purposes), .choices = purpose_choices},
 };
 
 static const DocShape location_channel_shape =
@@ -186,10 +191,11 @@ static OmsPlan unlink_plan = {
 };
 
 static OmsPlan link_plan = {
-	.sql = "INSERT INTO {channel_locations} (channel_id, location_id, tenant_id, rank)"
-	" SELECT c.channel_id, l.location_id, $1, v.rank"
+	.sql = "INSERT INTO {channel_locations} (channel_id, location_id, tenant_id, rank, ships, pickup, returns)"
+	" SELECT c.channel_id, l.location_id, $1, v.rank, coalesce(v.purposes ? 'ship', true),"
+	" coalesce(v.purposes ? 'pickup', true), coalesce(v.purposes ? 'return', true)"
 	" FROM jsonb_to_recordset($2) u(code text, channels jsonb)"
-	" CROSS JOIN LATERAL jsonb_to_recordset(u.channels) v(channel text, rank int)"
+	" CROSS JOIN LATERAL jsonb_to_recordset(u.channels) v(channel text, rank int, purposes jsonb)"
 	" JOIN {locations} l ON l.tenant_id = $1 AND l.code = u.code"
 	" JOIN {channels} c ON c.tenant_id = $1 AND c.code = v.channel"
 	" WHERE u.channels IS NOT NULL",
@@ -433,37 +439,58 @@ oms_location_count(void)
 	return hash_get_num_entries(oms_configuration()->locations_by_id);
 }
 
+/* The channel's link to a location; NULL: none. */
+static const ChannelLocation *
+find_link(const Location *location, const Channel *channel)
+{
+	ChannelLocation key = {.channel_id = channel->channel_id,.location_id = location->location_id};
+
+	return hash_search(oms_configuration()->channel_locations, &key, HASH_FIND, NULL);
+}
+
+/* Whether a channel may use a location at all for one of the purposes. */
+bool
+oms_location_linked(const Location *location, const Channel *channel, int purposes)
+{
+	const ChannelLocation *link;
+
+	if (channel == NULL || !channel->restricted)
+		return true;
+	link = find_link(location, channel);
+	return link && (link->purposes & purposes) != 0;
+}
+
+/* Whether the channel is linked to the location, but for none of the purposes. */
+bool
+oms_location_bars(const Location *location, const Channel *channel, int purposes)
+{
+	const ChannelLocation *link = channel && channel->restricted ? find_link(location, channel) : NULL;
+
+	return link && (link->purposes & purposes) == 0;
+}
+
 /*
  * Why a location may not serve a channel now, NULL where it may.  A channel
  * without rows in channel_locations uses every location that is open.
  */
 const char *
-oms_location_exclusion(const Location *location, const Channel *channel)
+oms_location_exclusion(const Location *location, const Channel *channel, int purposes)
 {
 	if (!location->active)
 		return "the location is not active";
 	if (location->closed_until > oms_call->now)
 		return "the location is closed";
-	return oms_location_linked(location, channel) ? NULL : "the channel may not use the location";
-}
-
-/* Whether a channel may use a location at all. */
-bool
-oms_location_linked(const Location *location, const Channel *channel)
-{
-	ChannelLocation key = {0};
-
-	if (channel == NULL || !channel->restricted)
-		return true;
-	key.channel_id = channel->channel_id;
-	key.location_id = location->location_id;
-	return hash_search(oms_configuration()->channel_locations, &key, HASH_FIND, NULL) != NULL;
+	if (oms_location_linked(location, channel, purposes))
+		return NULL;
+	if (purposes == PURPOSE_SHIP && oms_location_bars(location, channel, purposes))
+		return "the channel does not ship from the location";
+	return "the channel may not use the location";
 }
 
 bool
-oms_location_serves(const Location *location, const Channel *channel)
+oms_location_serves(const Location *location, const Channel *channel, int purposes)
 {
-	return oms_location_exclusion(location, channel) == NULL;
+	return oms_location_exclusion(location, channel, purposes) == NULL;
 }
 
 /*

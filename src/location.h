@@ -30,15 +30,21 @@ typedef struct Location
 	const char *postal_code;	/* NULL where unknown */
 } Location;
 
+/* What a channel uses a location for: bits. */
+#define PURPOSE_SHIP	1
+#define PURPOSE_PICKUP	2
+#define PURPOSE_RETURN	4
+
 extern Location *oms_location_find(const char *code);
 extern Location *oms_location_get(const char *code);
 extern Location *oms_location_by_id(int64 location_id);
 extern int	oms_location_count(void);
 extern bool oms_location_group_exists(const char *group);
 extern bool oms_location_in_group(const Location *location, const char *group);
-extern const char *oms_location_exclusion(const Location *location, const Channel *channel);
-extern bool oms_location_linked(const Location *location, const Channel *channel);
-extern bool oms_location_serves(const Location *location, const Channel *channel);
+extern const char *oms_location_exclusion(const Location *location, const Channel *channel, int purposes);
+extern bool oms_location_linked(const Location *location, const Channel *channel, int purposes);
+extern bool oms_location_bars(const Location *location, const Channel *channel, int purposes);
+extern bool oms_location_serves(const Location *location, const Channel *channel, int purposes);
 extern double oms_location_distance(const Location *location, double latitude, double longitude);
 
 #endif							/* OMS_LOCATION_H */

@@ -199,7 +199,7 @@ pinned_location(Placement *placement, int index, FaultList *faults)
 	if (location == NULL)
 		fault_unknown(faults, line_place(placement, index, "location"), "location", document->location,
 					  "oms.upsert_locations adds a location.");
-	else if (!oms_location_serves(location, placement->channel))
+	else if (!oms_location_serves(location, placement->channel, placement->pickup ? PURPOSE_PICKUP : PURPOSE_SHIP))
 		oms_fault(faults, ERRCODE_OMS_NO_LOCATION, "Link it in channel_locations or leave the location out.",
 				  line_place(placement, index, "location"),
 				  "channel \"%s\" may not use location \"%s\"", placement->channel->code, document->location);

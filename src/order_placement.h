@@ -203,6 +203,7 @@ typedef struct Placement
 	int			part_count;
 	int32	   *missing;		/* per demand: units that nobody can promise */
 	CapacityView *capacity;		/* of the locations that have any; NULL: none has a limit */
+	int			barred_count;	/* candidates that only tell why they are none: the channel does not ship from there */
 	int			full_count;		/* locations that have units but no day for them */
 	RoutingPlan *routing;		/* NULL where no policy decided */
 	LotHorizon *horizons;		/* until when lots must last, by location */

@@ -38,11 +38,19 @@ candidate_index(Placement *placement, HTAB *index, Location *location, int *coun
 static bool
 is_candidate(const Placement *placement, const Location *location)
 {
-	if (location == NULL || !oms_location_serves(location, placement->channel))
+	if (location == NULL || !oms_location_serves(location, placement->channel, placement->pickup ? PURPOSE_PICKUP : PURPOSE_SHIP))
 		return false;
 	if (oms_dates_configured() && !oms_dates_opens(location, oms_call->now))
 		return false;
 	return placement->pickup ? location == placement->pickup : location->ships;
+}
+
+/* Whether the channel uses a location that ships, but not to ship from there. */
+static bool
+is_barred(const Placement *placement, const Location *location)
+{
+	return location && placement->pickup == NULL && location->ships && location->active &&
+		oms_location_bars(location, placement->channel, PURPOSE_SHIP);
 }
 
 /* Reads what is left of the days of all locations that have units. */
@@ -85,26 +93,6 @@ has_day(Placement *placement, const Location *location)
 	return false;
 }
 
-/* Collects the candidate locations of a view of the counters. */
-static int
-collect_candidates(Placement *placement, StockView *view, int *position_of_row)
-{
-	HASHCTL		control = {.keysize = sizeof(int64),.entrysize = 16,.hcxt = CurrentMemoryContext};
-	HTAB	   *index = hash_create("candidates", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	int			count = 0;
-
-	placement->candidates = palloc(sizeof(Location *) * Max(1, view->count));
-	for (int i = 0; i < view->count; i++)
-	{
-		Location   *location = oms_location_by_id(view->rows[i].location_id);
-
-		position_of_row[i] = is_candidate(placement, location) && has_day(placement, location)
-			? candidate_index(placement, index, location, &count) : -1;
-	}
-	hash_destroy(index);
-	return count;
-}
-
 static RouteStock
 promisable(const StockRow *row)
 {
@@ -115,6 +103,37 @@ promisable(const StockRow *row)
 	stock.free = (int32) Max(0, free);
 	stock.backorder = (int32) Max(0, Min(headroom - stock.free, row->backorder_limit));
 	return stock;
+}
+
+/* Collects the candidate locations of a view of the counters. */
+static int
+collect_candidates(Placement *placement, StockView *view, int *position_of_row)
+{
+	HASHCTL		control = {.keysize = sizeof(int64),.entrysize = 16,.hcxt = CurrentMemoryContext};
+	HTAB	   *index = hash_create("candidates", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	int			count = 0;
+	int			before;
+
+	placement->barred_count = 0;
+	placement->candidates = palloc(sizeof(Location *) * Max(1, view->count));
+	for (int i = 0; i < view->count; i++)
+	{
+		Location   *location = oms_location_by_id(view->rows[i].location_id);
+
+		position_of_row[i] = is_candidate(placement, location) && has_day(placement, location)
+			? candidate_index(placement, index, location, &count) : -1;
+	}
+	before = count;
+	for (int i = 0; placement->channel->restricted && i < view->count; i++)
+	{
+		Location   *location = oms_location_by_id(view->rows[i].location_id);
+
+		if (is_barred(placement, location) && promisable(&view->rows[i]).free > 0)
+			(void) candidate_index(placement, index, location, &count);
+	}
+	placement->barred_count = count - before;
+	hash_destroy(index);
+	return count;
 }
 
 /* The routing problem as it is being solved; stock shrinks as units are given away. */
@@ -423,6 +442,20 @@ scope_of(const Placement *placement, const int *demand_of_line, int line_count)
 	};
 }
 
+/* They come behind the others. */
+static bool *
+barred_candidates(const Placement *placement)
+{
+	bool	   *barred;
+
+	if (placement->barred_count == 0)
+		return NULL;
+	barred = palloc0(placement->candidate_count);
+	for (int i = placement->candidate_count - placement->barred_count; i < placement->candidate_count; i++)
+		barred[i] = true;
+	return barred;
+}
+
 /* Routes by the policy that is for the order; false where the built-in rule must decide. */
 static bool
 serve_by_policy(Placement *placement, Sourcing *sourcing, const PolicyScope *scope, const int *demand_of_line, int line_count)
@@ -442,7 +475,7 @@ serve_by_policy(Placement *placement, Sourcing *sourcing, const PolicyScope *sco
 		.ordered_at = oms_call->now,.requested_at = placement->document->requested_at,.capacity = placement->capacity,
 		.ship_complete = placement->ship_complete && !placement->later_only,
 		.line_count = line_count,.lines = lines,.location_count = placement->candidate_count,
-		.locations = placement->candidates,.free = units,.backorder = units + cells
+		.locations = placement->candidates,.barred = barred_candidates(placement),.free = units,.backorder = units + cells
 	};
 
 	if (address)
@@ -610,7 +643,7 @@ waiting_faults(const Placement *placement)
 static Refusal
 refusal_of(Placement *placement)
 {
-	if (placement->candidate_count == 0 && !has_location(placement))
+	if (placement->candidate_count == placement->barred_count && !has_location(placement))
 		return (Refusal)
 	{
 		ERRCODE_OMS_NO_LOCATION, "no location can serve the order",
@@ -618,7 +651,7 @@ refusal_of(Placement *placement)
 					 placement->pickup ? "is the pickup point" : "ships"),
 			"channel_locations links locations; active and ships switch them on."
 	};
-	if (placement->candidate_count == 0 && placement->full_count > 0)
+	if (placement->candidate_count == placement->barred_count && placement->full_count > 0)
 		return (Refusal)
 	{
 		ERRCODE_OMS_NO_LOCATION, "no location has a day left for the order",

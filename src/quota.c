@@ -298,11 +298,11 @@ first_row_of(const StockView *view, int64 item_id)
 }
 
 static bool
-serves(const StockRow *row, const Channel *channel)
+serves(const StockRow *row, const Channel *channel, int purposes)
 {
 	Location   *location = oms_location_by_id(row->location_id);
 
-	return location && oms_location_serves(location, channel);
+	return location && oms_location_serves(location, channel, purposes);
 }
 
 /* Whether a channel, which the caller need not know, may use a counter that this one uses. */
@@ -316,7 +316,8 @@ compete(const StockView *view, int64 item_id, const Channel *one, int64 other_id
 	other = oms_channel_by_id(other_id);
 	oms_call->unscoped = unscoped;
 	for (int i = first_row_of(view, item_id); i < view->count && view->rows[i].item_id == item_id; i++)
-		if (other && serves(&view->rows[i], one) && serves(&view->rows[i], other))
+		if (other && serves(&view->rows[i], one, PURPOSE_SHIP | PURPOSE_PICKUP) &&
+			serves(&view->rows[i], other, PURPOSE_SHIP | PURPOSE_PICKUP))
 			return true;
 	return false;
 }
@@ -363,8 +364,12 @@ oms_quotas_limit(const QuotaList *quotas, const StockView *view, int64 item_id, 
 	if (tree)
 		limit->drawn = oms_quota_tree_draw(tree, quotas->channel->channel_id, &limit->draw);
 	for (int i = first_row_of(view, item_id); i < view->count && view->rows[i].item_id == item_id; i++)
-		if (serves(&view->rows[i], quotas->channel))
+		if (serves(&view->rows[i], quotas->channel, PURPOSE_SHIP | PURPOSE_PICKUP))
+		{
 			limit->free += free_units(&view->rows[i]);
+			if (!serves(&view->rows[i], quotas->channel, PURPOSE_SHIP))
+				limit->unshipped += free_units(&view->rows[i]);
+		}
 	limit->firm = Min(limit->cap, Max(0, limit->free - limit->network_safety - limit->guaranteed));
 	limit->firm = Min(limit->firm, limit->drawn);
 	return true;

@@ -42,6 +42,7 @@ typedef struct QuotaList
 typedef struct QuotaLimit
 {
 	int64		free;			/* at the locations of the channel */
+	int64		unshipped;		/* of these, where it does not ship from */
 	int64		network_safety;
 	int64		guaranteed;		/* to other channels, and not used yet */
 	int64		cap;			/* units left below the cap, PG_INT64_MAX: none */

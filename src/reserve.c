@@ -137,7 +137,7 @@ resolve_line(Request *request, int index, ItemSet *items, FaultList *faults)
 	if (line->pinned == NULL)
 		oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_locations adds a location.",
 				  oms_document_place("lines", index, "location"), "location \"%s\" is not known", code);
-	else if (!oms_location_serves(line->pinned, request->channel))
+	else if (!oms_location_serves(line->pinned, request->channel, PURPOSE_SHIP | PURPOSE_PICKUP))
 		oms_fault(faults, ERRCODE_OMS_NO_LOCATION, "Link it in channel_locations or leave the location out.",
 				  oms_document_place("lines", index, "location"), "channel \"%s\" may not use location \"%s\"",
 				  request->channel->code, code);
@@ -277,13 +277,13 @@ is_better(const StockRow *a, const StockRow *b, int32 wanted)
 	return free_units(a) > free_units(b);
 }
 
-/* Whether the line may be served from the location. */
+/* Whether the line may be served from the location.  One that it names may be for pickup. */
 static bool
 is_allowed(const Request *request, const WantedLine *line, const Location *location)
 {
 	return location && (line->pinned == NULL || line->pinned == location) &&
 		(line->document->group == NULL || oms_location_in_group(location, line->document->group)) &&
-		oms_location_serves(location, request->channel);
+		oms_location_serves(location, request->channel, line->pinned ? PURPOSE_SHIP | PURPOSE_PICKUP : PURPOSE_SHIP);
 }
 
 static StockRow *

@@ -280,6 +280,8 @@ exclusion(const Choice *choice, const Location *location)
 		return "the location is not active";
 	if (!location->returns)
 		return "the location takes no returns";
+	if (oms_location_bars(location, choice->order->channel, PURPOSE_RETURN))
+		return "the channel takes no returns at the location";
 	if (!has_room(choice, location))
 		return "the location takes no more units today";
 	return NULL;
@@ -344,7 +346,7 @@ nearest_first(Choice *choice, const PlaceRule *rule, int part, int *count)
 	read_origins(choice);
 	hash_seq_init(&scan, locations);
 	while ((entry = hash_seq_search(&scan)) != NULL)
-		if (oms_scope_location(entry->location->location_id) && oms_location_linked(entry->location, choice->order->channel) &&
+		if (oms_scope_location(entry->location->location_id) && oms_location_linked(entry->location, choice->order->channel, PURPOSE_RETURN) &&
 			(rule->group == NULL || oms_location_in_group(entry->location, rule->group)))
 			list[(*count)++] = (Near) {entry->location, oms_location_distance(entry->location, choice->origins[part].latitude,
 																			  choice->origins[part].longitude)};

@@ -25,6 +25,7 @@ typedef enum ExclusionReason
 	EXCLUDED_ZONE,				/* its zone has no rate */
 	EXCLUDED_WEIGHT,			/* detail: grams of the lightest parcel, which no band has */
 	EXCLUDED_FLOOR,				/* detail: units of each item that stay there */
+	EXCLUDED_PURPOSE,			/* the channel does not ship from there */
 	EXCLUDED_COUNT
 } ExclusionReason;
 

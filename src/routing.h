@@ -45,6 +45,7 @@ typedef struct RoutingRequest
 	Location  **locations;
 	const int32 *free;			/* [line * location_count + location] */
 	const int32 *backorder;		/* units that may be promised beyond */
+	const bool *barred;			/* by location: from which the channel does not ship, with nothing free; NULL: none; not recorded */
 	const int64 *metres;		/* by location, -1: unknown; NULL: by coordinates */
 	TimestampTz ordered_at;
 	bool		ship_complete;	/* all units now, or none */

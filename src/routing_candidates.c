@@ -308,6 +308,11 @@ oms_routing_choose_locations(Gathering *gathering)
 		int			rule;
 		int			position = decision->location_count;
 
+		if ((request->barred && request->barred[i]) || (before && before->reason == EXCLUDED_PURPOSE))
+		{
+			oms_routing_exclude(gathering, i, EXCLUDED_PURPOSE, 0);
+			continue;
+		}
 		if (!has_stock(request, i))
 			continue;
 		metres = oms_routing_metres(request, i);

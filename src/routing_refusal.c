@@ -35,6 +35,8 @@ oms_routing_exclusion_text(const RoutingDecision *decision, const RoutingExclusi
 		case EXCLUDED_FLOOR:
 			return psprintf("its last " INT64_FORMAT " %s of each item are kept", exclusion->detail,
 							exclusion->detail == 1 ? "unit" : "units");
+		case EXCLUDED_PURPOSE:
+			return "the channel does not ship from the location";
 		case EXCLUDED_COUNT:
 			break;
 		case EXCLUDED_RULE:
@@ -64,7 +66,7 @@ append_rest(StringInfo text, const RoutingDecision *decision, int from)
 		[EXCLUDED_NO_RATE] = "without zone and rate",[EXCLUDED_RULE] = "by rules",[EXCLUDED_LATE] = "too late",
 		[EXCLUDED_NO_DATE] = "without a day of delivery",[EXCLUDED_NO_SERVICE] = "without a service",
 		[EXCLUDED_ZONE] = "in zones without a rate",[EXCLUDED_GROUP] = "by group",[EXCLUDED_WEIGHT] = "without a rate for the weight",
-		[EXCLUDED_FLOOR] = "with what is kept there"
+		[EXCLUDED_FLOOR] = "with what is kept there",[EXCLUDED_PURPOSE] = "from which the channel does not ship"
 	};
 	const char *separator = ": ";
 
