@@ -93,6 +93,6 @@ SELECT oms.upsert_channels('[{"code": "far", "currency": "EUR"}]'), oms.save_rou
 SELECT oms.place_order('{"channel": "far", "external_ref": "far", "service": "dhl_parcel_de.V53WPAK", "ship_to": {"country": "CA", "postal_code": "T0A 0A1"},
     "lines": [{"sku": "PARCEL", "quantity": 1, "attributes": {"weight_grams": 500}}]}') \g /dev/null
 SELECT require(amount BETWEEN 8900 AND 9100, 'the distance is known') FROM oms.explain_route(oms.find_order('far', 'far'))
-WHERE kind = 'plan' AND term = 'order' \g /dev/null
+WHERE kind = 'plan' AND term = 'distance' \g /dev/null
 SELECT require(count(*) = 0, 'audit() finds nothing') FROM oms.audit() \g /dev/null
 SQL
