@@ -113,15 +113,6 @@ typedef struct Redated
 
 /* ---- Reading ---- */
 
-static double
-float_or_nan(TupleTableSlot *slot, int column)
-{
-	bool		isnull;
-	Datum		value = oms_slot_datum(slot, column, &isnull);
-
-	return isnull ? NAN : DatumGetFloat8(value);
-}
-
 static void
 collect_waiting(TupleTableSlot *slot, void *state)
 {
@@ -142,7 +133,7 @@ collect_waiting(TupleTableSlot *slot, void *state)
 			.left = oms_slot_int32(slot, 6),.supplied_at = DatumGetTimestampTz(oms_slot_datum(slot, 7, &isnull)),
 			.service = oms_slot_text(slot, 8),.weight_grams = oms_slot_int32(slot, 9),
 			.request = {.pickup = oms_slot_bool(slot, 10),.service = oms_slot_text(slot, 11),
-			.destination = {oms_slot_text(slot, 12), oms_slot_text(slot, 13), float_or_nan(slot, 14), float_or_nan(slot, 15)}}
+			.destination = {oms_slot_text(slot, 12), oms_slot_text(slot, 13), oms_slot_double(slot, 14), oms_slot_double(slot, 15)}}
 	};
 }
 
@@ -163,25 +154,6 @@ read_waiting(const StockRow *rows, int count)
 	values[2] = oms_array_int64(ids + count, count);
 	(void) oms_execute_each(&waiting_plan, values, NULL, collect_waiting, list);
 	return list;
-}
-
-static int
-compare_counters(const void *left, const void *right)
-{
-	const StockRow *a = left;
-	const StockRow *b = right;
-
-	if (a->item_id != b->item_id)
-		return a->item_id < b->item_id ? -1 : 1;
-	return a->location_id < b->location_id ? -1 : a->location_id > b->location_id;
-}
-
-static StockRow *
-counter_of(StockRow *rows, int count, const WaitingUnits *units)
-{
-	StockRow	key = {.item_id = units->item_id,.location_id = units->location_id};
-
-	return bsearch(&key, rows, count, sizeof(StockRow), compare_counters);
 }
 
 typedef struct CounterList
@@ -307,7 +279,7 @@ serve(WaitingList *waiting, StockRow *rows, int count)
 		CHECK_FOR_INTERRUPTS();
 		if (row == NULL || row->item_id != units->item_id || row->location_id != units->location_id)
 		{
-			row = counter_of(rows, count, units);
+			row = oms_stock_find(rows, count, units->item_id, units->location_id);
 			base = base_of(row, waiting, i);
 			wanted = 0;
 		}
@@ -347,8 +319,12 @@ is_asked(const Redated *row, StockRow *rows, int count)
 	ListCell   *cell;
 
 	foreach(cell, row->units)
-		if (counter_of(rows, count, lfirst(cell)) != NULL)
+	{
+		const WaitingUnits *units = lfirst(cell);
+
+		if (oms_stock_find(rows, count, units->item_id, units->location_id) != NULL)
 			return true;
+	}
 	return false;
 }
 
@@ -398,10 +374,10 @@ know_companions(Redating *redating, const StockRow *rows, int count, const Waiti
 	{
 		const StockRow *row = &list.rows[i];
 
-		if (bsearch(row, rows, count, sizeof(StockRow), compare_counters) != NULL)
+		if (oms_stock_find(rows, count, row->item_id, row->location_id) != NULL)
 			continue;
-		known = known && redating->companion_count > 0 &&
-			bsearch(row, redating->companions, redating->companion_count, sizeof(StockRow), compare_counters) != NULL;
+		known = known &&
+			oms_stock_find(redating->companions, redating->companion_count, row->item_id, row->location_id) != NULL;
 		list.rows[kept++] = *row;
 	}
 	if (!known)
@@ -434,7 +410,7 @@ oms_redating_plan(Redating *redating, const StockRow *rows, int count, const All
 	if (redating->companion_count > 0)
 	{
 		memcpy(all + count, redating->companions, sizeof(StockRow) * redating->companion_count);
-		qsort(all, all_count, sizeof(StockRow), compare_counters);
+		qsort(all, all_count, sizeof(StockRow), oms_stock_compare);
 		waiting = read_waiting(all, all_count);
 	}
 	sorted = by_fulfillment(waiting);

@@ -148,15 +148,6 @@ collect_class_priority(TupleTableSlot *slot, void *state)
 	}
 }
 
-static double
-double_or_nan(TupleTableSlot *slot, int column)
-{
-	bool		isnull;
-	Datum		value = oms_slot_datum(slot, column, &isnull);
-
-	return isnull ? NAN : DatumGetFloat8(value);
-}
-
 static void
 collect_location(TupleTableSlot *slot, void *state)
 {
@@ -167,8 +158,8 @@ collect_location(TupleTableSlot *slot, void *state)
 	char		code[OMS_CODE_BYTES_MAX + 1] = {0};
 
 	location->location_id = oms_slot_int64(slot, 1);
-	location->latitude = double_or_nan(slot, 2);
-	location->longitude = double_or_nan(slot, 3);
+	location->latitude = oms_slot_double(slot, 2);
+	location->longitude = oms_slot_double(slot, 3);
 	location->rank = oms_slot_int32(slot, 4);
 	location->active = oms_slot_bool(slot, 5);
 	location->ships = oms_slot_bool(slot, 6);

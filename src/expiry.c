@@ -197,8 +197,9 @@ end_order(void *state)
 
 /* True where the order was cancelled, or cut by what nobody has. */
 static bool
-look_at(Deadline *deadline)
+look_at(void *due)
 {
+	Deadline   *deadline = due;
 	char	   *error;
 
 	deadline->order = oms_order_lock_free(deadline->order_id);
@@ -217,11 +218,11 @@ look_at(Deadline *deadline)
 }
 
 /*
- * oms.expire_orders(max_count integer, idempotency_key text) -> integer
- *
- * An order that another transaction has locked waits for the next run.
+ * What both jobs do: read what is due, the most overdue first, go through it in
+ * the order in which orders are locked, and count what has ended.
  */
-OMS_FUNCTION(oms_expire_orders, CALL_KEYED)
+static int
+end_due(FunctionCallInfo fcinfo, OmsPlan *plan, OmsRowCallback collect, list_sort_comparator compare, bool (*end) (void *due))
 {
 	int32		max_count = PG_ARGISNULL(0) ? EXPIRE_BATCH : PG_GETARG_INT32(0);
 	Datum		values[3] = {Int32GetDatum(oms_call->tenant), TimestampTzGetDatum(oms_call->now),
@@ -231,14 +232,24 @@ OMS_FUNCTION(oms_expire_orders, CALL_KEYED)
 	int			ended = 0;
 
 	oms_argument_positive(max_count, "max_count");
-	(void) oms_execute_each(&due_plan, values, NULL, collect_deadline, &list);
-	list_sort(list, compare_deadlines);
+	(void) oms_execute_each(plan, values, NULL, collect, &list);
+	list_sort(list, compare);
 	foreach(cell, list)
 	{
 		CHECK_FOR_INTERRUPTS();
-		ended += look_at(lfirst(cell));
+		ended += end(lfirst(cell));
 	}
-	PG_RETURN_INT32(ended);
+	return ended;
+}
+
+/*
+ * oms.expire_orders(max_count integer, idempotency_key text) -> integer
+ *
+ * An order that another transaction has locked waits for the next run.
+ */
+OMS_FUNCTION(oms_expire_orders, CALL_KEYED)
+{
+	PG_RETURN_INT32(end_due(fcinfo, &due_plan, collect_deadline, compare_deadlines, look_at));
 }
 
 /* ---- Authorizations ---- */
@@ -282,8 +293,9 @@ compare_ended(const ListCell *left, const ListCell *right)
 
 /* True where the authorization was still due once its order was locked. */
 static bool
-end_payment(const EndedPayment *ended)
+end_payment(void *due)
 {
+	const EndedPayment *ended = due;
 	EndedPayment now = {0};
 	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(ended->payment_id),
 	TimestampTzGetDatum(oms_call->now)};
@@ -304,20 +316,5 @@ end_payment(const EndedPayment *ended)
  */
 OMS_FUNCTION(oms_expire_payments, CALL_KEYED)
 {
-	int32		max_count = PG_ARGISNULL(0) ? EXPIRE_BATCH : PG_GETARG_INT32(0);
-	Datum		values[3] = {Int32GetDatum(oms_call->tenant), TimestampTzGetDatum(oms_call->now),
-	Int64GetDatum(max_count)};
-	List	   *list = NIL;
-	ListCell   *cell;
-	int			ended = 0;
-
-	oms_argument_positive(max_count, "max_count");
-	(void) oms_execute_each(&due_payments_plan, values, NULL, collect_ended, &list);
-	list_sort(list, compare_ended);
-	foreach(cell, list)
-	{
-		CHECK_FOR_INTERRUPTS();
-		ended += end_payment(lfirst(cell));
-	}
-	PG_RETURN_INT32(ended);
+	PG_RETURN_INT32(end_due(fcinfo, &due_payments_plan, collect_ended, compare_ended, end_payment));
 }

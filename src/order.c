@@ -382,6 +382,21 @@ oms_order_line(OrderLines *lines, int32 line_no)
 	return NULL;
 }
 
+/* The line that a call names; OM005 where the order has none. */
+OrderLine *
+oms_order_line_wanted(const Order *order, OrderLines *lines, const LineQuantity *wanted)
+{
+	OrderLine  *line = oms_order_line(lines, wanted->line_no);
+
+	if (line == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_UNKNOWN),
+				 errmsg("order " INT64_FORMAT " has no line %d", order->order_id, wanted->line_no),
+				 errdetail("lines[%d].line_no: line %d is not known", wanted->position, wanted->line_no),
+				 errhint("oms.get_order shows the lines.")));
+	return line;
+}
+
 static bool
 line_changed(const OrderLine *line)
 {

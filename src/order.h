@@ -86,6 +86,7 @@ typedef struct LineQuantity
 	int32		position;		/* in the document */
 } LineQuantity;
 
+extern OrderLine *oms_order_line_wanted(const Order *order, OrderLines *lines, const LineQuantity *wanted);
 extern LineQuantity *oms_line_quantities(Jsonb *document, const char *place, int *count);
 
 #endif							/* OMS_ORDER_H */

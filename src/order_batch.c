@@ -464,17 +464,6 @@ plan_all(Batch *batch)
 
 /* ---- Locking ---- */
 
-static int
-compare_counters(const void *left, const void *right)
-{
-	const StockRow *a = left;
-	const StockRow *b = right;
-
-	if (a->item_id != b->item_id)
-		return a->item_id < b->item_id ? -1 : 1;
-	return a->location_id < b->location_id ? -1 : a->location_id > b->location_id;
-}
-
 /*
  * Locks everything that the orders are planned to need, before anything of it
  * is changed.  After a beginning anew a counter in stripes is locked whole.
@@ -504,7 +493,7 @@ find_locked(Batch *batch, StockRow *rows, int count)
 {
 	for (int i = 0; i < count; i++)
 	{
-		StockRow   *locked = bsearch(&rows[i], batch->counters, batch->counter_count, sizeof(StockRow), compare_counters);
+		StockRow   *locked = oms_stock_find(batch->counters, batch->counter_count, rows[i].item_id, rows[i].location_id);
 		StockRow	wanted = rows[i];
 
 		if (locked == NULL)

@@ -138,15 +138,9 @@ mark_cancelled(Order *order, Jsonb *document, OrderLines *lines, AllocationList 
 
 	for (int i = 0; i < count; i++)
 	{
-		OrderLine  *line = oms_order_line(lines, wanted[i].line_no);
+		OrderLine  *line = oms_order_line_wanted(order, lines, &wanted[i]);
 		int32		quantity;
 
-		if (line == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OMS_UNKNOWN),
-					 errmsg("order " INT64_FORMAT " has no line %d", order->order_id, wanted[i].line_no),
-					 errdetail("lines[%d].line_no: line %d is not known", wanted[i].position, wanted[i].line_no),
-					 errhint("oms.get_order shows the lines.")));
 		quantity = wanted[i].quantity == DOC_ABSENT ? oms_order_open_units(line) : wanted[i].quantity;
 		if (quantity > oms_order_open_units(line))
 			ereport(ERROR,

@@ -225,27 +225,6 @@ typedef struct TreesOnCounters
 	StockView  *view;
 } TreesOnCounters;
 
-static StockRow *
-counter_at(StockView *view, int64 item_id, int64 location_id)
-{
-	int			low = 0;
-	int			high = view->count;
-
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-		StockRow   *row = &view->rows[middle];
-
-		if (row->item_id < item_id || (row->item_id == item_id && row->location_id < location_id))
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low < view->count && view->rows[low].item_id == item_id && view->rows[low].location_id == location_id)
-		return &view->rows[low];
-	return NULL;
-}
-
 /* Units in carts are for sale as far as the whole goes, and used by the channel of the cart. */
 static void
 collect_holds(TupleTableSlot *slot, void *state)
@@ -253,7 +232,7 @@ collect_holds(TupleTableSlot *slot, void *state)
 	TreesOnCounters *read = state;
 	int64		item_id = oms_slot_int64(slot, 1);
 	QuotaTree  *tree = oms_quota_tree_of(read->trees, item_id);
-	StockRow   *row = counter_at(read->view, item_id, oms_slot_int64(slot, 2));
+	StockRow   *row = oms_stock_find(read->view->rows, read->view->count, item_id, oms_slot_int64(slot, 2));
 
 	if (row)
 		row->reserved -= (int32) oms_slot_int64(slot, 4);

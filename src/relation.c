@@ -9,6 +9,8 @@
  */
 #include "oms.h"
 
+#include <math.h>
+
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -493,6 +495,16 @@ oms_slot_text(TupleTableSlot *slot, int column)
 	Datum		value = oms_slot_datum(slot, column, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* NAN where the column is null. */
+double
+oms_slot_double(TupleTableSlot *slot, int column)
+{
+	bool		isnull;
+	Datum		value = oms_slot_datum(slot, column, &isnull);
+
+	return isnull ? NAN : DatumGetFloat8(value);
 }
 
 /* A copy; NULL where the column is null. */

@@ -74,6 +74,7 @@ extern int64 oms_slot_int64(TupleTableSlot *slot, int column);
 extern int32 oms_slot_int32(TupleTableSlot *slot, int column);
 extern bool oms_slot_bool(TupleTableSlot *slot, int column);
 extern char *oms_slot_text(TupleTableSlot *slot, int column);
+extern double oms_slot_double(TupleTableSlot *slot, int column);
 extern Numeric oms_slot_numeric(TupleTableSlot *slot, int column);
 
 /* Array arguments of set-based statements. */

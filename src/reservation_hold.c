@@ -144,34 +144,13 @@ oms_holds_of_others(const HoldList *list)
 	return false;
 }
 
-static StockRow *
-row_of_view(StockView *view, int64 item_id, int64 location_id)
-{
-	int			low = 0;
-	int			high = view->count;
-
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-		StockRow   *row = &view->rows[middle];
-
-		if (row->item_id < item_id || (row->item_id == item_id && row->location_id < location_id))
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low < view->count && view->rows[low].item_id == item_id && view->rows[low].location_id == location_id)
-		return &view->rows[low];
-	return NULL;
-}
-
 /* Counts the held units as free. */
 void
 oms_holds_credit(const HoldList *list, StockView *view)
 {
 	for (int i = 0; i < list->count; i++)
 	{
-		StockRow   *row = row_of_view(view, list->rows[i].item_id, list->rows[i].location_id);
+		StockRow   *row = oms_stock_find(view->rows, view->count, list->rows[i].item_id, list->rows[i].location_id);
 
 		if (row)
 			row->reserved -= list->rows[i].quantity;

@@ -29,15 +29,9 @@ divide(Order *order, Jsonb *document, int *count)
 	*count = document ? wanted_count : lines->count;
 	for (int i = 0; i < *count; i++)
 	{
-		OrderLine  *line = wanted ? oms_order_line(lines, wanted[i].line_no) : &lines->rows[i];
+		OrderLine  *line = wanted ? oms_order_line_wanted(order, lines, &wanted[i]) : &lines->rows[i];
 		int32		open;
 
-		if (line == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OMS_UNKNOWN),
-					 errmsg("order " INT64_FORMAT " has no line %d", order->order_id, wanted[i].line_no),
-					 errdetail("lines[%d].line_no: line %d is not known", wanted[i].position, wanted[i].line_no),
-					 errhint("oms.get_order shows the lines.")));
 		open = line->ordered - line->cancelled - line->shipped;
 		parts[i].line_no = line->line_no;
 		if (wanted == NULL || wanted[i].quantity == DOC_ABSENT)

@@ -190,15 +190,6 @@ read_rules(Choice *choice)
 	(void) oms_execute_each(&rules_plan, values, NULL, collect_rule, choice);
 }
 
-static double
-double_or_nan(TupleTableSlot *slot, int column)
-{
-	bool		isnull;
-	Datum		value = oms_slot_datum(slot, column, &isnull);
-
-	return isnull ? NAN : DatumGetFloat8(value);
-}
-
 static void
 collect_origin(TupleTableSlot *slot, void *state)
 {
@@ -207,8 +198,8 @@ collect_origin(TupleTableSlot *slot, void *state)
 
 	for (int i = 0; i < choice->count; i++)
 		if (choice->parts[i].line_no == line_no)
-			choice->origins[i] = (Origin) {oms_slot_text(slot, 2), oms_slot_text(slot, 3), double_or_nan(slot, 4),
-			double_or_nan(slot, 5), oms_slot_int64(slot, 6)};
+			choice->origins[i] = (Origin) {oms_slot_text(slot, 2), oms_slot_text(slot, 3), oms_slot_double(slot, 4),
+			oms_slot_double(slot, 5), oms_slot_int64(slot, 6)};
 }
 
 /* An address without coordinates lies where its postal code does. */

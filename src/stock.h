@@ -62,6 +62,8 @@ typedef struct StockRow
 } StockRow;
 
 extern int	oms_stock_merge(StockRow *rows, int count);
+extern int	oms_stock_compare(const void *left, const void *right);
+extern StockRow *oms_stock_find(const StockRow *rows, int count, int64 item_id, int64 location_id);
 extern void oms_stock_lock(StockRow *rows, int count);
 extern void oms_stock_lock_one(StockRow *row);
 extern void oms_stock_lock_all(StockRow *rows, int count);

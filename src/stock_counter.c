@@ -112,8 +112,9 @@ typedef struct StripeList
 	StockStripe rows[OMS_STOCK_STRIPES];
 } StripeList;
 
-static int
-compare_rows(const void *left, const void *right)
+/* The order in which counters are locked, and in which rows that have been merged stand. */
+int
+oms_stock_compare(const void *left, const void *right)
 {
 	const StockRow *a = left;
 	const StockRow *b = right;
@@ -131,10 +132,10 @@ oms_stock_merge(StockRow *rows, int count)
 {
 	int			kept = 0;
 
-	qsort(rows, count, sizeof(StockRow), compare_rows);
+	qsort(rows, count, sizeof(StockRow), oms_stock_compare);
 	for (int i = 0; i < count; i++)
 	{
-		if (kept > 0 && compare_rows(&rows[kept - 1], &rows[i]) == 0)
+		if (kept > 0 && oms_stock_compare(&rows[kept - 1], &rows[i]) == 0)
 		{
 			rows[kept - 1].on_hand_delta += rows[i].on_hand_delta;
 			rows[kept - 1].reserved_delta += rows[i].reserved_delta;
@@ -147,6 +148,15 @@ oms_stock_merge(StockRow *rows, int count)
 			rows[kept++] = rows[i];
 	}
 	return kept;
+}
+
+/* The row of a counter among sorted ones; NULL where it is not there. */
+StockRow *
+oms_stock_find(const StockRow *rows, int count, int64 item_id, int64 location_id)
+{
+	StockRow	key = {.item_id = item_id,.location_id = location_id};
+
+	return count > 0 ? bsearch(&key, rows, count, sizeof(StockRow), oms_stock_compare) : NULL;
 }
 
 /* ---- One stripe ---- */
@@ -473,7 +483,7 @@ oms_stock_lock(StockRow *rows, int count)
 
 	for (int i = 0; i < count; i++)
 	{
-		Assert(i == 0 || compare_rows(&rows[i - 1], &rows[i]) < 0);
+		Assert(i == 0 || oms_stock_compare(&rows[i - 1], &rows[i]) < 0);
 		clear(&rows[i]);
 	}
 	if (!oms_heap_is_plain(&stock_heap))
@@ -786,7 +796,7 @@ add_to_view(StockView *view, const StockRow *read)
 {
 	StockRow   *row = view->count > 0 ? &view->rows[view->count - 1] : NULL;
 
-	if (row == NULL || compare_rows(row, read) != 0)
+	if (row == NULL || oms_stock_compare(row, read) != 0)
 	{
 		if (view->count == view->capacity)
 		{
@@ -876,7 +886,7 @@ oms_stock_view_take(StockView *view, const StockRow *taken, int count)
 {
 	for (int i = 0; i < count; i++)
 	{
-		StockRow   *row = bsearch(&taken[i], view->rows, view->count, sizeof(StockRow), compare_rows);
+		StockRow   *row = oms_stock_find(view->rows, view->count, taken[i].item_id, taken[i].location_id);
 
 		if (row)
 			row->reserved += taken[i].reserved_delta;
