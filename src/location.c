@@ -433,12 +433,6 @@ oms_location_by_id(int64 location_id)
 	return look_up(oms_configuration()->locations_by_id, &location_id, offsetof(LocationById, location));
 }
 
-int
-oms_location_count(void)
-{
-	return hash_get_num_entries(oms_configuration()->locations_by_id);
-}
-
 /* The channel's link to a location; NULL: none. */
 static const ChannelLocation *
 find_link(const Location *location, const Channel *channel)

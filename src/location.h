@@ -38,7 +38,6 @@ typedef struct Location
 extern Location *oms_location_find(const char *code);
 extern Location *oms_location_get(const char *code);
 extern Location *oms_location_by_id(int64 location_id);
-extern int	oms_location_count(void);
 extern bool oms_location_group_exists(const char *group);
 extern bool oms_location_in_group(const Location *location, const char *group);
 extern const char *oms_location_exclusion(const Location *location, const Channel *channel, int purposes);
