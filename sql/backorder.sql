@@ -16,11 +16,13 @@ BEGIN
     CREATE TABLE oms.backorder_rules (
         tenant_id      int NOT NULL PRIMARY KEY,
         withdraw_order text NOT NULL DEFAULT 'newest' CHECK (withdraw_order IN ('newest', 'lowest_priority', 'latest_date')),
+        withdrawn      text NOT NULL DEFAULT 'wait' CHECK (withdrawn IN ('wait', 'replan')),
         fill_order     text NOT NULL DEFAULT 'date' CHECK (fill_order IN ('date', 'first_come', 'priority', 'margin')),
         overtakes_max  int NOT NULL DEFAULT 3 CHECK (overtakes_max BETWEEN 0 AND 1000)
     );
     COMMENT ON TABLE oms.backorder_rules IS 'who loses a promise first and who gets units first; a tenant without a row has the defaults';
     COMMENT ON COLUMN oms.backorder_rules.withdraw_order IS 'which promises go first where a count cannot cover them all; of equals the newest';
+    COMMENT ON COLUMN oms.backorder_rules.withdrawn IS 'replan: what a count withdraws is promised anew in the same call where that is possible; wait: it waits for fill_backorders';
     COMMENT ON COLUMN oms.backorder_rules.fill_order IS 'by what fill_backorders serves orders: the earliest date that they wait for, were promised or asked for, first come, the greatest priority, or the highest price of a unit after discounts of its line, which for one item is the highest margin; of equals first come';
     COMMENT ON COLUMN oms.backorder_rules.overtakes_max IS 'an order that was overtaken in so many runs of fill_backorders goes before all others';
 END $init$;

@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/date.h"
 
 #include "allocation.h"
 #include "backorder_date.h"
@@ -16,10 +17,14 @@
 #include "heap.h"
 #include "order.h"
 #include "relation.h"
+#include "replanning.h"
 #include "reservation.h"
 
 /* Tries to find the orders that hold a counter's promises before giving up. */
 #define WITHDRAW_ATTEMPTS_MAX 10
+
+/* Of these, those that plan anew what is withdrawn. */
+#define REPLAN_ATTEMPTS_MAX 7
 
 #define ALLOCATION_COLUMNS \
 	"a.order_id, a.fulfillment_id, a.item_id, a.location_id, a.line_no, a.promised, a.picked, a.shipped," \
@@ -30,7 +35,8 @@
  * the tables: a plan made while they are nearly empty lives for long.
  */
 #define FULFILLMENT_OF_ALLOCATION \
-	" CROSS JOIN LATERAL (SELECT x.backordered, x.status, x.supplied_at, x.promised_at FROM {fulfillments} x" \
+	" CROSS JOIN LATERAL (SELECT x.backordered, x.status, x.supplied_at, x.promised_at, x.ship_day, x.capacity_taken" \
+	" FROM {fulfillments} x" \
 	" WHERE x.fulfillment_id = a.fulfillment_id AND x.tenant_id = $1 OFFSET 0) f"
 
 static OmsPlan of_order_plan = {
@@ -42,7 +48,8 @@ static OmsPlan of_order_plan = {
 
 /* Newest orders first. */
 static OmsPlan of_stock_plan = {
-	.sql = "SELECT " ALLOCATION_COLUMNS ", o.priority, coalesce(f.promised_at, 'infinity') FROM {allocations} a"
+	.sql = "SELECT " ALLOCATION_COLUMNS ", o.priority, coalesce(f.promised_at, 'infinity'), coalesce(f.ship_day, '2000-01-01'),"
+	" coalesce(f.capacity_taken, 0) FROM {allocations} a"
 	FULFILLMENT_OF_ALLOCATION
 	" CROSS JOIN LATERAL (SELECT x.priority FROM {orders} x WHERE x.order_id = a.order_id AND x.tenant_id = $1 OFFSET 0) o"
 	" WHERE a.item_id = $2 AND a.location_id = $3 AND a.tenant_id = $1"
@@ -117,6 +124,8 @@ collect_of_stock(TupleTableSlot *slot, void *state)
 	row = &list->rows[list->count - 1];
 	row->priority = oms_slot_int32(slot, 14);
 	row->promised_at = DatumGetTimestampTz(oms_slot_datum(slot, 15, &isnull));
+	row->ship_day = DatumGetDateADT(oms_slot_datum(slot, 16, &isnull));
+	row->capacity_taken = oms_slot_int32(slot, 17);
 }
 
 /* All promises of an order, by line and fulfillment. */
@@ -316,6 +325,7 @@ typedef struct Settlement
 	void	   *state;
 	const char *reason;			/* why promises are withdrawn */
 	Redating   *redating;		/* what waits gets new dates; NULL: it keeps those that it has */
+	Replanning *replanning;		/* what is withdrawn is promised anew; NULL: it waits */
 	int			order_count;	/* orders to be locked first, in order */
 	int64	   *orders;
 	int			short_count;	/* counters whose holds are to be locked first */
@@ -528,25 +538,27 @@ orders_are_locked(Settlement *settlement)
 	return all_locked;
 }
 
-/* Locks the counters, and those of items that wait together with theirs. */
+/* Locks the counters, and those of items that wait together with theirs or of new places. */
 static void
 lock_counters(Settlement *settlement)
 {
-	Redating   *redating = settlement->redating;
-	int			companion_count = redating ? redating->companion_count : 0;
-	int			count = settlement->count + companion_count;
+	StockRow   *others = settlement->redating ? settlement->redating->companions
+		: settlement->replanning ? settlement->replanning->places : NULL;
+	int			other_count = settlement->redating ? settlement->redating->companion_count
+		: settlement->replanning ? settlement->replanning->place_count : 0;
+	int			count = settlement->count + other_count;
 	StockRow   *all;
 	int			own = 0;
 	int			other = 0;
 
-	if (companion_count == 0)
+	if (other_count == 0)
 	{
 		oms_stock_lock_all(settlement->rows, settlement->count);
 		return;
 	}
-	all = palloc(sizeof(StockRow) * count);
+	all = palloc_extended(sizeof(StockRow) * count, MCXT_ALLOC_HUGE);
 	memcpy(all, settlement->rows, sizeof(StockRow) * settlement->count);
-	memcpy(all + settlement->count, redating->companions, sizeof(StockRow) * companion_count);
+	memcpy(all + settlement->count, others, sizeof(StockRow) * other_count);
 	count = oms_stock_merge(all, count);
 	oms_stock_lock_all(all, count);
 	for (int i = 0; i < count; i++)
@@ -555,7 +567,7 @@ lock_counters(Settlement *settlement)
 			settlement->rows[own].location_id == all[i].location_id)
 			settlement->rows[own++] = all[i];
 		else
-			redating->companions[other++] = all[i];
+			others[other++] = all[i];
 	}
 }
 
@@ -604,6 +616,9 @@ settle(Settlement *settlement)
 		return false;
 	if (!orders_are_locked(settlement))
 		return false;
+	if (settlement->replanning && settlement->replanning->active &&
+		!oms_replanning_plan(settlement->replanning, settlement->rows, settlement->count, &settlement->withdrawn))
+		return false;
 	oms_allocations_write(&settlement->withdrawn);
 	withdraw_from_lines(&settlement->withdrawn, settlement->reason);
 	if (settlement->redating)
@@ -634,7 +649,9 @@ withdrawals_of(const AllocationList *list)
  * carts first, then promises in the order of backorder_rules.  Afterwards the counters are written;
  * the ledger and the derived statuses of the orders are the caller's.
  *
- * With a redating, the promises that wait at the counters get the dates that
+ * With a replanning, what is withdrawn is planned anew, if the tenant wants it,
+ * and the counters of its new places are locked too; the caller writes it.  With
+ * a redating, the promises that wait at the counters get the dates that
  * their supplies now give them.
  *
  * Orders are locked before counters, but which orders are needed is known only
@@ -643,15 +660,22 @@ withdrawals_of(const AllocationList *list)
  */
 int
 oms_allocations_settle(StockRow *rows, int count, StockTarget target, void *state, const char *reason, Redating *redating,
-					   Withdrawal **withdrawn)
+					   Replanning *replanning, Withdrawal **withdrawn)
 {
-	Settlement	settlement = {.rules = oms_backorder_rules(),.rows = rows,.count = count,.target = target,.state = state,.reason = reason,.redating = redating};
+	Settlement	settlement = {.rules = oms_backorder_rules(),.rows = rows,.count = count,.target = target,.state = state,.reason = reason,
+	.redating = redating,.replanning = replanning};
+
+	if (replanning)
+		replanning->active = settlement.rules.replans;
 
 	for (int attempt_no = 0; attempt_no < WITHDRAW_ATTEMPTS_MAX; attempt_no++)
 	{
 		OmsAttempt	attempt;
 
 		CHECK_FOR_INTERRUPTS();
+		/* Counting goes before promising: where places keep changing, what is withdrawn waits. */
+		if (replanning && attempt_no == REPLAN_ATTEMPTS_MAX)
+			oms_replanning_drop(replanning);
 		oms_attempt_begin(&attempt);
 		if (settle(&settlement))
 		{

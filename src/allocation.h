@@ -25,6 +25,8 @@ typedef struct Allocation
 	char	   *status;			/* of its fulfillment */
 	int32		priority;		/* of its order, where promises of a counter are read */
 	TimestampTz promised_at;	/* likewise, of its fulfillment; DT_NOEND: not known */
+	int32		ship_day;		/* likewise; what it has taken of that day's capacity */
+	int32		capacity_taken;
 	char	   *lot;			/* that was asked for; NULL: any */
 	struct
 	{
@@ -53,6 +55,7 @@ typedef struct Withdrawal
 } Withdrawal;
 
 struct Redating;
+struct Replanning;
 
 /* Says, by on_hand_delta, what locked counters are to become. */
 typedef void (*StockTarget) (StockRow *rows, int count, void *state);
@@ -64,7 +67,7 @@ extern int32 oms_allocation_open(const Allocation *allocation);
 extern void oms_allocations_insert(const Allocation *rows, int count);
 extern void oms_allocations_write(AllocationList *list);
 extern int	oms_allocations_settle(StockRow *rows, int count, StockTarget target, void *state, const char *reason,
-								   struct Redating *redating, Withdrawal **withdrawn);
+								   struct Redating *redating, struct Replanning *replanning, Withdrawal **withdrawn);
 extern void oms_withdrawals_refresh(const Withdrawal *withdrawn, int count);
 
 #endif							/* OMS_ALLOCATION_H */

@@ -590,6 +590,6 @@ OMS_FUNCTION(oms_date_backorders, CALL_KEYED)
 				 errhint("Leave it out for %d, and call again for more.", COUNTERS_DEFAULT)));
 	stale = stale_counters(most);
 	if (stale.count > 0)
-		(void) oms_allocations_settle(stale.rows, stale.count, keep_counters, NULL, NULL, &redating, &withdrawn);
+		(void) oms_allocations_settle(stale.rows, stale.count, keep_counters, NULL, NULL, &redating, NULL, &withdrawn);
 	PG_RETURN_INT32(redating.count);
 }

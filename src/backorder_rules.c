@@ -12,7 +12,7 @@
 #include "relation.h"
 
 static OmsPlan read_plan = {
-	.sql = "SELECT withdraw_order, fill_order, overtakes_max FROM {backorder_rules} WHERE tenant_id = $1",
+	.sql = "SELECT withdraw_order, withdrawn = 'replan', fill_order, overtakes_max FROM {backorder_rules} WHERE tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID)
 };
@@ -28,8 +28,9 @@ read_rules(TupleTableSlot *slot, void *state)
 
 	rules->withdraw_order = strcmp(order, "lowest_priority") == 0 ? WITHDRAW_LOWEST_PRIORITY
 		: strcmp(order, "latest_date") == 0 ? WITHDRAW_LATEST_DATE : WITHDRAW_NEWEST;
-	rules->fill_order = oms_slot_text(slot, 2);
-	rules->overtakes_max = oms_slot_int32(slot, 3);
+	rules->replans = oms_slot_bool(slot, 2);
+	rules->fill_order = oms_slot_text(slot, 3);
+	rules->overtakes_max = oms_slot_int32(slot, 4);
 }
 
 BackorderRules

@@ -50,6 +50,30 @@ leave_missing(Repromise *repromise, const struct Placement *placement)
 	return left_out && any;
 }
 
+/* The units that are to be planned, by line; those of a kit that ships together would part. */
+static bool
+mark_units(Repromise *repromise)
+{
+	const bool *together;
+	bool		any = false;
+
+	repromise->lines = oms_order_lines(repromise->order_id);
+	repromise->more = palloc0(sizeof(int32) * Max(1, repromise->lines->count));
+	if (repromise->stays)
+		return false;
+	together = oms_order_lines_together(repromise->order_id, repromise->lines);
+	for (int i = 0; i < repromise->cut_count; i++)
+	{
+		int			line = line_index(repromise, repromise->cuts[i].line_no);
+
+		if (together[line])
+			continue;
+		repromise->more[line] += repromise->cuts[i].quantity;
+		any = true;
+	}
+	return any;
+}
+
 /* Plans the cut units of an order, as many as can be promised. */
 void
 oms_repromise_plan(Repromise *repromise, const StockRow *beside, int count)
@@ -59,10 +83,8 @@ oms_repromise_plan(Repromise *repromise, const StockRow *beside, int count)
 
 	repromise->placement = NULL;
 	repromise->order = oms_order_read(repromise->order_id);
-	repromise->lines = oms_order_lines(repromise->order_id);
-	repromise->more = palloc0(sizeof(int32) * Max(1, repromise->lines->count));
-	for (int i = 0; i < repromise->cut_count; i++)
-		repromise->more[line_index(repromise, repromise->cuts[i].line_no)] += repromise->cuts[i].quantity;
+	if (!mark_units(repromise))
+		return;
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -75,7 +97,7 @@ oms_repromise_plan(Repromise *repromise, const StockRow *beside, int count)
 			return;
 		}
 	} while (leave_missing(repromise, placement));
-	memset(repromise->more, 0, sizeof(int32) * repromise->lines->count);
+	oms_repromise_drop(repromise);
 }
 
 /* When something arrives, or where that is not known, leaves; DT_NOEND: not known. */
@@ -181,6 +203,25 @@ oms_repromise_give_up(Repromise *repromise, const char *reason)
 	for (int i = 0; i < repromise->lines->count; i++)
 		repromise->lines->rows[i].delta.backordered -= repromise->more[i];
 	oms_order_give_up(repromise->order, repromise->lines, list, reason);
+}
+
+/* The same for units that wait already: those that get a new promise wait no more. */
+void
+oms_repromise_take_back(Repromise *repromise)
+{
+	OrderLines *lines = oms_order_lines(repromise->order_id);
+
+	for (int i = 0; i < lines->count; i++)
+		lines->rows[i].delta.backordered -= repromise->more[i];
+	oms_order_lines_write(repromise->order_id, lines);
+}
+
+/* Leaves all units waiting. */
+void
+oms_repromise_drop(Repromise *repromise)
+{
+	repromise->placement = NULL;
+	memset(repromise->more, 0, sizeof(int32) * repromise->lines->count);
 }
 
 /* Takes and writes the new promises; false where their units, or days, are gone. */

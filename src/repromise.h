@@ -35,6 +35,7 @@ typedef struct Repromise
 	int64		order_id;
 	Cut		   *cuts;
 	int			cut_count;
+	bool		stays;			/* nothing is promised anew */
 	Order	   *order;
 	OrderLines *lines;
 	int32	   *more;			/* by line: units that are promised anew */
@@ -46,7 +47,9 @@ extern bool oms_repromise_keeps_dates(const Repromise *repromise);
 extern int	oms_repromise_counters(const Repromise *repromise, StockRow **rows);
 extern int	oms_repromise_days(const Repromise *repromise, CapacityRow **rows);
 extern void oms_repromise_give_up(Repromise *repromise, const char *reason);
+extern void oms_repromise_take_back(Repromise *repromise);
 extern bool oms_repromise_write(Repromise *repromise);
+extern void oms_repromise_drop(Repromise *repromise);
 extern void oms_repromise_describe(DocWriter *writer, const Repromise *repromise);
 
 #endif							/* OMS_REPROMISE_H */

@@ -34,6 +34,7 @@
 #include "lot.h"
 #include "order.h"
 #include "relation.h"
+#include "replanning.h"
 #include "reservation.h"
 #include "stock.h"
 #include "supply.h"
@@ -394,7 +395,7 @@ set_counted(StockRow *rows, int count, void *state)
 }
 
 static Jsonb *
-count_answer(const StockRow *row, int32 counted, const Withdrawal *withdrawn, int withdrawn_count)
+count_answer(const StockRow *row, int32 counted, const Withdrawal *withdrawn, int withdrawn_count, const Replanning *replanning)
 {
 	DocWriter	writer;
 
@@ -415,6 +416,8 @@ count_answer(const StockRow *row, int32 counted, const Withdrawal *withdrawn, in
 		oms_write_end(&writer);
 	}
 	oms_write_end_array(&writer);
+	if (replanning->active)
+		oms_replanning_describe(&writer, replanning);
 	return oms_write_finish(&writer);
 }
 
@@ -428,18 +431,20 @@ OMS_FUNCTION(oms_count_stock, CALL_KEYED)
 	char	   *reference = oms_argument_optional(fcinfo, 3, "reference");
 	StockRow	row = oms_stock_row_of_arguments(fcinfo, &item, &location);
 	Withdrawal *withdrawn = NULL;
+	Replanning	replanning = {0};
 	int			withdrawn_count;
 	int32		counted;
 
 	oms_stock_require_quantity(fcinfo, 2, "counted", 0);
 	counted = PG_GETARG_INT32(2);
 	oms_lots_give_argument(fcinfo, 4, &row, item, counted, true);
-	withdrawn_count = oms_allocations_settle(&row, 1, set_counted, &counted, "stock count", NULL, &withdrawn);
+	withdrawn_count = oms_allocations_settle(&row, 1, set_counted, &counted, "stock count", NULL, &replanning, &withdrawn);
 	/* A count leaves its trace though it found no difference: older figures are then known to be older. */
 	oms_stock_record_count(&row, 1, "count", reference, oms_call->now);
 	stock_event("stock.counted", item, location, row.on_hand_delta, counted, NULL, reference);
+	oms_replanning_write(&replanning);
 	oms_withdrawals_refresh(withdrawn, withdrawn_count);
-	PG_RETURN_JSONB_P(count_answer(&row, counted, withdrawn, withdrawn_count));
+	PG_RETURN_JSONB_P(count_answer(&row, counted, withdrawn, withdrawn_count, &replanning));
 }
 
 /*

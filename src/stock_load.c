@@ -25,6 +25,7 @@
 #include "item.h"
 #include "location.h"
 #include "relation.h"
+#include "replanning.h"
 #include "stock.h"
 
 typedef enum LoadMode
@@ -559,7 +560,7 @@ write_numbers(DocWriter *writer, const Load *load, const LoadLocation *numbers)
 }
 
 static Jsonb *
-answer(const Load *load, const StockRow *rows, const Withdrawal *withdrawn, int withdrawn_count)
+answer(const Load *load, const StockRow *rows, const Withdrawal *withdrawn, int withdrawn_count, const Replanning *replanning)
 {
 	LoadLocation total = {0};
 	DocWriter	writer;
@@ -576,6 +577,8 @@ answer(const Load *load, const StockRow *rows, const Withdrawal *withdrawn, int 
 	write_numbers(&writer, load, &total);
 	oms_write_int64(&writer, "below_zero", load->clamped);
 	write_shortages(&writer, load, rows, withdrawn, withdrawn_count);
+	if (replanning->active)
+		oms_replanning_describe(&writer, replanning);
 	return oms_write_finish(&writer);
 }
 
@@ -604,6 +607,7 @@ OMS_FUNCTION(oms_load_stock, CALL_KEYED)
 	Load		load = {.reference = oms_argument_optional(fcinfo, 3, "reference")};
 	StockRow   *rows;
 	Withdrawal *withdrawn;
+	Replanning	replanning = {0};
 	int			withdrawn_count;
 
 	read_mode(fcinfo, &load);
@@ -614,12 +618,13 @@ OMS_FUNCTION(oms_load_stock, CALL_KEYED)
 	if (load.mode == LOAD_FULL)
 		add_absent(&load);
 	rows = stock_rows(&load);
-	withdrawn_count = oms_allocations_settle(rows, load.count, set_loaded, &load, "stock count", NULL, &withdrawn);
+	withdrawn_count = oms_allocations_settle(rows, load.count, set_loaded, &load, "stock count", NULL, &replanning, &withdrawn);
 	record_load(&load, rows);
 	if (load.mode == LOAD_FULL)
 		write_snapshots(&load);
 	add_up(&load, rows);
 	note_events(&load);
+	oms_replanning_write(&replanning);
 	oms_withdrawals_refresh(withdrawn, withdrawn_count);
-	PG_RETURN_JSONB_P(answer(&load, rows, withdrawn, withdrawn_count));
+	PG_RETURN_JSONB_P(answer(&load, rows, withdrawn, withdrawn_count, &replanning));
 }

@@ -485,7 +485,7 @@ move_limit(const Supply *supply, int32 delta, const char *what, Withdrawal **wit
 	LimitChange change = {supply, supply->promisable ? delta : 0};
 	int			count;
 
-	count = oms_allocations_settle(&row, 1, change_limit, &change, "supply withdrawn", &redating, withdrawn);
+	count = oms_allocations_settle(&row, 1, change_limit, &change, "supply withdrawn", &redating, NULL, withdrawn);
 	if (row.reserved_delta != 0)
 		oms_stock_record(&row, 1, "supply", "supply withdrawn", reference_of(supply));
 	oms_withdrawals_refresh(*withdrawn, count);

@@ -92,6 +92,10 @@ DECLARE
     fault  record;
 BEGIN
     PERFORM set_config('oms.clock', (timestamptz '2026-03-02 08:00+00' + number * interval '1 minute')::text, true);
+    -- From half of it on, counts promise anew what they withdraw.
+    IF number = 350 THEN
+        INSERT INTO oms.backorder_rules (tenant_id, withdrawn, withdraw_order) VALUES (1, 'replan', 'lowest_priority');
+    END IF;
     BEGIN
         IF chance < 0.16 THEN
             PERFORM oms.receive_stock((ARRAY['t1', 't2', 'o', 'o'])[1 + floor(random() * 4)::int], 'A', 1 + floor(random() * 3)::int);
