@@ -72,17 +72,6 @@ group_orders(Replanning *replanning, const AllocationList *withdrawn)
 	}
 }
 
-static int
-compare_counters(const void *left, const void *right)
-{
-	const StockRow *a = left;
-	const StockRow *b = right;
-
-	if (a->item_id != b->item_id)
-		return a->item_id < b->item_id ? -1 : 1;
-	return a->location_id < b->location_id ? -1 : a->location_id > b->location_id;
-}
-
 /* What the count makes of the counters of withdrawn items, which is not written yet: as a change of what is reserved. */
 static StockRow *
 changes_of_count(const StockRow *rows, int count, const AllocationList *withdrawn, int *change_count)
@@ -104,12 +93,6 @@ changes_of_count(const StockRow *rows, int count, const AllocationList *withdraw
 	return changes;
 }
 
-static bool
-is_among(const StockRow *row, const StockRow *rows, int count)
-{
-	return count > 0 && bsearch(row, rows, count, sizeof(StockRow), compare_counters) != NULL;
-}
-
 /* Notes the counters of a plan that are not locked; false where there are any. */
 static bool
 note_places(Replanning *replanning, const StockRow *rows, int count, const StockRow *wanted, int wanted_count)
@@ -120,7 +103,8 @@ note_places(Replanning *replanning, const StockRow *rows, int count, const Stock
 	if (place_count > 0)
 		memcpy(places, replanning->places, sizeof(StockRow) * place_count);
 	for (int i = 0; i < wanted_count; i++)
-		if (!is_among(&wanted[i], rows, count) && !is_among(&wanted[i], replanning->places, replanning->place_count))
+		if (oms_stock_find(rows, count, wanted[i].item_id, wanted[i].location_id) == NULL &&
+			oms_stock_find(replanning->places, replanning->place_count, wanted[i].item_id, wanted[i].location_id) == NULL)
 			places[place_count++] = (StockRow) {.item_id = wanted[i].item_id,.location_id = wanted[i].location_id};
 	if (place_count == replanning->place_count)
 		return true;
