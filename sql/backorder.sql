@@ -22,7 +22,7 @@ BEGIN
     );
     COMMENT ON TABLE oms.backorder_rules IS 'who loses a promise first and who gets units first; a tenant without a row has the defaults';
     COMMENT ON COLUMN oms.backorder_rules.withdraw_order IS 'which promises go first where a count cannot cover them all; of equals the newest';
-    COMMENT ON COLUMN oms.backorder_rules.withdrawn IS 'replan: what a count withdraws is promised anew in the same call where that is possible; wait: it waits for fill_backorders';
+    COMMENT ON COLUMN oms.backorder_rules.withdrawn IS 'replan: what a count or a lost supply withdraws is promised anew in the same call where that is possible; wait: it waits for fill_backorders';
     COMMENT ON COLUMN oms.backorder_rules.fill_order IS 'by what fill_backorders serves orders: the earliest date that they wait for, were promised or asked for, first come, the greatest priority, or the highest price of a unit after discounts of its line, which for one item is the highest margin; of equals first come';
     COMMENT ON COLUMN oms.backorder_rules.overtakes_max IS 'an order that was overtaken in so many runs of fill_backorders goes before all others';
 END $init$;

@@ -542,33 +542,35 @@ orders_are_locked(Settlement *settlement)
 static void
 lock_counters(Settlement *settlement)
 {
-	StockRow   *others = settlement->redating ? settlement->redating->companions
-		: settlement->replanning ? settlement->replanning->places : NULL;
-	int			other_count = settlement->redating ? settlement->redating->companion_count
-		: settlement->replanning ? settlement->replanning->place_count : 0;
-	int			count = settlement->count + other_count;
+	StockRow   *parts[3] = {settlement->rows, NULL, NULL};
+	int			counts[3] = {settlement->count, 0, 0};
 	StockRow   *all;
-	int			own = 0;
-	int			other = 0;
+	int			all_count = 0;
 
-	if (other_count == 0)
+	if (settlement->redating)
+	{
+		parts[1] = settlement->redating->companions;
+		counts[1] = settlement->redating->companion_count;
+	}
+	if (settlement->replanning)
+	{
+		parts[2] = settlement->replanning->places;
+		counts[2] = settlement->replanning->place_count;
+	}
+	if (counts[1] + counts[2] == 0)
 	{
 		oms_stock_lock_all(settlement->rows, settlement->count);
 		return;
 	}
-	all = palloc_extended(sizeof(StockRow) * count, MCXT_ALLOC_HUGE);
-	memcpy(all, settlement->rows, sizeof(StockRow) * settlement->count);
-	memcpy(all + settlement->count, others, sizeof(StockRow) * other_count);
-	count = oms_stock_merge(all, count);
-	oms_stock_lock_all(all, count);
-	for (int i = 0; i < count; i++)
-	{
-		if (own < settlement->count && settlement->rows[own].item_id == all[i].item_id &&
-			settlement->rows[own].location_id == all[i].location_id)
-			settlement->rows[own++] = all[i];
-		else
-			others[other++] = all[i];
-	}
+	all = palloc_extended(sizeof(StockRow) * (counts[0] + counts[1] + counts[2]), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < 3; i++)
+		for (int j = 0; j < counts[i]; j++)
+			all[all_count++] = parts[i][j];
+	all_count = oms_stock_merge(all, all_count);
+	oms_stock_lock_all(all, all_count);
+	for (int i = 0; i < 3; i++)
+		for (int j = 0; j < counts[i]; j++)
+			parts[i][j] = *oms_stock_find(all, all_count, parts[i][j].item_id, parts[i][j].location_id);
 }
 
 /* Writes the counters; where dates rest on them all are written, for later decisions rest on that. */
@@ -666,7 +668,10 @@ oms_allocations_settle(StockRow *rows, int count, StockTarget target, void *stat
 	.redating = redating,.replanning = replanning};
 
 	if (replanning)
+	{
 		replanning->active = settlement.rules.replans;
+		replanning->reason = reason;
+	}
 
 	for (int attempt_no = 0; attempt_no < WITHDRAW_ATTEMPTS_MAX; attempt_no++)
 	{

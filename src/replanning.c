@@ -1,6 +1,6 @@
 /*
  * replanning.c
- *	  Promises that a count withdrew, made anew in the same call.
+ *	  Promises that a count or a lost supply withdrew, made anew in the same call.
  *
  * What is withdrawn is known once the counters of the count are locked, and the
  * counters of its new places only then.  So the plan is made, its counters are
@@ -72,7 +72,7 @@ group_orders(Replanning *replanning, const AllocationList *withdrawn)
 	}
 }
 
-/* What the count makes of the counters of withdrawn items, which is not written yet: as a change of what is reserved. */
+/* What the count makes of the counters of withdrawn items, which is not written yet. */
 static StockRow *
 changes_of_count(const StockRow *rows, int count, const AllocationList *withdrawn, int *change_count)
 {
@@ -88,7 +88,8 @@ changes_of_count(const StockRow *rows, int count, const AllocationList *withdraw
 			changes[(*change_count)++] = (StockRow)
 		{
 			.item_id = rows[i].item_id,.location_id = rows[i].location_id,
-				.reserved_delta = rows[i].reserved_delta - rows[i].held - rows[i].on_hand_delta
+				.reserved_delta = rows[i].reserved_delta - rows[i].held,.on_hand_delta = rows[i].on_hand_delta,
+				.backorder_limit_delta = rows[i].backorder_limit_delta
 		};
 	return changes;
 }
@@ -190,14 +191,14 @@ lock_quotas_and_days(const Replanning *replanning)
 }
 
 static void
-tell_order(const Repromise *order)
+tell_order(const Replanning *replanning, const Repromise *order)
 {
 	DocWriter	writer;
 
 	oms_write_begin(&writer);
 	oms_repromise_describe(&writer, order);
 	oms_event(&(Event) {.order_id = order->order_id,.object_id = order->order_id,.object_type = MACHINE_ORDER,
-						.type = "order.repromised",.reason = "stock count",.data = oms_write_finish(&writer)});
+						.type = "order.repromised",.reason = replanning->reason,.data = oms_write_finish(&writer)});
 }
 
 /* Makes the planned promises, once the count is written, and derives the statuses of its orders. */
@@ -215,12 +216,12 @@ oms_replanning_write(Replanning *replanning)
 		if (order->placement == NULL)
 			continue;
 		oms_attempt_begin(&attempt);
-		oms_fulfillments_close_empty(order->order_id, "stock count");
+		oms_fulfillments_close_empty(order->order_id, replanning->reason);
 		oms_repromise_take_back(order);
 		if (oms_repromise_write(order))
 		{
 			oms_attempt_keep(&attempt);
-			tell_order(order);
+			tell_order(replanning, order);
 			continue;
 		}
 		oms_attempt_undo(&attempt);

@@ -1,6 +1,6 @@
 /*
  * replanning.h
- *	  Promises that a count withdrew, made anew in the same call.
+ *	  Promises that a count or a lost supply withdrew, made anew in the same call.
  */
 #ifndef OMS_REPLANNING_H
 #define OMS_REPLANNING_H
@@ -14,6 +14,7 @@
 
 typedef struct Replanning
 {
+	const char *reason;			/* for the events */
 	bool		active;			/* the tenant wants it */
 	StockRow   *places;			/* further counters that are locked for it, in lock order */
 	int			place_count;

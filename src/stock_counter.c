@@ -880,7 +880,7 @@ oms_stock_view(const int64 *item_ids, int count)
 	return view;
 }
 
-/* Lets a view show what is left after some units are taken, for plans made one after the other. */
+/* Lets a view show what is left after some changes, for plans made one after the other. */
 void
 oms_stock_view_take(StockView *view, const StockRow *taken, int count)
 {
@@ -888,7 +888,10 @@ oms_stock_view_take(StockView *view, const StockRow *taken, int count)
 	{
 		StockRow   *row = oms_stock_find(view->rows, view->count, taken[i].item_id, taken[i].location_id);
 
-		if (row)
-			row->reserved += taken[i].reserved_delta;
+		if (row == NULL)
+			continue;
+		row->reserved += taken[i].reserved_delta;
+		row->on_hand += taken[i].on_hand_delta;
+		row->backorder_limit += taken[i].backorder_limit_delta;
 	}
 }

@@ -474,22 +474,29 @@ change_limit(StockRow *rows, int count, void *state)
 
 /*
  * Changes what the counter may promise beyond on hand.  Promises that then have
- * nothing to rest on are withdrawn, the newest first; the others get the dates
- * that the supplies now give them.
+ * nothing to rest on are withdrawn, in the declared order; the others get the
+ * dates that the supplies now give them.  The caller finishes the loss.
  */
-static int
-move_limit(const Supply *supply, int32 delta, const char *what, Withdrawal **withdrawn)
+static void
+move_limit(const Supply *supply, int32 delta, const char *what, SupplyLoss *loss)
 {
 	StockRow	row = {.item_id = supply->item_id,.location_id = supply->location_id};
 	Redating	redating = {.reason = psprintf("%s %s", reference_of(supply) ? reference_of(supply) : "supply", what)};
 	LimitChange change = {supply, supply->promisable ? delta : 0};
-	int			count;
 
-	count = oms_allocations_settle(&row, 1, change_limit, &change, "supply withdrawn", &redating, NULL, withdrawn);
+	*loss = (SupplyLoss) {0};
+	loss->count = oms_allocations_settle(&row, 1, change_limit, &change, "supply withdrawn", &redating, &loss->replanning,
+										 &loss->withdrawn);
 	if (row.reserved_delta != 0)
 		oms_stock_record(&row, 1, "supply", "supply withdrawn", reference_of(supply));
-	oms_withdrawals_refresh(*withdrawn, count);
-	return count;
+}
+
+/* Promises anew what was withdrawn, where the tenant wants that, and derives the statuses of its orders. */
+void
+oms_supply_loss_finish(SupplyLoss *loss)
+{
+	oms_replanning_write(&loss->replanning);
+	oms_withdrawals_refresh(loss->withdrawn, loss->count);
 }
 
 /* ---- The calls ---- */
@@ -551,7 +558,7 @@ OMS_FUNCTION(oms_expect_supply, CALL_KEYED)
 	Location   *location;
 	StockRow	row = oms_stock_row_of_arguments(fcinfo, &item, &location);
 	TimestampTz expected_at = expected_at_argument(fcinfo);
-	Withdrawal *withdrawn;
+	SupplyLoss	loss;
 	Supply		supply;
 	int32		quantity;
 	int32		before;
@@ -572,7 +579,8 @@ OMS_FUNCTION(oms_expect_supply, CALL_KEYED)
 	if (open_units(&supply) == 0)
 		take_step(&supply, "complete", NULL, NULL);
 	write_supply(&supply, expected_at);
-	(void) move_limit(&supply, open_units(&supply) - before, known ? "changed" : "expected", &withdrawn);
+	move_limit(&supply, open_units(&supply) - before, known ? "changed" : "expected", &loss);
+	oms_supply_loss_finish(&loss);
 	oms_event(&(Event) {.object_id = supply.supply_id,.object_type = MACHINE_SUPPLY,
 						.type = known ? "supply.changed" : "supply.expected",
 						.data = supply_document(&supply, quantity, expected_at)});
@@ -631,16 +639,16 @@ arrive(Supply *supply, int32 quantity)
 	return on_hand;
 }
 
-/* What is open does not come; the promises that then have nothing to rest on. */
-static int
-end_supply(Supply *supply, const char *reason, Withdrawal **withdrawn)
+/* What is open does not come. */
+static void
+end_supply(Supply *supply, const char *reason, SupplyLoss *loss)
 {
 	int32		open = open_units(supply);
 
 	supply->cancelled += open;
 	take_step(supply, "cancel", reason, supply_document(supply, open, DT_NOBEGIN));
 	write_supply(supply, DT_NOBEGIN);
-	return move_limit(supply, -open, "cancelled", withdrawn);
+	move_limit(supply, -open, "cancelled", loss);
 }
 
 /*
@@ -664,12 +672,14 @@ OMS_FUNCTION(oms_receive_supply, CALL_KEYED)
 	PG_RETURN_INT32((int32) arrive(&supply, quantity));
 }
 
-/* Promises that were withdrawn, as an array of what is being written. */
+/* Promises that were withdrawn, and made anew, as arrays of what is being written. */
 void
-oms_withdrawals_write(DocWriter *writer, const Withdrawal *withdrawn, int count)
+oms_supply_loss_write(DocWriter *writer, const SupplyLoss *loss)
 {
+	const Withdrawal *withdrawn = loss->withdrawn;
+
 	oms_write_begin_array(writer, "withdrawn");
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < loss->count; i++)
 	{
 		oms_write_begin_object(writer, NULL);
 		oms_write_int64(writer, "order_id", withdrawn[i].order_id);
@@ -679,16 +689,18 @@ oms_withdrawals_write(DocWriter *writer, const Withdrawal *withdrawn, int count)
 		oms_write_end(writer);
 	}
 	oms_write_end_array(writer);
+	if (loss->replanning.active)
+		oms_replanning_describe(writer, &loss->replanning);
 }
 
 static Jsonb *
-cancel_answer(int32 cancelled, const Withdrawal *withdrawn, int count)
+cancel_answer(int32 cancelled, const SupplyLoss *loss)
 {
 	DocWriter	writer;
 
 	oms_write_begin(&writer);
 	oms_write_int64(&writer, "cancelled", cancelled);
-	oms_withdrawals_write(&writer, withdrawn, count);
+	oms_supply_loss_write(&writer, loss);
 	return oms_write_finish(&writer);
 }
 
@@ -699,10 +711,11 @@ OMS_FUNCTION(oms_cancel_supply, CALL_KEYED)
 {
 	Supply		supply = lock_argument(fcinfo);
 	int32		open = open_units(&supply);
-	Withdrawal *withdrawn;
-	int			count = end_supply(&supply, oms_argument_text(fcinfo, 1), &withdrawn);
+	SupplyLoss	loss;
 
-	PG_RETURN_JSONB_P(cancel_answer(open, withdrawn, count));
+	end_supply(&supply, oms_argument_text(fcinfo, 1), &loss);
+	oms_supply_loss_finish(&loss);
+	PG_RETURN_JSONB_P(cancel_answer(open, &loss));
 }
 
 /* ---- Supplies of transfers ---- */
@@ -731,12 +744,13 @@ oms_supply_arrive(int64 supply_id, int32 quantity)
 	(void) arrive(&supply, quantity);
 }
 
-int
-oms_supply_end(int64 supply_id, const char *reason, Withdrawal **withdrawn)
+/* The caller finishes the loss once its own counters are written. */
+void
+oms_supply_end(int64 supply_id, const char *reason, SupplyLoss *loss)
 {
 	Supply		supply = lock_supply(supply_id);
 
-	return end_supply(&supply, reason, withdrawn);
+	end_supply(&supply, reason, loss);
 }
 
 /* Another date for what is still on its way. */
@@ -744,10 +758,11 @@ void
 oms_supply_date(int64 supply_id, TimestampTz expected_at)
 {
 	Supply		supply = lock_supply(supply_id);
-	Withdrawal *withdrawn;
+	SupplyLoss	loss;
 
 	write_supply(&supply, expected_at);
-	(void) move_limit(&supply, 0, "changed", &withdrawn);
+	move_limit(&supply, 0, "changed", &loss);
+	oms_supply_loss_finish(&loss);
 	oms_event(&(Event) {.object_id = supply.supply_id,.object_type = MACHINE_SUPPLY,.type = "supply.changed",
 						.data = supply_document(&supply, supply.quantity, expected_at)});
 }

@@ -10,6 +10,7 @@
 #include "allocation.h"
 #include "dated_promise.h"
 #include "document.h"
+#include "replanning.h"
 #include "schedule.h"
 #include "stock.h"
 
@@ -42,6 +43,14 @@ typedef struct CounterSchedule
 	ScheduleStep *steps;
 } CounterSchedule;
 
+/* What units that do not come take with them. */
+typedef struct SupplyLoss
+{
+	Withdrawal *withdrawn;
+	int			count;
+	Replanning	replanning;
+} SupplyLoss;
+
 extern SupplyList *oms_supplies_read(const int64 *item_ids, int count);
 extern SupplyList *oms_supplies_read_with_promises(const int64 *item_ids, int count, TimestampTz until);
 extern CounterSchedule oms_supplies_schedule(const SupplyList *list, const StockRow *row, const DatedUnits *others, int count);
@@ -53,8 +62,9 @@ extern int32 oms_supplies_headroom(int64 item_id, int64 location_id);
 extern int64 oms_supply_of_transfer(int64 transfer_id, int64 item_id, int64 location_id, int32 quantity,
 									TimestampTz expected_at, bool promisable);
 extern void oms_supply_arrive(int64 supply_id, int32 quantity);
-extern int	oms_supply_end(int64 supply_id, const char *reason, Withdrawal **withdrawn);
+extern void oms_supply_end(int64 supply_id, const char *reason, SupplyLoss *loss);
 extern void oms_supply_date(int64 supply_id, TimestampTz expected_at);
-extern void oms_withdrawals_write(DocWriter *writer, const Withdrawal *withdrawn, int count);
+extern void oms_supply_loss_finish(SupplyLoss *loss);
+extern void oms_supply_loss_write(DocWriter *writer, const SupplyLoss *loss);
 
 #endif							/* OMS_SUPPLY_H */

@@ -217,14 +217,14 @@ write_fields(DocWriter *writer, const Transfer *transfer)
 }
 
 static Jsonb *
-transfer_document(const Transfer *transfer, const Withdrawal *withdrawn, int withdrawn_count)
+transfer_document(const Transfer *transfer, const SupplyLoss *loss)
 {
 	DocWriter	writer;
 
 	oms_write_begin(&writer);
 	write_fields(&writer, transfer);
-	if (withdrawn_count > 0)
-		oms_withdrawals_write(&writer, withdrawn, withdrawn_count);
+	if (loss && loss->count > 0)
+		oms_supply_loss_write(&writer, loss);
 	return oms_write_finish(&writer);
 }
 
@@ -523,7 +523,7 @@ change_date(int64 transfer_id, int32 quantity, TimestampTz expected_at)
 	if (transfer.supply_id != 0)
 		oms_supply_date(transfer.supply_id, expected_at);
 	oms_event(&(Event) {.object_id = transfer_id,.object_type = MACHINE_TRANSFER,.type = "transfer.changed",
-						.data = transfer_document(&transfer, NULL, 0)});
+						.data = transfer_document(&transfer, NULL)});
 	return transfer_id;
 }
 
@@ -581,7 +581,7 @@ OMS_FUNCTION(oms_request_transfer, CALL_KEYED)
 	oms_stock_state_move(&row, item, transfer.from, STATE_SELLABLE, STATE_SET_ASIDE, transfer.quantity, MOVEMENT, NULL,
 						 oms_transfer_reference(transfer.transfer_id));
 	oms_event(&(Event) {.object_id = transfer.transfer_id,.object_type = MACHINE_TRANSFER,.type = "transfer.requested",
-						.data = transfer_document(&transfer, NULL, 0)});
+						.data = transfer_document(&transfer, NULL)});
 	PG_RETURN_INT64(transfer.transfer_id);
 }
 
@@ -611,7 +611,7 @@ OMS_FUNCTION(oms_ship_transfer, CALL_KEYED)
 	announce(&transfer);
 	if (transfer.from->location_id > transfer.to->location_id)
 		leave(&transfer);
-	PG_RETURN_JSONB_P(transfer_document(&transfer, NULL, 0));
+	PG_RETURN_JSONB_P(transfer_document(&transfer, NULL));
 }
 
 /*
@@ -629,7 +629,7 @@ OMS_FUNCTION(oms_receive_transfer, CALL_KEYED)
 	write_transfer(&transfer);
 	oms_supply_arrive(transfer.supply_id, quantity);
 	change_state(&transfer, transfer.to, STATE_IN_TRANSIT, -quantity);
-	PG_RETURN_JSONB_P(transfer_document(&transfer, NULL, 0));
+	PG_RETURN_JSONB_P(transfer_document(&transfer, NULL));
 }
 
 /*
@@ -639,15 +639,15 @@ OMS_FUNCTION(oms_close_transfer, CALL_KEYED)
 {
 	Transfer	transfer = transfer_argument(fcinfo, END_TO);
 	int32		lost = units_in_transit(&transfer);
-	Withdrawal *withdrawn = NULL;
-	int			count;
+	SupplyLoss	loss;
 
 	transfer.lost += lost;
 	take_step(&transfer, "complete", oms_argument_text(fcinfo, 1), lost);
 	write_transfer(&transfer);
-	count = oms_supply_end(transfer.supply_id, oms_argument_text(fcinfo, 1), &withdrawn);
+	oms_supply_end(transfer.supply_id, oms_argument_text(fcinfo, 1), &loss);
 	change_state(&transfer, transfer.to, STATE_IN_TRANSIT, -lost);
-	PG_RETURN_JSONB_P(transfer_document(&transfer, withdrawn, count));
+	oms_supply_loss_finish(&loss);
+	PG_RETURN_JSONB_P(transfer_document(&transfer, &loss));
 }
 
 /*
@@ -661,5 +661,5 @@ OMS_FUNCTION(oms_cancel_transfer, CALL_KEYED)
 	write_transfer(&transfer);
 	give_lots(&transfer, transfer.from, lots_of(&transfer));
 	put_back(&transfer, transfer.quantity);
-	PG_RETURN_JSONB_P(transfer_document(&transfer, NULL, 0));
+	PG_RETURN_JSONB_P(transfer_document(&transfer, NULL));
 }

@@ -60,3 +60,24 @@ SELECT told(oms.count_stock('north', 'CUP', 0));
 TABLE shown;
 SELECT l.code, c.used FROM oms.location_capacity c JOIN oms.locations l USING (location_id) WHERE used > 0 ORDER BY 1;
 SELECT * FROM oms.audit();
+SELECT oms.cancel_order(order_id) ->> 'status' FROM oms.orders WHERE status <> 'cancelled' ORDER BY order_id;
+
+-- What rests on a supply that does not come is promised anew too: cancelled, made smaller, or lost on its way.
+SELECT oms.upsert_locations('[{"code":"north","daily_capacity":null},{"code":"south","daily_capacity":null}]'),
+       oms.count_stock('south', 'CUP', 0) -> 'difference', oms.count_stock('east', 'CUP', 0) -> 'difference';
+SELECT oms.expect_supply('north', 'CUP', 6, '2026-03-05 12:00+00', 'PO-1') AS po1, oms.expect_supply('south', 'CUP', 2, '2026-03-06 12:00+00', 'PO-2') AS po2 \gset
+SELECT place('m', 2, channel => 'later'), place('n', 3, '{"priority":5}', channel => 'later'), place('o', 1, channel => 'later');
+TABLE shown;
+SELECT oms.receive_stock('east', 'CUP', 2), oms.expect_supply('north', 'CUP', 4, '2026-03-05 12:00+00', 'PO-1') = :po1;
+TABLE shown;
+SELECT told(oms.cancel_supply(:po1, 'no maker'));
+TABLE shown;
+SELECT o.external_ref, e.type, e.reason FROM oms.events e JOIN oms.orders o USING (order_id) WHERE e.type IN ('order.repromised', 'fulfillment.promise_withdrawn') AND o.external_ref IN ('m', 'n', 'o') ORDER BY event_id;
+SELECT * FROM oms.audit();
+SELECT oms.cancel_order(order_id) ->> 'status' FROM oms.orders WHERE status <> 'cancelled' ORDER BY order_id;
+SELECT oms.request_transfer('east', 'north', 'CUP', 2, '2026-03-03 12:00+00', 'TO-1') AS transfer \gset
+SELECT oms.ship_transfer(:transfer) ->> 'status', place('p', 2, channel => 'later');
+TABLE shown;
+SELECT told(oms.close_transfer(:transfer, 'fell off'));
+TABLE shown;
+SELECT * FROM oms.audit();
