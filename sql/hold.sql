@@ -67,15 +67,27 @@ BEGIN
 
     CREATE FUNCTION oms.check_hold_type() RETURNS trigger LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp AS $f$
+    DECLARE
+        -- These change no state, or begin with the first one.
+        without_step text[] := '{order.edit,order.route,order.displace,return.request,refund.grant}';
+        unknown text;
     BEGIN
+        SELECT string_agg(format('blocks: there is no action "%s"', b.action), E'\n' ORDER BY b.n) INTO unknown
+        FROM unnest(NEW.blocks) WITH ORDINALITY b(action, n)
+        WHERE b.action <> ALL (without_step) AND NOT EXISTS (SELECT FROM oms.transitions t WHERE t.tenant_id = NEW.tenant_id
+            AND t.machine = split_part(b.action, '.', 1) AND split_part(b.action, '.', 2) IN (t.action, '*'));
+        IF unknown IS NOT NULL THEN
+            RAISE EXCEPTION 'hold type "%" blocks what does not exist', NEW.code USING ERRCODE = 'OM006', DETAIL = unknown,
+                HINT = 'An action is machine.action of oms.transitions, machine.* or one of ' || array_to_string(without_step, ', ') || '.';
+        END IF;
         IF NEW.release_function IS NOT NULL AND to_regprocedure(NEW.release_function || '(jsonb)') IS NULL THEN
             RAISE EXCEPTION 'function %(jsonb) does not exist', NEW.release_function USING ERRCODE = 'OM005',
                 HINT = 'Create it first, and name it with its schema.';
         END IF;
         RETURN NEW;
     END $f$;
-    COMMENT ON FUNCTION oms.check_hold_type() IS 'refuses a hold type that names an unknown function';
-    CREATE TRIGGER check_hold_type BEFORE INSERT OR UPDATE OF release_function ON oms.hold_types
+    COMMENT ON FUNCTION oms.check_hold_type() IS 'refuses a hold type that names an unknown function or action';
+    CREATE TRIGGER check_hold_type BEFORE INSERT OR UPDATE OF release_function, blocks, tenant_id ON oms.hold_types
         FOR EACH ROW EXECUTE FUNCTION oms.check_hold_type();
 
     CREATE TABLE oms.channel_holds (

@@ -21,6 +21,7 @@
 #include "credit.h"
 #include "document.h"
 #include "event.h"
+#include "kit.h"
 #include "exchange.h"
 #include "machine.h"
 #include "money.h"
@@ -435,6 +436,7 @@ OMS_FUNCTION(oms_exchange_order, CALL_KEYED)
 	ReturnWish *wishes = NULL;
 	ReturnWorth worth;
 	Order	   *order;
+	List	   *broken;
 	FaultList	faults;
 	State		state;
 	int64		return_id;
@@ -457,7 +459,9 @@ OMS_FUNCTION(oms_exchange_order, CALL_KEYED)
 		options->terms.stage = STAGE_REPLACED;
 	if (options->terms.shipping_refund == NULL)
 		options->terms.shipping_refund = "none";
+	broken = oms_kits_broken(order_id);
 	return_id = oms_return_request(order, wishes, count, oms_argument_text(fcinfo, 3), &options->terms);
+	oms_kits_check(order_id, broken);
 	oms_order_refresh(order_id);
 	worth = oms_return_expect(order, return_id);
 	link_order(return_id, 0, options->promise && strcmp(options->promise, "receipt") == 0 ? "receipt" : "approval");

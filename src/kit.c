@@ -122,15 +122,15 @@ static OmsPlan delete_plan = {
 };
 
 /* Kits of which the lines have kept, or sent back, different numbers of sets. */
+/* Kits of which the customer would not have whole sets in the end. */
 static OmsPlan broken_plan = {
 	.sql = "SELECT k.kit_no, i.sku, b.sets FROM {order_kits} k"
 	" CROSS JOIN LATERAL (SELECT x.sku FROM {items} x WHERE x.item_id = k.item_id AND x.tenant_id = $1 OFFSET 0) i"
 	" CROSS JOIN LATERAL (SELECT string_agg(format('line %s x %s', x.line_no, x.per_set), ', ' ORDER BY x.line_no) AS sets,"
-	" bool_or(u.kept % x.per_set <> 0) OR min(u.kept / x.per_set) <> max(u.kept / x.per_set)"
-	" OR bool_or(u.back % x.per_set <> 0) OR min(u.back / x.per_set) <> max(u.back / x.per_set) AS broken"
+	" bool_or(u.stay % x.per_set <> 0) OR min(u.stay / x.per_set) <> max(u.stay / x.per_set) AS broken"
 	" FROM {order_kit_lines} x JOIN {order_lines} l ON l.order_id = $2 AND l.line_no = x.line_no AND l.tenant_id = $1"
-	" CROSS JOIN LATERAL (SELECT l.ordered - l.cancelled AS kept,"
-	" l.return_requested + l.returned + l.written_off + l.replaced AS back) u"
+	" CROSS JOIN LATERAL (SELECT l.ordered - l.cancelled"
+	" - l.return_requested - l.returned - l.written_off - l.replaced AS stay) u"
 	" WHERE x.order_id = $2 AND x.kit_no = k.kit_no AND x.tenant_id = $1) b"
 	" WHERE k.order_id = $2 AND k.tenant_id = $1 AND NOT k.may_break AND b.broken ORDER BY k.kit_no",
 	.kind = PLAN_INDEXED,
@@ -454,20 +454,49 @@ oms_kits_delete(int64 order_id)
 static void
 note_broken(TupleTableSlot *slot, void *state)
 {
-	oms_fault(state, ERRCODE_OMS_TRANSITION, "Name all its lines, with whole sets of each; may_break of the item allows less.",
+	*(List **) state = lappend_int(*(List **) state, oms_slot_int32(slot, 1));
+}
+
+/* What a check goes on with: kits that were broken before, and what it finds. */
+typedef struct KitCheck
+{
+	const List *broken;
+	FaultList	faults;
+} KitCheck;
+
+static void
+note_newly_broken(TupleTableSlot *slot, void *state)
+{
+	KitCheck   *check = state;
+
+	if (list_member_int(check->broken, oms_slot_int32(slot, 1)))
+		return;
+	oms_fault(&check->faults, ERRCODE_OMS_TRANSITION,
+			  "Name all its lines, with whole sets of each; may_break of the item allows less.",
 			  psprintf("kit %d", oms_slot_int32(slot, 1)), "\"%s\" stays in whole sets: %s", oms_slot_text(slot, 2),
 			  oms_slot_text(slot, 3));
 }
 
-void
-oms_kits_check(int64 order_id)
+List *
+oms_kits_broken(int64 order_id)
 {
-	FaultList	faults;
+	List	   *broken = NIL;
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
+
+	if (oms_configuration()->has_kits)
+		(void) oms_execute_each(&broken_plan, values, NULL, note_broken, &broken);
+	return broken;
+}
+
+void
+oms_kits_check(int64 order_id, const List *broken)
+{
+	KitCheck	check = {.broken = broken};
 	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id)};
 
 	if (!oms_configuration()->has_kits)
 		return;
-	oms_faults_init(&faults);
-	(void) oms_execute_each(&broken_plan, values, NULL, note_broken, &faults);
-	oms_faults_raise(&faults, psprintf("order " INT64_FORMAT " has a kit that may not be broken", order_id));
+	oms_faults_init(&check.faults);
+	(void) oms_execute_each(&broken_plan, values, NULL, note_newly_broken, &check);
+	oms_faults_raise(&check.faults, psprintf("order " INT64_FORMAT " has a kit that may not be broken", order_id));
 }

@@ -7,6 +7,8 @@
 
 #include "oms.h"
 
+#include "nodes/pg_list.h"
+
 #include "document.h"
 #include "item.h"
 
@@ -36,7 +38,12 @@ extern KitComponent *oms_kit_components(const KitList *list, int64 kit_id, int *
 
 extern void oms_kits_delete(int64 order_id);
 
-/* Refuses what would break a kit of a locked order whose lines are written. */
-extern void oms_kits_check(int64 order_id);
+/*
+ * What broke a kit, as a return of which not all came, stays: the kits that a
+ * locked order has broken already, by their numbers, and the check that a call
+ * which has written its lines broke no other.
+ */
+extern List *oms_kits_broken(int64 order_id);
+extern void oms_kits_check(int64 order_id, const List *broken);
 
 #endif							/* OMS_KIT_H */

@@ -13,6 +13,7 @@
 #include "document.h"
 #include "event.h"
 #include "fulfillment.h"
+#include "hold.h"
 #include "kit.h"
 #include "machine.h"
 #include "order.h"
@@ -267,6 +268,19 @@ cancelled_document(OrderLines *lines)
 	return oms_write_finish(&writer);
 }
 
+/* Giving up a part is no step of the order, so holds on it and on those lines are asked here. */
+static void
+check_holds(const Order *order, const OrderLines *lines, const char *action)
+{
+	int32	   *numbers = palloc(sizeof(int32) * Max(1, lines->count));
+	int			count = 0;
+
+	for (int i = 0; i < lines->count; i++)
+		if (lines->rows[i].delta.cancelled > 0)
+			numbers[count++] = lines->rows[i].line_no;
+	oms_hold_check(order->order_id, psprintf("order.%s", action), 0, numbers, count);
+}
+
 /* The order goes on with less: that is another version of it. */
 static void
 note_cancelled_lines(Order *order, OrderLines *lines, const char *reason)
@@ -305,13 +319,12 @@ oms_order_cancel(Order *order, Jsonb *document, const char *action, const char *
 				 errmsg("order " INT64_FORMAT " has nothing left to cancel", order->order_id),
 				 errdetail("Everything has shipped or is cancelled."),
 				 errhint("What has shipped comes back as a return.")));
+	check_holds(order, lines, action);
 	for (int i = 0; i < lines->count; i++)
 		nothing_left &= lines->rows[i].ordered == lines->rows[i].cancelled + lines->rows[i].delta.cancelled;
 	if (!draft)
 		oms_order_keep_version(order);
 	oms_order_give_up(order, lines, allocations, reason);
-	if (document != NULL)
-		oms_kits_check(order->order_id);
 	if (nothing_left)
 		oms_order_step(order, action, reason, cancelled_document(lines));
 	else
@@ -347,6 +360,7 @@ OMS_FUNCTION(oms_cancel_order, CALL_KEYED)
 	char	   *reason = oms_argument_text(fcinfo, 2);
 	char	   *shipped = oms_argument_text(fcinfo, 3);
 	Order	   *order;
+	List	   *broken;
 
 	if (shipped != NULL && strcmp(shipped, "refuse") != 0 && strcmp(shipped, "return") != 0)
 		ereport(ERROR,
@@ -358,6 +372,9 @@ OMS_FUNCTION(oms_cancel_order, CALL_KEYED)
 	oms_order_check_version(order, fcinfo, 4);
 	if (shipped != NULL && strcmp(shipped, "return") == 0)
 		return cancel_or_return(order, document, reason);
+	broken = document != NULL ? oms_kits_broken(order_id) : NIL;
 	oms_order_cancel(order, document, "cancel", reason);
+	if (document != NULL)
+		oms_kits_check(order_id, broken);
 	PG_RETURN_JSONB_P(oms_order_document(order->order_id));
 }

@@ -444,6 +444,59 @@ changes_first_delivery(const Edit *edit)
 		has(edit, "pickup_location");
 }
 
+/* How an edit changes the delivery that a line was in. */
+typedef struct DeliveryEffect
+{
+	bool		any;
+	bool		elsewhere;		/* another place: what a location works on already cannot go there */
+} DeliveryEffect;
+
+static DeliveryEffect
+effect_on(const Edit *edit, int line)
+{
+	const Changes *changes = edit->changes;
+	int32		delivery_no = edit->deliveries[line];
+	DeliveryEffect effect = {0};
+
+	if (delivery_no == 1 && changes_first_delivery(edit))
+		effect = (DeliveryEffect) {true, has(edit, "ship_to") || has(edit, "method") || has(edit, "pickup_location")};
+	for (int i = 0; i < changes->deliveries.count; i++)
+	{
+		const DeliveryChange *change = (DeliveryChange *) changes->deliveries.items + i;
+
+		if (change->delivery_no != delivery_no)
+			continue;
+		effect.any = true;
+		effect.elsewhere |= change->ship_to || change->method || change->pickup_location;
+	}
+	for (int i = 0; i < changes->lines.count; i++)
+	{
+		const LineChange *change = (LineChange *) changes->lines.items + i;
+
+		effect.any |= change->line_no == edit->lines->rows[line].line_no && change->delivery_no != DOC_ABSENT &&
+			change->delivery_no != delivery_no;
+	}
+	return effect;
+}
+
+/* A hold on a line stops what the edit does to it, itself or through its delivery, and nothing else. */
+static void
+check_holds_of_lines(const Edit *edit)
+{
+	int32	   *numbers;
+	int			count = edit->changes->lines.count;
+
+	if (!oms_hold_possible(edit->order->order_id))
+		return;
+	numbers = palloc(sizeof(int32) * (count + edit->lines->count));
+	for (int i = 0; i < count; i++)
+		numbers[i] = ((LineChange *) edit->changes->lines.items + i)->line_no;
+	for (int i = 0; edit->reroutes && i < edit->lines->count; i++)
+		if (effect_on(edit, i).any)
+			numbers[count++] = edit->lines->rows[i].line_no;
+	oms_hold_check(edit->order->order_id, "order.edit", 0, numbers, count);
+}
+
 static Edit *
 read_edit(FunctionCallInfo fcinfo)
 {
@@ -479,6 +532,7 @@ read_edit(FunctionCallInfo fcinfo)
 		edit->deliveries = palloc(sizeof(int32) * Max(1, edit->lines->count));
 		(void) oms_execute_each(&delivery_of_lines_plan, values, NULL, read_delivery_of_line, edit);
 	}
+	check_holds_of_lines(edit);
 	return edit;
 }
 
@@ -526,41 +580,6 @@ write_fields(Edit *edit)
 			(void) oms_execute(&adjustments_plan, values, NULL);
 		}
 	}
-}
-
-/* How an edit changes the delivery that a line was in. */
-typedef struct DeliveryEffect
-{
-	bool		any;
-	bool		elsewhere;		/* another place: what a location works on already cannot go there */
-} DeliveryEffect;
-
-static DeliveryEffect
-effect_on(const Edit *edit, int line)
-{
-	const Changes *changes = edit->changes;
-	int32		delivery_no = edit->deliveries[line];
-	DeliveryEffect effect = {0};
-
-	if (delivery_no == 1 && changes_first_delivery(edit))
-		effect = (DeliveryEffect) {true, has(edit, "ship_to") || has(edit, "method") || has(edit, "pickup_location")};
-	for (int i = 0; i < changes->deliveries.count; i++)
-	{
-		const DeliveryChange *change = (DeliveryChange *) changes->deliveries.items + i;
-
-		if (change->delivery_no != delivery_no)
-			continue;
-		effect.any = true;
-		effect.elsewhere |= change->ship_to || change->method || change->pickup_location;
-	}
-	for (int i = 0; i < changes->lines.count; i++)
-	{
-		const LineChange *change = (LineChange *) changes->lines.items + i;
-
-		effect.any |= change->line_no == edit->lines->rows[line].line_no && change->delivery_no != DOC_ABSENT &&
-			change->delivery_no != delivery_no;
-	}
-	return effect;
 }
 
 /* Lines whose deliveries an edit leaves as they were keep their promises. */
@@ -654,6 +673,7 @@ make_edit(Edit *edit)
 	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order_id),
 	Int32GetDatum(oms_currency_digits(edit->order->currency))};
 	const char *reason = edit->changes->reason ? edit->changes->reason : "edit";
+	List	   *broken = oms_kits_broken(order_id);
 
 	oms_order_keep_version(edit->order);
 	oms_event(&(Event) {.order_id = order_id,.object_id = order_id,.object_type = "order",.type = "order.edited",
@@ -667,7 +687,7 @@ make_edit(Edit *edit)
 	if (edit->adds)
 		oms_order_add(edit->order, oms_order_addition(order_id, edit->lines, edit->more,
 													  edit->changes->add.count > 0 ? member(edit->source, "add") : NULL));
-	oms_kits_check(order_id);
+	oms_kits_check(order_id, broken);
 	(void) oms_execute(&amount_plan, values, NULL);
 	if (has(edit, "adjustments"))
 	{

@@ -428,6 +428,7 @@ OMS_FUNCTION(oms_request_void, CALL_KEYED)
 				 errdetail("payment_id: there is no payment " INT64_FORMAT, payment_id),
 				 errhint("oms.get_order shows the payments of an order.")));
 	order = oms_order_lock(order_id);
+	oms_hold_check(order_id, "payment.void", 0, NULL, 0);
 	list = sources_of(order_id, payment_id);
 	if (!is_positive(list.rows[0].capturable))
 		ereport(ERROR,

@@ -20,6 +20,7 @@
 #include "call.h"
 #include "document.h"
 #include "event.h"
+#include "hold.h"
 #include "machine.h"
 #include "money.h"
 #include "order.h"
@@ -303,6 +304,7 @@ OMS_FUNCTION(oms_grant_refund, CALL_KEYED)
 				 errmsg("argument amount is required"),
 				 errdetail("amount: is null"),
 				 errhint("Give the amount that the customer owes less.")));
+	oms_hold_check(order->order_id, "refund.grant", 0, NULL, 0);
 	check_limit(order, PG_GETARG_NUMERIC(1), oms_argument_text(fcinfo, 2));
 	refund_id = oms_refund_grant(order, PG_GETARG_NUMERIC(1), oms_argument_text(fcinfo, 2), 0);
 	oms_refund_follow(order->order_id);

@@ -672,7 +672,7 @@ after_approval(Order *order, const Return *row)
 /*
  * Requests the return of units of a locked order, all that can come back where
  * wishes is NULL, and approves it unless a rule requires more; returns its id.
- * The caller refreshes the order.
+ * The caller refreshes the order, and checks its kits.
  */
 int64
 oms_return_request(Order *order, ReturnWish *wishes, int count, const char *reason, const ReturnOptions *options)
@@ -704,7 +704,6 @@ oms_return_request(Order *order, ReturnWish *wishes, int count, const char *reas
 	decided = decide_refund(&request, options);
 	insert_return(&row, reason, &decided, &place);
 	insert_lines(&request, &row, options->restocking_percent);
-	oms_kits_check(order->order_id);
 	oms_event(&(Event) {.order_id = order->order_id,.object_id = row.return_id,.object_type = MACHINE_RETURN,
 						.type = "return.requested",.action = "request",.to_state = row.status,.reason = reason,
 						.data = request_document(&request, &place)});
@@ -786,6 +785,7 @@ OMS_FUNCTION(oms_request_return, CALL_KEYED)
 	ReturnWish *wishes = NULL;
 	Order	   *order;
 	FaultList	faults;
+	List	   *broken;
 	int64		return_id;
 	int			count = 0;
 
@@ -798,7 +798,9 @@ OMS_FUNCTION(oms_request_return, CALL_KEYED)
 	order = oms_order_lock(order_id);
 	oms_return_check_options(options, order->currency, &faults);
 	oms_faults_raise(&faults, "return is not valid");
+	broken = oms_kits_broken(order_id);
 	return_id = oms_return_request(order, wishes, count, oms_argument_text(fcinfo, 2), options);
+	oms_kits_check(order_id, broken);
 	oms_order_refresh(order_id);
 	PG_RETURN_JSONB_P(oms_return_document(return_id));
 }

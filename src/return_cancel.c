@@ -7,6 +7,7 @@
 
 #include "call.h"
 #include "document.h"
+#include "kit.h"
 #include "order.h"
 #include "return.h"
 
@@ -123,6 +124,7 @@ oms_return_cancel(Order *order, Jsonb *document, const char *reason, DocWriter *
 	Division   *parts = divide(order, document, &count);
 	ReturnWish *wishes = wishes_of(parts, count, &wish_count);
 	Jsonb	   *stopped = stopped_document(parts, count);
+	List	   *broken = document != NULL ? oms_kits_broken(order->order_id) : NIL;
 	int64		return_id = 0;
 
 	wish_count = drop_returned(order, wishes, wish_count);
@@ -136,6 +138,8 @@ oms_return_cancel(Order *order, Jsonb *document, const char *reason, DocWriter *
 		return_id = oms_return_request(order, wishes, wish_count, reason, &none);
 	if (stopped != NULL)
 		oms_order_cancel(order, stopped, "cancel", reason);
+	if (document != NULL)
+		oms_kits_check(order->order_id, broken);
 	oms_order_refresh(order->order_id);
 	oms_write_begin_array(answer, "stopped");
 	for (int i = 0; i < count; i++)

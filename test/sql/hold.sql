@@ -146,6 +146,8 @@ UPDATE oms.hold_types SET active = true WHERE code = 'manual';
 INSERT INTO oms.hold_types (code, blocks) VALUES ('bad', '{release}');
 INSERT INTO oms.hold_types (code, blocks) VALUES ('bad', '{}');
 INSERT INTO oms.hold_types (code, blocks, levels) VALUES ('bad', '{order.edit}', '{moon}');
+INSERT INTO oms.hold_types (code, blocks) VALUES ('bad', '{fulfilment.ship,order.edit,payment.capturing,return.*}');
+UPDATE oms.hold_types SET blocks = '{order.cancle}' WHERE code = 'recall';
 
 -- At the limit and one above.
 SELECT count(oms.hold_order(7)) FROM generate_series(2, 1000);
@@ -166,6 +168,29 @@ UPDATE oms.transitions SET after_hook = NULL;
 SELECT oms.place_order('{"external_ref":"10","lines":[{"sku":"A","quantity":1}]}')->'order_id';
 SELECT oms.hold_order(10, 'stop') > 0;
 UPDATE oms.orders SET status = 'in_fulfillment' WHERE order_id = 10;
+
+-- What changes no state asks too: giving up a part, what an edit does to a line, voids and grants.
+UPDATE oms.transitions SET after_hook = NULL;
+INSERT INTO oms.hold_types (code, levels, blocks) VALUES ('keep', '{order,line}', '{order.cancel,order.edit,payment.void,refund.grant}');
+SELECT oms.place_order('{"external_ref":"parts","lines":[{"sku":"A","quantity":2},{"sku":"A","quantity":2}],"payments":[{"method":"card"}]}')->>'status';
+SELECT oms.find_order('default', 'parts') AS parts \gset
+SELECT oms.hold_order(:parts, 'keep', 'all of it') AS hold_id \gset
+SELECT oms.cancel_order(:parts, '[{"line_no":1,"quantity":1}]');
+SELECT oms.cancel_order(:parts, '[{"line_no":1,"quantity":1}]', shipped => 'return');
+SELECT oms.request_void(max(payment_id)) FROM oms.payments;
+SELECT oms.grant_refund(:parts, 1);
+SELECT oms.release_hold(:hold_id);
+SELECT oms.hold_order(:parts, 'keep', 'this line', 2) AS hold_id \gset
+SELECT oms.cancel_order(:parts, '[{"line_no":2,"quantity":1}]');
+SELECT oms.cancel_order(:parts);
+SELECT oms.edit_order(:parts, '{"lines":[{"line_no":2,"unit_price":1}]}');
+SELECT oms.edit_order(:parts, '{"ship_to":{"city":"Ulm"}}', true);
+SELECT oms.edit_order(:parts, '{"lines":[{"line_no":1,"unit_price":3}],"notes":"the other one"}')->>'version';
+SELECT oms.cancel_order(:parts, '[{"line_no":1,"quantity":1}]')->>'version';
+SELECT oms.grant_refund(:parts, 1) > 0, oms.request_void(max(payment_id)) -> 'order_id' = to_jsonb(:parts) FROM oms.payments;
+SELECT oms.release_hold(:hold_id);
+SELECT oms.cancel_order(:parts)->>'status';
+SELECT * FROM oms.audit();
 
 -- Corruption is found.
 SELECT count(*) FROM oms.audit();

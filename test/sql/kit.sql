@@ -116,5 +116,32 @@ SELECT location, available FROM oms.available('PAIR');
 SELECT oms.reserve('[{"sku":"PAIR","quantity":4}]');
 SELECT oms.place_order('{"external_ref":"pair","lines":[{"sku":"PAIR","quantity":4}]}');
 SELECT oms.place_order('{"external_ref":"pair","lines":[{"sku":"PAIR","quantity":3}]}') ->> 'fulfillment_status';
+
+-- What is broken already, because not all of it came back, stops nothing else; nor may anything else be broken.
+SELECT oms.upsert_items('[{"sku":"MAT"}]');
+SELECT oms.receive_stock('north', 'MAT', 9), oms.receive_stock('north', 'POT', 20), oms.receive_stock('north', 'LID', 20);
+CREATE FUNCTION ship_all(wanted text) RETURNS bigint LANGUAGE sql AS $$
+  SELECT count(*) FROM (SELECT oms.release_fulfillment(fulfillment_id), oms.ship_fulfillment(fulfillment_id)
+    FROM oms.fulfillments WHERE order_id = oms.find_order('default', wanted) AND status = 'planned') f $$;
+SELECT oms.place_order('{"external_ref":"broken","lines":[{"sku":"PAIR","quantity":2},{"sku":"MAT","quantity":3},{"sku":"PAIR","quantity":1}]}') ->> 'status';
+SELECT oms.find_order('default', 'broken') AS broken \gset
+SELECT ship_all('broken');
+SELECT oms.request_return(:broken, '[{"line_no":1,"quantity":2},{"line_no":4,"quantity":1}]') -> 'return_id' AS return_id \gset
+SELECT oms.receive_return(:return_id, '[{"line_no":1,"quantity":1}]') ->> 'status', oms.close_return(:return_id) ->> 'status';
+SELECT oms.request_return(:broken, '[{"line_no":2,"quantity":1}]') ->> 'status';
+SELECT oms.request_return(:broken, '[{"line_no":3,"quantity":1}]') ->> 'status';
+SELECT oms.request_return(:broken, '[{"line_no":1,"quantity":1},{"line_no":4,"quantity":1}]') ->> 'status';
+
+-- Of sets that have shipped in part the rest is stopped and the part comes back, but not one without the other.
+SELECT oms.place_order('{"external_ref":"parted","lines":[{"sku":"PAIR","quantity":3}]}') ->> 'status';
+SELECT oms.find_order('default', 'parted') AS parted \gset
+SELECT oms.release_fulfillment(fulfillment_id) ->> 'status', oms.ship_fulfillment(fulfillment_id, '{"lines":[{"line_no":1,"quantity":3}]}') ->> 'status'
+FROM oms.fulfillments WHERE order_id = :parted AND status = 'planned';
+SELECT oms.cancel_order(:parted, '[{"line_no":1,"quantity":2}]', shipped => 'return');
+SELECT oms.cancel_order(:parted, '[{"line_no":2,"quantity":1}]');
+SELECT oms.cancel_order(:parted, '[{"line_no":1,"quantity":4},{"line_no":2,"quantity":2}]', shipped => 'return') -> 'stopped';
+SELECT oms.cancel_order(:parted, shipped => 'return') -> 'stopped';
+SELECT line_no, ordered, cancelled, shipped, return_requested FROM oms.order_lines WHERE order_id = :parted ORDER BY line_no;
+SELECT * FROM oms.audit();
 \c postgres
 DROP DATABASE oms_kit;
