@@ -112,20 +112,28 @@ static OmsPlan ended_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
 
-/* The command that an answer is most likely about: one of its amount, else the oldest. */
-static OmsPlan command_plan = {
-	.sql = "SELECT command_id FROM {payment_commands} WHERE payment_id = $2 AND tenant_id = $1 AND status = 'open' AND type = $3"
-	" ORDER BY (amount - answered <> $4), command_id LIMIT 1",
+/*
+ * The commands that an answer is most likely about: one of its amount, else
+ * the oldest, and the next ones with what is beyond it.
+ */
+static OmsPlan answer_plan = {
+	.sql = "UPDATE {payment_commands} c SET answered = c.answered + q.share,"
+	" status = CASE WHEN c.answered + q.share >= c.amount THEN 'done' ELSE 'open' END"
+	" FROM (SELECT o.command_id, least(o.open, $4 - o.before) AS share FROM (SELECT k.command_id, k.amount - k.answered AS open,"
+	" sum(k.amount - k.answered) OVER (ORDER BY (k.amount - k.answered <> $4), k.command_id) - k.amount + k.answered AS before"
+	" FROM {payment_commands} k WHERE k.payment_id = $2 AND k.tenant_id = $1 AND k.status = 'open' AND k.type = $3) o"
+	" WHERE o.before < $4) q WHERE c.command_id = q.command_id AND c.tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, NUMERICOID)
 };
 
-static OmsPlan answer_plan = {
-	.sql = "UPDATE {payment_commands} SET answered = least(answered + $3, amount),"
-	" status = CASE WHEN $4 THEN 'failed' WHEN answered + $3 >= amount THEN 'done' ELSE 'open' END"
-	" WHERE command_id = $2 AND tenant_id = $1",
+/* What could not be carried out ends one command. */
+static OmsPlan failed_plan = {
+	.sql = "UPDATE {payment_commands} c SET status = 'failed' FROM (SELECT k.command_id FROM {payment_commands} k"
+	" WHERE k.payment_id = $2 AND k.tenant_id = $1 AND k.status = 'open' AND k.type = $3"
+	" ORDER BY (k.amount - k.answered <> $4), k.command_id LIMIT 1) q WHERE c.command_id = q.command_id AND c.tenant_id = $1",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, NUMERICOID, BOOLOID)
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID, NUMERICOID)
 };
 
 /* Commands that the end of a payment leaves nothing for. */
@@ -415,7 +423,7 @@ oms_balance_document(int64 order_id)
 	oms_write_numeric(&writer, "refunded", balance.refunded);
 	if (oms_money_compare(balance.charged_back, oms_money_zero()) > 0)
 		oms_write_numeric(&writer, "charged_back", balance.charged_back);
-	oms_write_numeric(&writer, "refundable", net);
+	oms_write_numeric(&writer, "refundable", oms_money_subtract(net, balance.refunding));
 	oms_write_numeric(&writer, "due", oms_balance_due(order->total, &balance));
 	oms_write_numeric(&writer, "excess", oms_balance_excess(order->total, &balance));
 	if (oms_money_compare(balance.unmatched, oms_money_zero()) > 0)
@@ -601,34 +609,31 @@ write_status(int64 payment_id, const char *status)
 	(void) oms_execute(&step_plan, values, NULL);
 }
 
+/* Notes at the commands that the provider was given what he answers. */
 static void
-read_command(TupleTableSlot *slot, void *state)
-{
-	*(int64 *) state = oms_slot_int64(slot, 1);
-}
-
-/* Notes at the command that the provider was given what he answers. */
-static void
-answer_command(int64 payment_id, const char *type, Numeric amount)
+answer_commands(int64 payment_id, const char *type, Numeric amount)
 {
 	const char *failed = strstr(type, "_failed");
 	char	   *command = pnstrdup(type, failed ? failed - type : strlen(type));
-	int64		command_id = 0;
 	Datum		values[4] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(payment_id), CStringGetTextDatum(command),
 	NumericGetDatum(amount)};
 
-	if (strcmp(type, "fail") == 0 || strcmp(type, "expire") == 0)
-	{
+	(void) oms_execute(failed ? &failed_plan : &answer_plan, values, NULL);
+}
+
+/*
+ * What ends a payment ends what it was asked for, unless it has been authorized
+ * again since: news of an end may come late.
+ */
+static void
+abandon_commands(int64 payment_id, const char *type, Numeric amount, const PaymentBalance *after)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(payment_id)};
+	bool		ends = strcmp(type, "fail") == 0 || strcmp(type, "expire") == 0 ||
+		(strcmp(type, "void") == 0 && oms_money_compare(amount, oms_money_zero()) == 0);
+
+	if (ends && oms_money_compare(after->balance.authorized, oms_money_zero()) <= 0)
 		(void) oms_execute(&abandon_plan, values, NULL);
-		return;
-	}
-	(void) oms_execute_each(&command_plan, values, NULL, read_command, &command_id);
-	if (command_id == 0)
-		return;
-	values[1] = Int64GetDatum(command_id);
-	values[2] = NumericGetDatum(failed ? oms_money_zero() : amount);
-	values[3] = BoolGetDatum(failed != NULL);
-	(void) oms_execute(&answer_plan, values, NULL);
 }
 
 /*
@@ -647,8 +652,9 @@ record(int64 payment_id, const PaymentRow *payment, const char *type, Numeric am
 	(void) oms_execute_each(&payment_balance_plan, values, NULL, read_payment_balance, &after);
 	check_amount(payment_id, type, amount, &after.balance, dated);
 	(void) insert_event(payment_id, payment->order_id, at, type, reference, amount);
-	answer_command(payment_id, type, amount);
+	answer_commands(payment_id, type, amount);
 	(void) oms_execute_each(&payment_balance_plan, values, NULL, read_payment_balance, &after);
+	abandon_commands(payment_id, type, amount, &after);
 	if (oms_machine_leads(MACHINE_PAYMENT, payment->status, type, after.status))
 		(void) take_step(payment_id, payment->order_id, payment->status, type, data);
 	else

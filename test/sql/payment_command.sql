@@ -173,6 +173,30 @@ SELECT ends_of('late refusal', '1 authorize 100', '2 expire 0', '3 authorize 100
 SELECT ends_of('reversed', '1 capture 80', '2 charge_back 80', '3 charge_back_reversed 80', '4 refund 5');
 SELECT count(*) FROM oms.audit();
 
+-- One answer may be about several commands: what is beyond one goes to the next, and to none where nothing is asked for any more.
+SELECT place('hand', 'one answer', 10, '[{"method":"card"}]') AS id \gset
+SELECT min(payment_id) AS payment FROM oms.payments WHERE order_id = :id \gset
+SELECT oms.request_capture(:id, 30) -> 'order_id' = to_jsonb(:id), oms.request_capture(:id, 50) -> 'order_id' = to_jsonb(:id), oms.request_capture(:id, 20) -> 'order_id' = to_jsonb(:id);
+SELECT oms.record_payment_event(:payment, 'capture', 20, 'exactly one') -> 'pending';
+SELECT oms.record_payment_event(:payment, 'capture', 40, 'the first and a part') -> 'pending';
+SELECT amount, answered, status FROM oms.payment_commands WHERE order_id = :id ORDER BY command_id;
+SELECT oms.record_payment_event(:payment, 'capture', 40, 'the rest') -> 'pending';
+SELECT oms.grant_refund(:id, 50, 'late') > 0, oms.request_refund(:id, 20) IS NOT NULL, oms.request_refund(:id, 30) IS NOT NULL;
+SELECT oms.order_balance(:id) ->> 'refundable';
+SELECT oms.record_payment_event(:payment, 'refund', 60, 'more than asked for') -> 'pending';
+SELECT balance(:id);
+
+-- What ends a payment ends what was asked of it, but not what was asked of a later authorization.
+SELECT place('hand', 'an end', 10, '[{"method":"card"}]') AS id \gset
+SELECT min(payment_id) AS payment FROM oms.payments WHERE order_id = :id \gset
+SELECT oms.request_capture(:id, 30) IS NOT NULL, oms.request_void(:payment) IS NOT NULL;
+SELECT oms.record_payment_event(:payment, 'void', 0, 'all of it') -> 'pending';
+SELECT oms.record_payment_event(:payment, 'authorize', 100, 'again') -> 'authorized', oms.request_capture(:id, 100) IS NOT NULL;
+SELECT oms.record_payment_event(:payment, 'expire', 0, 'told late', (SELECT at FROM oms.payment_events WHERE reference = 'all of it')) -> 'pending';
+SELECT attempt(format('SELECT oms.request_capture(%s)', :id));
+SELECT oms.record_payment_event(:payment, 'fail', 0, 'told in time') -> 'pending';
+SELECT balance(:id);
+
 -- audit() finds what does not follow from the events.
 \set ON_ERROR_ROLLBACK on
 CREATE FUNCTION corrupt(statement text) RETURNS text LANGUAGE plpgsql AS $$
