@@ -95,7 +95,8 @@ static OmsPlan sums_plan = {
  * Totals of what is left of an order.  A line's amount and its adjustments
  * shrink with its cancelled units; those of the whole order shrink with the
  * value of the lines, except shipping and fees, which stay until nothing is
- * left.  Each share is rounded to the currency ($3 decimals).
+ * left.  What edits add does not raise them: they were agreed for less (basis).
+ * Each share is rounded to the currency ($3 decimals).
  */
 static OmsPlan totals_plan = {
 	.sql = "SELECT t.items, coalesce(a.discounts, 0), coalesce(a.shipping, 0), coalesce(a.fees, 0),"
@@ -107,10 +108,11 @@ static OmsPlan totals_plan = {
 	" sum(share) FILTER (WHERE type = 'tax') AS taxes, sum(share) FILTER (WHERE type = 'tax' AND NOT included) AS added_taxes"
 	" FROM (SELECT j.type, j.included, round(CASE"
 	" WHEN l.line_no IS NOT NULL THEN"
-	" CASE WHEN l.ordered = l.cancelled THEN 0 ELSE j.amount * (l.ordered - l.cancelled) / coalesce(j.basis, l.ordered) END"
+	" CASE WHEN l.ordered = l.cancelled THEN 0 ELSE j.amount"
+	" * least(l.ordered - l.cancelled, coalesce(j.basis, l.ordered)) / coalesce(j.basis, l.ordered) END"
 	" WHEN NOT EXISTS (SELECT FROM {order_lines} o WHERE o.order_id = $2 AND o.tenant_id = $1 AND o.ordered > o.cancelled) THEN 0"
 	" WHEN j.type IN ('shipping', 'fee') OR coalesce(j.basis, t.placed) = 0 THEN j.amount"
-	" ELSE j.amount * t.items / coalesce(j.basis, t.placed) END, $3) AS share"
+	" ELSE j.amount * least(t.items, coalesce(j.basis, t.placed)) / coalesce(j.basis, t.placed) END, $3) AS share"
 	" FROM {order_adjustments} j LEFT JOIN {order_lines} l"
 	" ON l.order_id = $2 AND l.line_no = j.line_no AND l.tenant_id = $1"
 	" WHERE j.order_id = $2 AND j.tenant_id = $1) s) a",

@@ -237,6 +237,37 @@ static OmsPlan order_basis_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID, INT4OID)
 };
 
+/*
+ * Before an edit adds units, what was agreed is noted to be for those ordered
+ * so far: who takes one more and gives it back again owes what he owed.
+ */
+static OmsPlan keep_line_basis_plan = {
+	.sql = "UPDATE {order_adjustments} a SET basis = l.ordered FROM {order_lines} l WHERE a.order_id = $2 AND a.tenant_id = $1"
+	" AND a.basis IS NULL AND l.order_id = $2 AND l.tenant_id = $1 AND l.line_no = a.line_no",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+static OmsPlan keep_order_basis_plan = {
+	.sql = "UPDATE {order_adjustments} a SET basis = t.placed FROM (SELECT sum(amount) AS placed FROM {order_lines}"
+	" WHERE order_id = $2 AND tenant_id = $1) t"
+	" WHERE a.order_id = $2 AND a.tenant_id = $1 AND a.basis IS NULL AND a.line_no IS NULL",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID)
+};
+
+/* Another price changes what the units are worth, not the part of them that is left. */
+static OmsPlan reprice_basis_plan = {
+	.sql = "UPDATE {order_adjustments} a SET basis = a.basis * t.after / t.before FROM (SELECT"
+	" sum(round(l.unit_price * (l.ordered - l.cancelled), $4)) AS before,"
+	" sum(round(coalesce(u.unit_price, l.unit_price) * (l.ordered - l.cancelled), $4)) AS after"
+	" FROM {order_lines} l LEFT JOIN jsonb_to_recordset($3) u(line_no int, unit_price numeric) ON u.line_no = l.line_no"
+	" WHERE l.order_id = $2 AND l.tenant_id = $1) t"
+	" WHERE a.order_id = $2 AND a.tenant_id = $1 AND a.line_no IS NULL AND t.before > 0 AND t.after > 0",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, INT8OID, JSONBOID, INT4OID)
+};
+
 typedef struct Edit
 {
 	Order	   *order;
@@ -665,6 +696,23 @@ mark_units(Edit *edit, AllocationList *allocations)
 	edit->adds |= edit->changes->add.count > 0;
 }
 
+/* What adjustments were agreed for, before the edit changes it. */
+static void
+keep_basis(const Edit *edit)
+{
+	Datum		values[4] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(edit->order->order_id), (Datum) 0,
+	Int32GetDatum(oms_currency_digits(edit->order->currency))};
+
+	if (edit->changes->lines.count + edit->changes->add.count == 0)
+		return;
+	(void) oms_execute(&keep_line_basis_plan, values, NULL);
+	(void) oms_execute(&keep_order_basis_plan, values, NULL);
+	if (edit->changes->lines.count == 0)
+		return;
+	values[2] = JsonbPGetDatum(member(edit->source, "lines"));
+	(void) oms_execute(&reprice_basis_plan, values, NULL);
+}
+
 static void
 make_edit(Edit *edit)
 {
@@ -678,6 +726,7 @@ make_edit(Edit *edit)
 	oms_order_keep_version(edit->order);
 	oms_event(&(Event) {.order_id = order_id,.object_id = order_id,.object_type = "order",.type = "order.edited",
 						.action = "edit",.reason = edit->changes->reason,.data = edit->source});
+	keep_basis(edit);
 	write_fields(edit);
 	mark_units(edit, allocations);
 	if (edit->gives_up)

@@ -52,7 +52,8 @@ static OmsPlan adjustments_plan = {
 	" coalesce(sum(s.share) FILTER (WHERE j.type = 'tax' AND j.included), 0),"
 	" coalesce(sum(s.share) FILTER (WHERE j.type IN ('shipping', 'fee')), 0)"
 	" FROM {order_adjustments} j JOIN {order_lines} l ON l.order_id = $2 AND l.line_no = j.line_no AND l.tenant_id = $1"
-	" CROSS JOIN LATERAL (SELECT round(j.amount * (l.ordered - l.cancelled) / coalesce(j.basis, l.ordered), $3) AS share) s"
+	" CROSS JOIN LATERAL (SELECT round(j.amount * least(l.ordered - l.cancelled, coalesce(j.basis, l.ordered))"
+	" / coalesce(j.basis, l.ordered), $3) AS share) s"
 	" WHERE j.order_id = $2 AND j.tenant_id = $1 AND j.line_no IS NOT NULL GROUP BY l.line_no",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT4OID)

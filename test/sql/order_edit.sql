@@ -185,6 +185,19 @@ SELECT oms.edit_order(:v, '{"notes":"late"}', if_version => 1);
 SELECT oms.cancel_order(:v) ->> 'version';
 SELECT n, oms.get_order(:v, n) -> 'lines' -> 0 ->> 'cancelled' AS cancelled, oms.get_order(:v, n) ->> 'status' AS status FROM generate_series(1, 3) n;
 
+-- Who takes more or less and changes his mind owes what he owed, also after another price.
+SELECT oms.place_order('{"channel":"web","external_ref":"mind","lines":[{"sku":"A","quantity":3,"unit_price":10,"adjustments":[{"type":"discount","amount":6},{"type":"tax","amount":4.56}]},{"sku":"C","quantity":1,"unit_price":20}],
+    "adjustments":[{"type":"shipping","amount":5},{"type":"discount","amount":3},{"type":"tax","amount":1.01,"included":true}]}') -> 'totals';
+CREATE FUNCTION owed(quantity int, unit_price numeric DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
+    SELECT format('%s of discount %s tax %s', t ->> 'total', t ->> 'discount', t ->> 'tax') FROM (SELECT oms.edit_order(oms.find_order('web', 'mind'),
+        jsonb_build_object('lines', jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('line_no', 1, 'quantity', quantity, 'unit_price', unit_price))))) #> '{order,totals}' AS t) x $$;
+SELECT n, owed(n) FROM unnest('{2,3,5,3,1,0,3}'::int[]) WITH ORDINALITY u(n, i) ORDER BY i;
+SELECT n, price, owed(n, price) FROM (VALUES (1, 3, 7), (2, 2, 7), (3, 4, 12), (4, 3, 10)) v(i, n, price) ORDER BY i;
+SELECT edit('mind', '{"add":[{"sku":"C","quantity":1,"unit_price":20}]}'), edit('mind', '{"lines":[{"line_no":3,"quantity":0}]}');
+SELECT edit('mind', '{"adjustments":[{"type":"discount","amount":3,"line_no":1},{"type":"discount","amount":5}]}');
+SELECT n, owed(n) FROM unnest('{4,3,2,3}'::int[]) WITH ORDINALITY u(n, i) ORDER BY i;
+SELECT * FROM oms.audit();
+
 -- audit() finds versions of nothing.
 BEGIN;
 UPDATE oms.orders SET version = 1 WHERE order_id = 1;
