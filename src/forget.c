@@ -307,6 +307,32 @@ static OmsPlan movements_plan = {
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, TEXTARRAYOID, TEXTOID)
 };
 
+/*
+ * Accounts of the person ($5) stay, under another code where theirs named him.
+ * Events have the codes as well; entries that no order made have their reasons.
+ */
+static OmsPlan account_events_plan = {
+	.sql = "UPDATE {events} e SET actor = oms.forget_text(e.actor, $3, $4), reason = oms.forget_text(e.reason, $3, $4),"
+	" data = oms.forget_document(e.data, $3, $4) FROM {credit_accounts} c WHERE c.customer_ref = $5 AND c.tenant_id = $1"
+	" AND e.object_type = 'credit_account' AND e.object_id = c.account_id AND e.order_id IS NULL AND e.tenant_id = $1",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, TEXTARRAYOID, TEXTOID, TEXTOID)
+};
+
+static OmsPlan account_entries_plan = {
+	.sql = "UPDATE {credit_entries} e SET reason = oms.forget_text(e.reason, $3, $4) FROM {credit_accounts} c"
+	" WHERE c.customer_ref = $5 AND c.tenant_id = $1 AND e.account_id = c.account_id AND e.order_id IS NULL AND e.tenant_id = $1",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, TEXTARRAYOID, TEXTOID, TEXTOID)
+};
+
+static OmsPlan accounts_plan = {
+	.sql = "UPDATE {credit_accounts} SET code = left(oms.forget_text(code, $3, $4 || '-' || account_id), 200)"
+	" WHERE customer_ref = $5 AND tenant_id = $1 AND oms.forget_text(code, $3, $4) <> code",
+	.kind = PLAN_FREE,
+	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, TEXTARRAYOID, TEXTOID, TEXTOID)
+};
+
 typedef struct Forgetting
 {
 	char	   *reference;
@@ -465,6 +491,9 @@ OMS_FUNCTION(oms_forget_customer, CALL_KEYED)
 		run(lfirst(cell), &work, collect_word);
 	list_sort(work.words, compare_words);
 	work.values[2] = word_array(work.words);
+	(void) oms_execute(&account_events_plan, work.values, NULL);
+	(void) oms_execute(&account_entries_plan, work.values, NULL);
+	(void) oms_execute(&accounts_plan, work.values, NULL);
 	foreach(cell, work.forgetting)
 		run(lfirst(cell), &work, NULL);
 	(void) oms_execute(&decisions_plan, work.values, NULL);

@@ -40,6 +40,8 @@ SELECT oms.edit_order(1, '{"notes":"ring thrice for Anna Quux"}')->>'version';
 SELECT oms.confirm_order(1, 'confirm-1')->>'status';
 SELECT oms.reserve('[{"sku":"A","quantity":1}]', reference => 'basket of cust-4711')->>'complete';
 SET oms.actor = 'anna@quux.example';
+SELECT oms.issue_credit('anna@quux.example', 5, 'EUR', 'store_credit', 'cust-4711', reason => 'sorry, Anna Quux', idempotency_key => 'credit-1') ->> 'available';
+SELECT oms.adjust_credit('anna@quux.example', -1, 'typed by cust-4711') ->> 'available';
 SELECT oms.place_order('{"external_ref":"2","customer":{"ref":"cust-4711"},"risk":{"decision":"accept"},"lines":[{"sku":"A","quantity":1}]}')->>'status';
 RESET oms.actor;
 -- Somebody whose reference only begins alike.
@@ -68,6 +70,8 @@ SELECT b.order_id FROM before b JOIN oms.orders o USING (order_id) WHERE (b.stat
 SELECT oms.get_order(3) = document AS other_untouched FROM other;
 SELECT type, order_id, data FROM oms.events WHERE type LIKE '%forgotten' ORDER BY event_id;
 SELECT customer_ref FROM oms.customers;
+SELECT code, customer_ref, balance FROM oms.credit_accounts;
+SELECT oms.credit_balance('anna@quux.example');
 SELECT oms.confirm_order(1, 'confirm-1') ? 'customer' AS answer_names_customer;
 SELECT count(*) FROM oms.audit();
 
