@@ -127,9 +127,12 @@ static OmsPlan first_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID, INT4OID, TEXTOID)
 };
 
+/* What an order has of an item and could send back; what its lines asked for is theirs, so it comes last. */
 static OmsPlan of_order_plan = {
-	.sql = "SELECT lot, (-sum(delta))::int, max(coalesce(expires_at, 'infinity')), 0 FROM {lot_movements}"
-	" WHERE order_id = $2 AND item_id = $3 AND tenant_id = $1 GROUP BY lot HAVING sum(delta) < 0 ORDER BY max(movement_id) DESC",
+	.sql = "SELECT m.lot, (-sum(m.delta))::int, max(coalesce(m.expires_at, 'infinity')), 0 FROM {lot_movements} m"
+	" WHERE m.order_id = $2 AND m.item_id = $3 AND m.tenant_id = $1 GROUP BY m.lot HAVING sum(m.delta) < 0"
+	" ORDER BY EXISTS (SELECT FROM {order_lines} l WHERE l.order_id = $2 AND l.lot = m.lot AND l.tenant_id = $1),"
+	" max(m.movement_id) DESC",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID)
 };
@@ -509,6 +512,38 @@ take_units(const Tracked *tracked, int32 units)
 				 errhint("oms.lots shows what is where and when it expires; oms.count_stock takes expired units away.")));
 }
 
+/* A lot that is said to come back must have left with the order, as far as its lots were known then. */
+static TimestampTz
+take_back(const Tracked *tracked, LotRows *sent, const char *code, int32 units)
+{
+	Lot		   *lot = find_lot(sent, code);
+
+	if (lot == NULL || lot->quantity < units)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_DOCUMENT),
+				 errmsg("%d units of lot \"%s\" of \"%s\" cannot come back from order " INT64_FORMAT, units, code, tracked->sku,
+						tracked->row->order_id),
+				 errdetail("lots: \"%s\" left with %d units that are not back", code, lot ? lot->quantity : 0),
+				 errhint("oms.lot_movements shows what an order took.")));
+	lot->quantity -= units;
+	return lot->expires_at;
+}
+
+/* What the call names for other locations does not come back here. */
+static void
+leave_given(const Tracked *tracked, LotRows *sent)
+{
+	struct LotList *named = oms_call->lots;
+
+	for (int i = 0; named && i < named->count; i++)
+	{
+		Lot		   *lot = find_lot(sent, named->rows[i].lot);
+
+		if (lot != NULL && named->rows[i].item_id == tracked->row->item_id && !is_given(tracked, &named->rows[i]))
+			lot->quantity -= Min(lot->quantity, named->rows[i].quantity);
+	}
+}
+
 /* Named lots first; what comes back from an order goes into the lots that it came from. */
 static void
 put_units(const Tracked *tracked, int32 units)
@@ -526,15 +561,23 @@ put_units(const Tracked *tracked, int32 units)
 		if (is_given(tracked, &named->rows[i]))
 		{
 			int32		added = Min(units, named->rows[i].quantity);
+			TimestampTz expires_at = named->rows[i].expires_at;
 
-			put(tracked, &lots, named->rows[i].lot, named->rows[i].expires_at, added);
+			if (sent.count > 0)
+				expires_at = take_back(tracked, &sent, named->rows[i].lot, added);
+			if (sent.count > 0 && find_lot(&lots, named->rows[i].lot))
+				expires_at = DT_NOBEGIN;
+			put(tracked, &lots, named->rows[i].lot, expires_at, added);
 			named->rows[i].quantity -= added;
 			units -= added;
 		}
+	leave_given(tracked, &sent);
 	for (int i = 0; i < sent.count && units > 0; i++)
 	{
 		int32		added = Min(units, sent.rows[i].quantity);
 
+		if (added == 0)
+			continue;
 		put(tracked, &lots, sent.rows[i].lot, find_lot(&lots, sent.rows[i].lot) ? DT_NOBEGIN : sent.rows[i].expires_at, added);
 		units -= added;
 	}

@@ -56,8 +56,9 @@ static OmsPlan read_plan = {
 };
 
 static OmsPlan lines_plan = {
-	.sql = "SELECT l.line_no, l.item_id, i.kind = 'stocked', l.requested, l.received, i.sku FROM {return_lines} l"
-	" CROSS JOIN LATERAL (SELECT x.kind, x.sku FROM {items} x WHERE x.item_id = l.item_id AND x.tenant_id = $1 OFFSET 0) i"
+	.sql = "SELECT l.line_no, l.item_id, i.kind = 'stocked', l.requested, l.received, i.sku, i.tracking <> 'none',"
+	" o.lot FROM {return_lines} l JOIN {order_lines} o ON o.order_id = l.order_id AND o.line_no = l.line_no AND o.tenant_id = $1"
+	" CROSS JOIN LATERAL (SELECT x.kind, x.sku, x.tracking FROM {items} x WHERE x.item_id = l.item_id AND x.tenant_id = $1 OFFSET 0) i"
 	" WHERE l.return_id = $2 AND l.tenant_id = $1 ORDER BY l.line_no",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
@@ -177,6 +178,8 @@ collect_line(TupleTableSlot *slot, void *state)
 	line->requested = oms_slot_int32(slot, 4);
 	line->received = oms_slot_int32(slot, 5);
 	line->sku = oms_slot_text(slot, 6);
+	line->tracked = oms_slot_bool(slot, 7);
+	line->lot = oms_slot_text(slot, 8);
 }
 
 /* A return that the caller may see, without its lines. */

@@ -19,6 +19,8 @@ typedef struct ReturnLine
 	int32		received;
 	int32		arriving;		/* of the running call */
 	char	   *sku;
+	bool		tracked;		/* its units have lots */
+	char	   *lot;			/* that the line of the order asked for; NULL: none */
 } ReturnLine;
 
 typedef struct Return

@@ -11,6 +11,7 @@
 #include "event.h"
 #include "exchange.h"
 #include "location.h"
+#include "lot.h"
 #include "machine.h"
 #include "order.h"
 #include "relation.h"
@@ -49,6 +50,7 @@ typedef struct Receipt
 	char	   *disposition;
 	char	   *location;		/* NULL: that of the return */
 	char	   *reason;
+	DocArray	lots;			/* empty: those that are most likely */
 	ReturnLine *line;
 	int64		location_id;	/* 0: none */
 } Receipt;
@@ -59,6 +61,7 @@ static const DocField receipt_fields[] = {
 	{"disposition", DOC_CODE, offsetof(Receipt, disposition)},
 	{"location", DOC_CODE, offsetof(Receipt, location)},
 	{"reason", DOC_TEXT, offsetof(Receipt, reason)},
+	{"lots", DOC_ARRAY, offsetof(Receipt, lots), .least = 1,.most = OMS_BULK_ROWS_MAX,.shape = &oms_lot_shape},
 };
 
 static const DocShape receipt_shape = DOC_SHAPE_OF(Receipt, receipt_fields, "units that arrived");
@@ -68,6 +71,48 @@ static bool
 is_state(const Receipt *receipt)
 {
 	return strcmp(receipt->disposition, RESTOCK) != 0 && strcmp(receipt->disposition, SCRAP) != 0;
+}
+
+static int64
+units_of_lots(const Receipt *receipt)
+{
+	const LotDocument *lots = (LotDocument *) receipt->lots.items;
+	int64		total = 0;
+
+	for (int i = 0; i < receipt->lots.count; i++)
+		total += lots[i].quantity == DOC_ABSENT ? 1 : lots[i].quantity;
+	return total;
+}
+
+static void
+check_lots(const Receipt *receipt, int position, FaultList *faults)
+{
+	const char *place = oms_document_place("lines", position, "lots");
+
+	if (receipt->lots.count == 0)
+		return;
+	if (!receipt->line->tracked)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "items.tracking says which items have lots.", place, "\"%s\" has no lots",
+				  receipt->line->sku);
+	else if (strcmp(receipt->disposition, RESTOCK) != 0)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Only units for sale are in lots.", place, "units that are \"%s\" have no lots",
+				  receipt->disposition);
+	else if (units_of_lots(receipt) != receipt->quantity)
+		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Name a lot for every unit, or none.", place,
+				  "have " INT64_FORMAT " units, the line %d", units_of_lots(receipt), receipt->quantity);
+}
+
+/* Notes the lots of units that are for sale again: those that are named, else the one that the line asked for. */
+static void
+give_lots(const Receipt *receipt)
+{
+	LotDocument asked = {.lot = receipt->line->lot,.quantity = receipt->quantity,.expires_at = DT_NOBEGIN};
+
+	if (receipt->lots.count > 0)
+		oms_lots_give(receipt->line->item_id, receipt->location_id, (LotDocument *) receipt->lots.items, receipt->lots.count,
+					  false);
+	else if (receipt->line->tracked && receipt->line->lot != NULL)
+		oms_lots_give(receipt->line->item_id, receipt->location_id, &asked, 1, false);
 }
 
 /* Fills in what the caller left out, and notes what is not possible. */
@@ -107,6 +152,7 @@ complete_receipt(Return *row, Receipt *receipt, int position, FaultList *faults)
 	if (!line->stocked && strcmp(receipt->disposition, SCRAP) != 0)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Leave the disposition of digital and service items out.",
 				  oms_document_place("lines", position, "disposition"), "\"%s\" has no stock", line->sku);
+	check_lots(receipt, position, faults);
 	receipt->location_id = !line->stocked ? 0 : location ? location->location_id : row->location_id;
 }
 
@@ -254,7 +300,10 @@ put_away(const Return *row, const Receipt *receipts, int count)
 		rows[units].order_id = row->order_id;
 		rows[units].on_hand_delta = is_state(&receipts[i]) ? 0 : receipts[i].quantity;
 		if (rows[units].on_hand_delta > 0)
+		{
 			ledger[restocked++] = rows[units];
+			give_lots(&receipts[i]);
+		}
 		units++;
 	}
 	if (units == 0)
@@ -270,6 +319,24 @@ put_away(const Return *row, const Receipt *receipts, int count)
 	oms_stock_apply_changed(rows, merged);
 	if (restocked > 0)
 		oms_stock_record(ledger, restocked, "return", NULL, reference);
+}
+
+static void
+write_lots(DocWriter *writer, const Receipt *receipt)
+{
+	const LotDocument *lots = (LotDocument *) receipt->lots.items;
+
+	if (receipt->lots.count == 0)
+		return;
+	oms_write_begin_array(writer, "lots");
+	for (int i = 0; i < receipt->lots.count; i++)
+	{
+		oms_write_begin_object(writer, NULL);
+		oms_write_text(writer, "lot", lots[i].lot);
+		oms_write_int64(writer, "quantity", lots[i].quantity == DOC_ABSENT ? 1 : lots[i].quantity);
+		oms_write_end(writer);
+	}
+	oms_write_end_array(writer);
 }
 
 static Jsonb *
@@ -290,6 +357,7 @@ receipt_document(const Receipt *receipts, int count)
 		oms_write_text(&writer, "disposition", receipts[i].disposition);
 		oms_write_text(&writer, "location", location ? location->code : NULL);
 		oms_write_text(&writer, "reason", receipts[i].reason);
+		write_lots(&writer, &receipts[i]);
 		oms_write_end(&writer);
 	}
 	oms_write_end_array(&writer);

@@ -93,6 +93,25 @@ SELECT oms.receive_stock('dairy', 'PHONE', 1, lots => '[{"lot":"P1"}]');
 SELECT * FROM lots ORDER BY 1, 2, 3;
 SELECT * FROM oms.audit();
 
+-- What comes back may say which lots it is: those that left with the order, each as often as it left, and with its expiry.
+SELECT oms.upsert_items('[{"sku":"WATCH","tracking":"serial"},{"sku":"WINE","tracking":"lot"}]');
+SELECT oms.receive_stock('shop', 'WATCH', 5, lots => '[{"lot":"W1"},{"lot":"W2"},{"lot":"W3"},{"lot":"W4"},{"lot":"W9"}]'),
+       oms.receive_stock('shop', 'WINE', 6, lots => '[{"lot":"V1","quantity":4,"expires_at":"2027-01-01T00:00:00Z"},{"lot":"V2","quantity":2}]');
+SELECT oms.place_order('{"external_ref":"back","lines":[{"sku":"WATCH","quantity":3},{"sku":"WATCH","quantity":1,"lot":"W4"},{"sku":"WINE","quantity":6},{"sku":"PEN","quantity":1}]}') ->> 'status';
+SELECT oms.release_fulfillment(fulfillment_id) ->> 'status', oms.ship_fulfillment(fulfillment_id) ->> 'status' FROM oms.fulfillments WHERE order_id = oms.find_order('default', 'back');
+SELECT oms.request_return(oms.find_order('default', 'back')) -> 'return_id' AS back \gset
+SELECT oms.receive_return(:back, '[{"line_no":1,"quantity":1,"lots":[{"lot":"W9"}]}]');
+SELECT oms.receive_return(:back, '[{"line_no":1,"quantity":2,"lots":[{"lot":"W1"},{"lot":"W1"}]}]');
+SELECT oms.receive_return(:back, '[{"line_no":1,"quantity":2,"lots":[{"lot":"W1"}]},{"line_no":3,"quantity":1,"disposition":"damaged","lots":[{"lot":"V1"}]},{"line_no":4,"lots":[{"lot":"X"}]}]');
+-- Without it what a line asked for comes back with that line, and what others name stays for them.
+SELECT oms.receive_return(:back, '[{"line_no":1,"quantity":1,"location":"dairy"},{"line_no":1,"quantity":1,"location":"shop","lots":[{"lot":"W3"}]},{"line_no":2},
+  {"line_no":3,"quantity":1,"location":"dairy","lots":[{"lot":"V1"}]},{"line_no":3,"quantity":2,"disposition":"damaged"}]') ->> 'status';
+SELECT * FROM lots WHERE sku IN ('WATCH', 'WINE') ORDER BY 2, 1, 3;
+SELECT data -> 'lines' -> 1 -> 'lots' AS named FROM oms.events WHERE type = 'return.received' ORDER BY event_id DESC LIMIT 1;
+SELECT oms.receive_return(:back, '[{"line_no":3,"quantity":3,"lots":[{"lot":"V1","quantity":2},{"lot":"V2"}]}]') ->> 'status';
+SELECT * FROM lots WHERE sku = 'WINE' ORDER BY 2, 1, 3;
+SELECT * FROM oms.audit();
+
 -- Corruption is found.
 BEGIN;
 UPDATE oms.lots SET quantity = quantity + 1 WHERE lot = 'M8';
