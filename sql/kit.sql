@@ -28,10 +28,12 @@ BEGIN
         name         text,
         external_ref text,
         attributes   jsonb,
+        divided_from int,
         PRIMARY KEY (order_id, kit_no, tenant_id)
     );
     COMMENT ON TABLE oms.order_kits IS 'kits as they were ordered; their components are lines of the order';
     COMMENT ON COLUMN oms.order_kits.kit_no IS 'the number that the kit has among the lines of the document, and its first component among those of the order';
+    COMMENT ON COLUMN oms.order_kits.divided_from IS 'the kit whose other sets go to another delivery; null: it is whole, or the first part';
 
     CREATE TABLE oms.order_kit_lines (
         order_id  bigint NOT NULL,

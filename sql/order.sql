@@ -137,6 +137,7 @@ BEGIN
         lot              text,
         attributes       jsonb,
         together         text,
+        divided_from     int,
         PRIMARY KEY (order_id, line_no, tenant_id),
         -- Few and short on purpose: the server reads every CHECK of a table again in each statement that writes it,
         -- and with a check on each column that was a seventh of the time of placing an order.
@@ -147,6 +148,7 @@ BEGIN
                                                          written_off, replaced, line_no - 1, ordered - 1) >= 0)
     ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
     COMMENT ON COLUMN oms.order_lines.together IS 'lines with the same mark are promised at one location; null: from anywhere';
+    COMMENT ON COLUMN oms.order_lines.divided_from IS 'the line whose other units go to another delivery; null: it is whole, or the first part';
     COMMENT ON TABLE oms.order_lines IS 'lines with their quantity ledger: each stage counts the units that reached it, so allocated contains released, released contains shipped, shipped contains delivered';
     COMMENT ON COLUMN oms.order_lines.lot IS 'the only lot that will do; null: any';
     COMMENT ON COLUMN oms.order_lines.location_id IS 'the only location that may serve the line; null: any';

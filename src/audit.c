@@ -343,6 +343,12 @@
 	" OR NOT EXISTS (SELECT FROM {order_kit_lines} x WHERE x.order_id = k.order_id AND x.kit_no = k.kit_no AND x.tenant_id = $1))" \
 	" UNION ALL SELECT 'orphan.substitute', s.order_id || ' line ' || s.line_no, 'a line of the order', 'none' FROM {order_substitutes} s" \
 	" WHERE s.tenant_id = $1 AND NOT EXISTS (SELECT FROM {order_lines} l WHERE l.order_id = s.order_id AND l.line_no = s.line_no AND l.tenant_id = $1)" \
+	" UNION ALL SELECT 'divided_line', l.order_id || ' line ' || l.line_no, 'a line before it that is no part', l.divided_from::text" \
+	" FROM {order_lines} l WHERE l.tenant_id = $1 AND l.divided_from IS NOT NULL AND NOT EXISTS (SELECT FROM {order_lines} w" \
+	" WHERE w.order_id = l.order_id AND w.line_no = l.divided_from AND w.tenant_id = $1 AND w.line_no < l.line_no AND w.divided_from IS NULL)" \
+	" UNION ALL SELECT 'divided_kit', k.order_id || ' kit ' || k.kit_no, 'a kit before it that is no part', k.divided_from::text" \
+	" FROM {order_kits} k WHERE k.tenant_id = $1 AND k.divided_from IS NOT NULL AND NOT EXISTS (SELECT FROM {order_kits} w" \
+	" WHERE w.order_id = k.order_id AND w.kit_no = k.divided_from AND w.tenant_id = $1 AND w.kit_no < k.kit_no AND w.divided_from IS NULL)" \
 	" UNION ALL SELECT 'orphan.kit_line', x.order_id || ' line ' || x.line_no, 'a line of the order', 'none' FROM {order_kit_lines} x" \
 	" WHERE x.tenant_id = $1 AND NOT EXISTS (SELECT FROM {order_lines} l WHERE l.order_id = x.order_id AND l.line_no = x.line_no" \
 	" AND l.tenant_id = $1)" \

@@ -94,12 +94,13 @@ static OmsPlan read_plan = {
 
 static OmsPlan insert_kits_plan = {
 	.sql = "INSERT INTO {order_kits} (order_id, item_id, tenant_id, kit_no, sets, may_break, unit_price, name, external_ref,"
-	" attributes) SELECT $2, u.item_id, $1, u.kit_no, u.sets, u.may_break, u.unit_price, u.name, u.external_ref, u.attributes"
-	" FROM unnest($3::bigint[], $4::int[], $5::int[], $6::boolean[], $7::numeric[], $8::text[], $9::text[], $10::jsonb[])"
-	" u(item_id, kit_no, sets, may_break, unit_price, name, external_ref, attributes)",
+	" attributes, divided_from) SELECT $2, u.item_id, $1, u.kit_no, u.sets, u.may_break, u.unit_price, u.name, u.external_ref,"
+	" u.attributes, nullif(u.divided_from, 0)"
+	" FROM unnest($3::bigint[], $4::int[], $5::int[], $6::boolean[], $7::numeric[], $8::text[], $9::text[], $10::jsonb[], $11::int[])"
+	" u(item_id, kit_no, sets, may_break, unit_price, name, external_ref, attributes, divided_from)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, BOOLARRAYOID, NUMERICARRAYOID, TEXTARRAYOID,
-				 TEXTARRAYOID, JSONBARRAYOID)
+				 TEXTARRAYOID, JSONBARRAYOID, INT4ARRAYOID)
 };
 
 static OmsPlan insert_lines_plan = {
@@ -121,7 +122,6 @@ static OmsPlan delete_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
 
-/* Kits of which the lines have kept, or sent back, different numbers of sets. */
 /* Kits of which the customer would not have whole sets in the end. */
 static OmsPlan broken_plan = {
 	.sql = "SELECT k.kit_no, i.sku, b.sets FROM {order_kits} k"
@@ -243,7 +243,7 @@ shares_of(const KitComponent *rows, int count, Numeric price, int digits)
 static void
 fault_kit(Expansion *work, int index, const char *field, int code, const char *hint, const char *what)
 {
-	oms_fault(work->faults, code, hint, oms_document_place("lines", index, field), "%s", what);
+	oms_fault(work->faults, code, hint, oms_placement_place(work->placement, work->placement->lines[index].position, field), "%s", what);
 }
 
 /* What keeps a kit from being sold. */
@@ -281,6 +281,7 @@ kit_of_line(const PlacedLine *line, const KitComponent *rows)
 	kit->may_break = rows[0].may_break;
 	kit->unit_price = line->unit_price;
 	kit->document = line->document;
+	kit->divided_from = line->divided_from;
 	return kit;
 }
 
@@ -307,7 +308,7 @@ expand_line(Expansion *work, int index, KitComponent *rows, int count)
 		*line = (PlacedLine)
 		{
 			.document = parts[i],.item = &rows[i].item,.demand = -1,.line_no = parts[i]->line_no,.kit = kit,
-				.per_set = rows[i].quantity,.position = index
+				.per_set = rows[i].quantity,.position = source->position
 		};
 		line->unit_price = oms_money_share(oms_money_of_units(shares[i], placement->digits), int64_to_numeric(1),
 										   int64_to_numeric(rows[i].quantity));
@@ -337,11 +338,11 @@ expand_lines(Expansion *work, const KitList *list)
 		}
 		else
 			total++;
-		work->next_no = Max(work->next_no, line->line_no + 1);
 	}
 	if (total > OMS_LINES_PER_ORDER_MAX)
 		oms_fault(work->faults, ERRCODE_OMS_LIMIT, "Place the kits in several orders.", "lines",
 				  "with the components of kits the order has %d lines, at most %d are allowed", total, OMS_LINES_PER_ORDER_MAX);
+	work->next_no = oms_placement_next_line_no(placement, total - placement->line_count, work->faults);
 	if (work->faults->count > 0)
 		return;
 	work->lines = palloc(sizeof(PlacedLine) * total);
@@ -363,7 +364,7 @@ expand_lines(Expansion *work, const KitList *list)
 void
 oms_kits_expand(Placement *placement, FaultList *faults)
 {
-	Expansion	work = {.placement = placement,.faults = faults,.next_no = 1};
+	Expansion	work = {.placement = placement,.faults = faults};
 	int64	   *ids = palloc(sizeof(int64) * Max(1, placement->line_count));
 	int			count = 0;
 
@@ -404,10 +405,10 @@ oms_kits_insert(Placement *placement)
 {
 	int			count = list_length(placement->kits);
 	int64	   *items = palloc(sizeof(int64) * Max(1, count));
-	int32	   *numbers = palloc(sizeof(int32) * 2 * Max(1, count));
+	int32	   *numbers = palloc(sizeof(int32) * 3 * Max(1, count));
 	Datum	   *datums = palloc0(sizeof(Datum) * 5 * Max(1, count));
 	bool	   *nulls = palloc0(sizeof(bool) * 5 * Max(1, count));
-	Datum		values[10] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(placement->order_id)};
+	Datum		values[11] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(placement->order_id)};
 
 	if (count == 0)
 		return;
@@ -419,6 +420,7 @@ oms_kits_insert(Placement *placement)
 		items[i] = kit->item->item_id;
 		numbers[i] = kit->kit_no;
 		numbers[count + i] = kit->sets;
+		numbers[2 * count + i] = kit->divided_from;
 		datums[i] = BoolGetDatum(kit->may_break);
 		datums[count + i] = NumericGetDatum(kit->unit_price);
 		nulls[2 * count + i] = document->name == NULL;
@@ -436,6 +438,7 @@ oms_kits_insert(Placement *placement)
 	values[7] = oms_array_datum(datums + 2 * count, nulls + 2 * count, count, TEXTOID);
 	values[8] = oms_array_datum(datums + 3 * count, nulls + 3 * count, count, TEXTOID);
 	values[9] = oms_array_datum(datums + 4 * count, nulls + 4 * count, count, JSONBOID);
+	values[10] = oms_array_int32(numbers + 2 * count, count);
 	(void) oms_execute(&insert_kits_plan, values, NULL);
 	insert_kit_lines(placement);
 }

@@ -80,7 +80,7 @@ oms_lot_promises_check(Placement *placement, FaultList *faults)
 
 		if (line->document->lot && line->item && !is_tracked(&tracked, line->item->item_id))
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "items.tracking says which items have lots.",
-					  oms_document_place("lines", line->position, "lot"), "\"%s\" has no lots", line->item->sku);
+					  oms_placement_place(placement, line->position, "lot"), "\"%s\" has no lots", line->item->sku);
 	}
 }
 

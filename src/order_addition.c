@@ -208,6 +208,13 @@ write_added_lines(Placement *placement)
 		line->delta.allocated = placement->lines[i].allocated;
 		line->delta.backordered = placement->lines[i].backordered;
 	}
+	if (lines->count + added.line_count > OMS_LINES_PER_ORDER_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_OMS_LIMIT),
+				 errmsg("changes are not valid"),
+				 errdetail("add: the order would have %d lines, at most %d are allowed", lines->count + added.line_count,
+						   OMS_LINES_PER_ORDER_MAX),
+				 errhint("Place another order for the rest.")));
 	oms_order_lines_write_counted(placement->order_id, lines);
 	if (added.line_count > 0)
 	{
@@ -219,11 +226,12 @@ write_added_lines(Placement *placement)
 }
 
 static Placement *
-read_placement(Jsonb *document, bool leaves_holds, FaultList *faults)
+read_placement(Jsonb *document, int added, bool leaves_holds, FaultList *faults)
 {
 	Placement  *placement = oms_placement_of(document, faults);
 
 	placement->partial = true;
+	placement->added = added;
 	placement->leaves_holds = leaves_holds;
 	if (faults->count == 0)
 		oms_placement_read(placement, faults);
@@ -239,7 +247,7 @@ Placement *
 oms_order_plan_beside(const Order *order, Jsonb *document, const StockRow *beside, int count, bool *possible)
 {
 	FaultList	faults;
-	Placement  *placement = read_placement(document, true, &faults);
+	Placement  *placement = read_placement(document, 0, true, &faults);
 
 	*possible = false;
 	if (faults.count > 0)
@@ -253,12 +261,12 @@ oms_order_plan_beside(const Order *order, Jsonb *document, const StockRow *besid
 	return placement;
 }
 
-/* Plans an addition; possible says whether there is a plan. */
+/* Plans an addition, of which so many lines, the last, are new; possible says whether there is a plan. */
 Placement *
-oms_order_plan_addition(const Order *order, Jsonb *document, bool *possible)
+oms_order_plan_addition(const Order *order, Jsonb *document, int added, bool *possible)
 {
 	FaultList	faults;
-	Placement  *placement = read_placement(document, false, &faults);
+	Placement  *placement = read_placement(document, added, false, &faults);
 
 	oms_faults_raise(&faults, "changes are not valid");
 	placement->order_id = order->order_id;
@@ -283,10 +291,10 @@ oms_order_write_addition(Placement *placement)
 }
 
 void
-oms_order_add(const Order *order, Jsonb *document)
+oms_order_add(const Order *order, Jsonb *document, int added)
 {
 	bool		possible;
-	Placement  *placement = oms_order_plan_addition(order, document, &possible);
+	Placement  *placement = oms_order_plan_addition(order, document, added, &possible);
 
 	if (!possible)
 		oms_placement_refuse(placement);

@@ -17,13 +17,13 @@ extern bool oms_order_withdraw(OrderLines *lines, AllocationList *allocations, c
 extern Jsonb *oms_order_addition(int64 order_id, const OrderLines *lines, const int32 *more, Jsonb *add);
 extern struct Placement *oms_order_plan_beside(const Order *order, Jsonb *document, const StockRow *beside, int count,
 											   bool *possible);
-extern struct Placement *oms_order_plan_addition(const Order *order, Jsonb *document, bool *possible);
+extern struct Placement *oms_order_plan_addition(const Order *order, Jsonb *document, int added, bool *possible);
 extern void oms_order_write_addition(struct Placement *placement);
 
 /*
  * Plans, promises and writes the lines of a document for a locked order: those
- * with a number that the order has get more units, the others are new.
+ * with a number that the order has get more units, the others, the last, are new.
  */
-extern void oms_order_add(const Order *order, Jsonb *document);
+extern void oms_order_add(const Order *order, Jsonb *document, int added);
 
 #endif							/* OMS_ORDER_ADDITION_H */

@@ -155,7 +155,8 @@ check_line_count(Batch *batch)
 	int64		lines = 0;
 
 	for (int i = 0; i < batch->count; i++)
-		lines += line_count(&batch->orders[i]);
+		for (int j = 0; j < line_count(&batch->orders[i]); j++)
+			lines += Max(1, ((LineDocument *) batch->orders[i].placement->document->lines.items)[j].deliveries.count);
 	batch->refused = lines > OMS_BULK_ROWS_MAX;
 	if (batch->refused)
 		ereport(ERROR,

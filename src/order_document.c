@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 
 #include "call.h"
+#include "divided_line.h"
 #include "kit.h"
 #include "lot_promise.h"
 #include "money.h"
@@ -74,6 +75,8 @@ static const DocField line_fields[] = {
 	{"substitution", DOC_BOOL, offsetof(LineDocument, substitution)},
 	{"attributes", DOC_OBJECT, offsetof(LineDocument, attributes)},
 	{"adjustments", DOC_ARRAY, offsetof(LineDocument, adjustments), .most = 100,.shape = &adjustment_shape},
+	{"deliveries", DOC_ARRAY, offsetof(LineDocument, deliveries), .least = 1,.most = OMS_DELIVERIES_PER_ORDER_MAX,
+	.shape = &oms_line_part_shape},
 };
 
 const DocShape oms_order_line_shape = DOC_SHAPE_OF(LineDocument, line_fields, "an order line");
@@ -130,12 +133,25 @@ fault_unknown(FaultList *faults, const char *place, const char *what, const char
 	oms_fault(faults, ERRCODE_OMS_UNKNOWN, hint, place, "%s \"%s\" is not known", what, code);
 }
 
-/* Resolves channel and pickup point, and what follows from them. */
-/* The place of a field of a line, which may be one of a group's. */
+/*
+ * The place of a field of a line in the document that the caller wrote: the new
+ * lines of an edit stand behind those that get more units.
+ */
+char *
+oms_placement_place(const Placement *placement, int position, const char *field)
+{
+	int			before = placement->document->lines.count - placement->added;
+
+	if (placement->added == 0 || position < before)
+		return oms_document_place("lines", position, field);
+	return oms_document_place("add", position - before, field);
+}
+
+/* The same of a line, which may be one of a group's. */
 static const char *
 line_place(const Placement *placement, int index, const char *field)
 {
-	return oms_document_place("lines", placement->lines[index].position, field);
+	return oms_placement_place(placement, placement->lines[index].position, field);
 }
 
 static void
@@ -158,6 +174,7 @@ resolve_pickup(Placement *placement, FaultList *faults)
 				  document->pickup_location ? "needs method \"pickup\"" : "is required for method \"pickup\"");
 }
 
+/* Resolves channel and pickup point, and what follows from them. */
 static void
 resolve_header(Placement *placement, FaultList *faults)
 {
@@ -196,10 +213,10 @@ pinned_location(Placement *placement, int index, FaultList *faults)
 	if (document->location == NULL)
 		return placement->pickup;
 	location = oms_location_find(document->location);
-	if (location == NULL)
+	if (location == NULL && placement->lines[index].divided_from == 0)
 		fault_unknown(faults, line_place(placement, index, "location"), "location", document->location,
 					  "oms.upsert_locations adds a location.");
-	else if (!oms_location_serves(location, placement->channel, placement->pickup ? PURPOSE_PICKUP : PURPOSE_SHIP))
+	else if (location && !oms_location_serves(location, placement->channel, placement->pickup ? PURPOSE_PICKUP : PURPOSE_SHIP))
 		oms_fault(faults, ERRCODE_OMS_NO_LOCATION, "Link it in channel_locations or leave the location out.",
 				  line_place(placement, index, "location"),
 				  "channel \"%s\" may not use location \"%s\"", placement->channel->code, document->location);
@@ -319,7 +336,7 @@ price_line(Placement *placement, int index, FaultList *faults)
 		line->unit_price = line->item->price ? line->item->price : oms_money_zero();
 		if (line->item->price && strcmp(placement->currency, placement->channel->currency) != 0)
 			oms_fault(faults, ERRCODE_OMS_MONEY, "Prices of items are in the currency of the channel.",
-					  oms_document_place("lines", index, "unit_price"), "is required in an order in %s",
+					  line_place(placement, index, "unit_price"), "is required in an order in %s",
 					  placement->currency);
 	}
 	line->amount = oms_money_round(oms_money_multiply(line->unit_price, line->document->quantity),
@@ -361,6 +378,20 @@ number_lines(Placement *placement, FaultList *faults)
 					  "line_no %d stands there twice", numbers[i]);
 }
 
+/* The number after those of all lines; a fault where more of them do not fit behind it. */
+int32
+oms_placement_next_line_no(const Placement *placement, int more, FaultList *faults)
+{
+	int32		last = 0;
+
+	for (int i = 0; i < placement->line_count; i++)
+		last = Max(last, placement->lines[i].line_no);
+	if (more > PG_INT32_MAX - last)
+		oms_fault(faults, ERRCODE_OMS_LIMIT, "Number the lines lower.", "lines",
+				  "%d more numbers are needed after %d, and the last is %d", more, last, PG_INT32_MAX);
+	return last + 1;
+}
+
 /* The demands of an order without deliveries; those of the others are their groups'. */
 static void
 add_demands(Placement *placement, FaultList *faults)
@@ -398,22 +429,23 @@ resolve_lines(Placement *placement, FaultList *faults)
 		CHECK_FOR_INTERRUPTS();
 		line->item = oms_items_find(items, skus[i]);
 		if (line->item == NULL)
-			fault_unknown(faults, oms_document_place("lines", i, "sku"), "SKU", skus[i],
+			fault_unknown(faults, oms_placement_place(placement, i, "sku"), "SKU", skus[i],
 						  "oms.upsert_items adds an item.");
 		else if (!line->item->active)
 			oms_fault(faults, ERRCODE_OMS_UNKNOWN, "oms.upsert_items switches an item on again.",
-					  oms_document_place("lines", i, "sku"), "SKU \"%s\" is no longer sold", skus[i]);
+					  oms_placement_place(placement, i, "sku"), "SKU \"%s\" is no longer sold", skus[i]);
 		if (line->item == NULL || placement->channel == NULL || placement->digits < 0)
 			continue;
 		line->demand = -1;
 		line->position = i;
 		if (line->item && line->item->kind == ITEM_KIT && line->document->together)
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Items of kind kit have ship_together.",
-					  oms_document_place("lines", i, "together"), "is given for a kit");
+					  oms_placement_place(placement, i, "together"), "is given for a kit");
 		price_line(placement, i, faults);
 	}
 	if (placement->channel == NULL || placement->digits < 0)
 		return;
+	oms_lines_divide(placement, faults);
 	oms_lot_promises_check(placement, faults);
 	oms_kits_expand(placement, faults);
 	add_demands(placement, faults);
@@ -531,14 +563,14 @@ static void
 sum_totals(Placement *placement, FaultList *faults)
 {
 	OrderDocument *document = placement->document;
+	LineDocument *lines = (LineDocument *) document->lines.items;
 	int			before = faults->count;
 	Numeric		zero = oms_money_zero();
 
 	check_adjustments(&document->adjustments, "adjustments", placement, faults);
-	for (int i = 0; i < placement->line_count; i++)
-		if (placement->lines[i].document->adjustments.count > 0)
-			check_adjustments(&placement->lines[i].document->adjustments,
-							  psprintf("lines[%d].adjustments", i), placement, faults);
+	for (int i = 0; i < document->lines.count; i++)
+		if (lines[i].adjustments.count > 0)
+			check_adjustments(&lines[i].adjustments, oms_placement_place(placement, i, "adjustments"), placement, faults);
 	if (faults->count > before)
 		return;
 	placement->item_total = placement->discount_total = placement->shipping_total = zero;
@@ -602,47 +634,80 @@ check_draft(Placement *placement, FaultList *faults)
 				  "a draft takes no reservation");
 }
 
-/* Which delivery each line belongs to, and what is wrong with that. */
+/* Notes that units go to a delivery; false where the order has none of that number. */
+static bool
+use_delivery(const OrderDocument *document, int32 number, bool *used)
+{
+	bool		known = false;
+
+	for (int i = 0; i < document->deliveries.count; i++)
+		if (((DeliveryDocument *) document->deliveries.items + i)->delivery_no == number)
+			known = used[i] = true;
+	return known;
+}
+
+/* The deliveries that a divided line goes to. */
+static void
+use_deliveries(const Placement *placement, int index, bool *used, FaultList *faults)
+{
+	const LineDocument *line = (LineDocument *) placement->document->lines.items + index;
+	const LinePart *parts = (LinePart *) line->deliveries.items;
+	const char *place = oms_placement_place(placement, index, "deliveries");
+
+	oms_line_parts_check(&line->deliveries, line->quantity, line->delivery_no, place, faults);
+	for (int i = 0; i < line->deliveries.count; i++)
+		if (!use_delivery(placement->document, parts[i].delivery_no, used))
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Lines name one of the deliveries.",
+					  psprintf("%s[%d].delivery_no", place, i), "there is no delivery %d", parts[i].delivery_no);
+}
+
+/* Which deliveries the lines go to, and what is wrong with that. */
 static void
 check_deliveries(Placement *placement, FaultList *faults)
 {
 	OrderDocument *document = placement->document;
 	DeliveryDocument *deliveries = (DeliveryDocument *) document->deliveries.items;
 	LineDocument *lines = (LineDocument *) document->lines.items;
+	bool	   *used = palloc0(sizeof(bool) * document->deliveries.count);
 
 	if (document->ship_to || document->method || document->service || document->pickup_location ||
 		!TIMESTAMP_NOT_FINITE(document->requested_at))
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Each delivery has its own.", "deliveries",
 				  "ship_to, method, service, pickup_location and requested_at stand there, not beside it");
+	for (int i = 0; i < document->lines.count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (lines[i].delivery_no == DOC_ABSENT && !lines[i].deliveries.present)
+			lines[i].delivery_no = deliveries[0].delivery_no;
+		if (lines[i].deliveries.present)
+			use_deliveries(placement, i, used, faults);
+		else if (!use_delivery(document, lines[i].delivery_no, used))
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Lines name one of the deliveries.",
+					  oms_placement_place(placement, i, "delivery_no"), "there is no delivery %d", lines[i].delivery_no);
+	}
 	for (int i = 0; i < document->deliveries.count; i++)
 	{
-		bool		used = false;
-
 		for (int j = 0; j < i; j++)
 			if (deliveries[j].delivery_no == deliveries[i].delivery_no)
 				oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Each delivery has a number of its own.",
 						  oms_document_place("deliveries", i, "delivery_no"), "%d stands there twice",
 						  deliveries[i].delivery_no);
-		for (int j = 0; j < document->lines.count; j++)
-		{
-			if (lines[j].delivery_no == DOC_ABSENT)
-				lines[j].delivery_no = deliveries[0].delivery_no;
-			used |= lines[j].delivery_no == deliveries[i].delivery_no;
-		}
-		if (!used && !placement->partial)
+		if (!used[i] && !placement->partial)
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Leave it out.", oms_document_place("deliveries", i, NULL),
 					  "no line has delivery_no %d", deliveries[i].delivery_no);
 	}
-	for (int j = 0; j < document->lines.count; j++)
-	{
-		bool		known = false;
+}
 
-		for (int i = 0; i < document->deliveries.count; i++)
-			known |= lines[j].delivery_no == deliveries[i].delivery_no;
-		if (!known)
-			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Lines name one of the deliveries.",
-					  oms_document_place("lines", j, "delivery_no"), "there is no delivery %d", lines[j].delivery_no);
-	}
+/* Lines are divided over deliveries that the order lists. */
+static void
+check_not_divided(Placement *placement, FaultList *faults)
+{
+	const DocArray *lines = &placement->document->lines;
+
+	for (int i = 0; i < lines->count; i++)
+		if (((LineDocument *) lines->items + i)->deliveries.present)
+			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "List them in deliveries of the order.",
+					  oms_placement_place(placement, i, "deliveries"), "the order has no deliveries");
 }
 
 /* The placement of one delivery: the order's, with its address and its lines. */
@@ -734,6 +799,8 @@ oms_placement_read(Placement *placement, FaultList *faults)
 				  "reservation " INT64_FORMAT " is not known", document->reservation_id);
 	if (document->deliveries.count > 0)
 		check_deliveries(placement, faults);
+	else
+		check_not_divided(placement, faults);
 	resolve_lines(placement, faults);
 	if (faults->count > 0)
 		return;

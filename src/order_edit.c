@@ -21,6 +21,7 @@
 
 #include "allocation.h"
 #include "call.h"
+#include "divided_line.h"
 #include "document.h"
 #include "event.h"
 #include "fulfillment.h"
@@ -44,6 +45,7 @@ typedef struct LineChange
 	char	   *external_ref;
 	Numeric		unit_price;
 	Jsonb	   *attributes;
+	DocArray	deliveries;		/* of LinePart, in the place of delivery_no */
 } LineChange;
 
 typedef struct AdjustmentChange
@@ -94,6 +96,8 @@ static const DocField line_fields[] = {
 	{"name", DOC_TEXT, offsetof(LineChange, name)},
 	{"external_ref", DOC_CODE, offsetof(LineChange, external_ref)},
 	{"attributes", DOC_OBJECT, offsetof(LineChange, attributes)},
+	{"deliveries", DOC_ARRAY, offsetof(LineChange, deliveries), .least = 1,.most = OMS_DELIVERIES_PER_ORDER_MAX,
+	.shape = &oms_line_part_shape},
 };
 
 static const DocShape line_shape = DOC_SHAPE_OF(LineChange, line_fields, "a change of a line");
@@ -170,10 +174,10 @@ static OmsPlan delivery_plan = {
 
 static OmsPlan move_plan = {
 	.sql = "UPDATE {order_lines} l SET delivery_no = u.delivery_no"
-	" FROM jsonb_to_recordset($3) u(line_no int, delivery_no int)"
-	" WHERE l.order_id = $2 AND l.tenant_id = $1 AND l.line_no = u.line_no AND u.delivery_no IS NOT NULL",
-	.kind = PLAN_FREE,
-	OMS_ARGTYPES(INT4OID, INT8OID, JSONBOID)
+	" FROM unnest($3::int[], $4::int[]) u(line_no, delivery_no)"
+	" WHERE l.order_id = $2 AND l.tenant_id = $1 AND l.line_no = u.line_no",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, INT4ARRAYOID, INT4ARRAYOID)
 };
 
 static OmsPlan known_deliveries_plan = {
@@ -277,6 +281,8 @@ typedef struct Edit
 	int32	   *more;			/* per line: units to be planned */
 	int32	   *deliveries;		/* per line: its delivery before the edit */
 	int			delivery_count;
+	LineDivision *divisions;	/* per change of a line */
+	int			new_lines;		/* that parts become */
 	bool		reroutes;
 	bool		moves;
 	bool		gives_up;
@@ -390,6 +396,78 @@ is_pickup(const DeliveryNumbers *known, int32 number)
 	return false;
 }
 
+static void
+check_known(const DeliveryNumbers *known, int32 number, const char *place, FaultList *faults)
+{
+	if (!is_known(known, number))
+		oms_fault(faults, ERRCODE_OMS_UNKNOWN, "Add it to deliveries.", place, "there is no delivery %d", number);
+}
+
+/* A line that goes to another delivery. */
+static void
+check_move(Edit *edit, int index, const DeliveryNumbers *known, FaultList *faults)
+{
+	LineChange *change = (LineChange *) edit->changes->lines.items + index;
+	OrderLine  *line = oms_order_line(edit->lines, change->line_no);
+	const char *place = oms_document_place("lines", index, change->deliveries.present ? "deliveries" : "delivery_no");
+
+	if (change->delivery_no == DOC_ABSENT)
+		return;
+	edit->moves = true;
+	check_known(known, change->delivery_no, place, faults);
+	if (line && line->released > 0)
+		oms_fault(faults, ERRCODE_OMS_TRANSITION, "Cancel its open units and add a line for the other delivery.", place,
+				  "line %d is released, so it stays in its delivery", change->line_no);
+}
+
+/* A line of which parts go to other deliveries: that for its own stays, or the first of them takes the line along. */
+static void
+check_division(Edit *edit, int index, const DeliveryNumbers *known, FaultList *faults)
+{
+	LineChange *change = (LineChange *) edit->changes->lines.items + index;
+	OrderLine  *line = oms_order_line(edit->lines, change->line_no);
+	LineDivision *division = &edit->divisions[index];
+	const char *place = oms_document_place("lines", index, "deliveries");
+	int			before = faults->count;
+	int32		own;
+
+	if (line == NULL)
+		return;
+	*division = (LineDivision) {line, (LinePart *) change->deliveries.items, change->deliveries.count,
+	.unit_price = change->unit_price,.place = place,
+	.quantity = change->quantity != DOC_ABSENT ? change->quantity : line->ordered - line->cancelled};
+	own = edit->deliveries[line - edit->lines->rows];
+	oms_line_parts_check(&change->deliveries, division->quantity, change->delivery_no, place, faults);
+	for (int i = 0; i < division->count; i++)
+	{
+		check_known(known, division->parts[i].delivery_no, psprintf("%s[%d].delivery_no", place, i), faults);
+		if (division->parts[i].delivery_no == own)
+			division->stays = i;
+	}
+	if (faults->count > before)
+		return;
+	edit->new_lines += division->count - 1;
+	if (division->parts[division->stays].delivery_no == own)
+		return;
+	change->delivery_no = division->parts[0].delivery_no;
+	check_move(edit, index, known, faults);
+}
+
+/* Whether there is room, and whether there are numbers, for the lines that an edit adds. */
+static void
+check_new_lines(const Edit *edit, FaultList *faults)
+{
+	int			count = edit->changes->add.count + edit->new_lines;
+	const OrderLine *last = &edit->lines->rows[edit->lines->count - 1];
+
+	if (edit->lines->count + count > OMS_LINES_PER_ORDER_MAX)
+		oms_fault(faults, ERRCODE_OMS_LIMIT, "Place another order for the rest.", edit->new_lines > 0 ? "lines" : "add",
+				  "an order has at most %d lines", OMS_LINES_PER_ORDER_MAX);
+	if (count > PG_INT32_MAX - last->line_no)
+		oms_fault(faults, ERRCODE_OMS_LIMIT, "Place another order for the rest.", edit->new_lines > 0 ? "lines" : "add",
+				  "%d more numbers are needed after %d, and the last is %d", count, last->line_no, PG_INT32_MAX);
+}
+
 /* Lines may go to deliveries that the order has or that the edit makes. */
 static void
 check_deliveries(Edit *edit, FaultList *faults)
@@ -421,21 +499,11 @@ check_deliveries(Edit *edit, FaultList *faults)
 		oms_fault(faults, ERRCODE_OMS_LIMIT, "Place another order for the rest.", "deliveries",
 				  "an order has at most %d deliveries", OMS_DELIVERIES_PER_ORDER_MAX);
 	for (int i = 0; i < changes->lines.count; i++)
-	{
-		LineChange *change = (LineChange *) changes->lines.items + i;
-		OrderLine  *line = oms_order_line(edit->lines, change->line_no);
-
-		if (change->delivery_no == DOC_ABSENT)
-			continue;
-		edit->moves = true;
-		if (!is_known(&known, change->delivery_no))
-			oms_fault(faults, ERRCODE_OMS_UNKNOWN, "Add it to deliveries.", oms_document_place("lines", i, "delivery_no"),
-					  "there is no delivery %d", change->delivery_no);
-		if (line && line->released > 0)
-			oms_fault(faults, ERRCODE_OMS_TRANSITION, "Cancel its open units and add a line for the other delivery.",
-					  oms_document_place("lines", i, "delivery_no"), "line %d is released, so it stays in its delivery",
-					  change->line_no);
-	}
+		if (((LineChange *) changes->lines.items + i)->deliveries.present)
+			check_division(edit, i, &known, faults);
+		else
+			check_move(edit, i, &known, faults);
+	check_new_lines(edit, faults);
 }
 
 static void
@@ -446,9 +514,6 @@ check_changes(Edit *edit, FaultList *faults)
 
 	for (int i = 0; i < changes->lines.count; i++)
 		check_line(edit, i, faults);
-	if (edit->lines->count + changes->add.count > OMS_LINES_PER_ORDER_MAX)
-		oms_fault(faults, ERRCODE_OMS_LIMIT, "Place another order for the rest.", "add", "an order has at most %d lines",
-				  OMS_LINES_PER_ORDER_MAX);
 	for (int i = 0; i < changes->adjustments.count; i++)
 	{
 		AdjustmentChange *adjustment = (AdjustmentChange *) changes->adjustments.items + i;
@@ -464,6 +529,8 @@ check_changes(Edit *edit, FaultList *faults)
 					  oms_document_place("adjustments", i, "included"), "is for taxes");
 	}
 	check_deliveries(edit, faults);
+	if (faults->count == 0)
+		oms_line_divisions_check(edit->order, edit->divisions, changes->lines.count, faults);
 	oms_order_check_parts(changes->ship_to, changes->bill_to, changes->customer, faults);
 }
 
@@ -528,6 +595,18 @@ check_holds_of_lines(const Edit *edit)
 	oms_hold_check(edit->order->order_id, "order.edit", 0, numbers, count);
 }
 
+/* The lines of the order and their deliveries, as they are before the edit. */
+static void
+read_lines(Edit *edit)
+{
+	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(edit->order->order_id)};
+
+	edit->lines = oms_order_lines(edit->order->order_id);
+	edit->deliveries = palloc(sizeof(int32) * Max(1, edit->lines->count));
+	(void) oms_execute_each(&delivery_of_lines_plan, values, NULL, read_delivery_of_line, edit);
+	edit->divisions = palloc0(sizeof(LineDivision) * Max(1, edit->changes->lines.count));
+}
+
 static Edit *
 read_edit(FunctionCallInfo fcinfo)
 {
@@ -552,17 +631,10 @@ read_edit(FunctionCallInfo fcinfo)
 				 errdetail("Only orders that are placed and not finished are edited."),
 				 errhint("oms.edit_draft edits drafts; what is finished is changed by returns.")));
 	oms_hold_check(edit->order->order_id, "order.edit", 0, NULL, 0);
-	edit->lines = oms_order_lines(edit->order->order_id);
+	read_lines(edit);
 	check_changes(edit, &faults);
 	oms_faults_raise(&faults, "changes are not valid");
 	edit->reroutes = edit->moves || changes_first_delivery(edit) || edit->changes->deliveries.count > 0;
-	if (edit->reroutes)
-	{
-		Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(edit->order->order_id)};
-
-		edit->deliveries = palloc(sizeof(int32) * Max(1, edit->lines->count));
-		(void) oms_execute_each(&delivery_of_lines_plan, values, NULL, read_delivery_of_line, edit);
-	}
 	check_holds_of_lines(edit);
 	return edit;
 }
@@ -571,6 +643,30 @@ static Datum
 pickup_id(const char *code)
 {
 	return Int64GetDatum(code ? oms_location_get(code)->location_id : 0);
+}
+
+/* Lines that go to another delivery as they are. */
+static void
+move_lines(const Edit *edit)
+{
+	const DocArray *changes = &edit->changes->lines;
+	int32	   *numbers = palloc(sizeof(int32) * changes->count);
+	int32	   *deliveries = palloc(sizeof(int32) * changes->count);
+	int			count = 0;
+	Datum		values[4] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(edit->order->order_id)};
+
+	for (int i = 0; i < changes->count; i++)
+	{
+		const LineChange *change = (LineChange *) changes->items + i;
+
+		if (change->delivery_no == DOC_ABSENT)
+			continue;
+		numbers[count] = change->line_no;
+		deliveries[count++] = change->delivery_no;
+	}
+	values[2] = oms_array_int32(numbers, count);
+	values[3] = oms_array_int32(deliveries, count);
+	(void) oms_execute(&move_plan, values, NULL);
 }
 
 static void
@@ -600,7 +696,7 @@ write_fields(Edit *edit)
 		values[2] = JsonbPGetDatum(member(edit->source, "lines"));
 		(void) oms_execute(&line_plan, values, NULL);
 		if (edit->moves)
-			(void) oms_execute(&move_plan, values, NULL);
+			move_lines(edit);
 	}
 	if (has(edit, "adjustments"))
 	{
@@ -656,6 +752,44 @@ recall_released(Edit *edit, AllocationList *allocations, FaultList *faults)
 	}
 }
 
+/* Marks what a line gives up, which goes to other deliveries or is cancelled, or gets more. */
+static void
+mark_line(Edit *edit, const LineChange *change, const LineDivision *division, OrderLine *line, AllocationList *allocations)
+{
+	int32		units = line->ordered - line->cancelled;
+	int32		whole = change->quantity != DOC_ABSENT ? change->quantity : units;
+	int32		stays = division->count > 0 ? division->parts[division->stays].quantity : whole;
+	int32		moved = units - stays - Max(0, units - whole);
+
+	edit->adds |= whole > stays;
+	if (stays < units)
+	{
+		oms_order_cancel_units(line, units - stays, allocations);
+		line->delta.cancelled -= moved;
+		line->delta.ordered -= moved;
+		edit->gives_up = true;
+	}
+	else if (stays > units)
+	{
+		edit->more[line - edit->lines->rows] = line->delta.ordered = stays - units;
+		edit->adds = true;
+	}
+}
+
+/* Makes lines of the parts, whose units are to be planned. */
+static void
+divide_lines(Edit *edit)
+{
+	int			before = edit->lines->count;
+	int32		last_no = edit->lines->rows[before - 1].line_no;
+
+	oms_line_divisions_write(edit->order, edit->divisions, edit->changes->lines.count, edit->new_lines, last_no);
+	edit->lines = oms_order_lines(edit->order->order_id);
+	edit->more = repalloc(edit->more, sizeof(int32) * edit->lines->count);
+	for (int i = before; i < edit->lines->count; i++)
+		edit->more[i] = edit->lines->rows[i].ordered;
+}
+
 /* Marks what each line gives up and what is to be planned for it. */
 static void
 mark_units(Edit *edit, AllocationList *allocations)
@@ -668,22 +802,9 @@ mark_units(Edit *edit, AllocationList *allocations)
 	{
 		LineChange *change = (LineChange *) edit->changes->lines.items + i;
 		OrderLine  *line = oms_order_line(edit->lines, change->line_no);
-		int32		change_of_units;
 
-		if (change->quantity == DOC_ABSENT)
-			continue;
-		change_of_units = change->quantity - (line->ordered - line->cancelled);
-		if (change_of_units < 0)
-		{
-			oms_order_cancel_units(line, -change_of_units, allocations);
-			edit->gives_up = true;
-		}
-		else if (change_of_units > 0)
-		{
-			edit->more[line - edit->lines->rows] = change_of_units;
-			line->delta.ordered = change_of_units;
-			edit->adds = true;
-		}
+		if (change->quantity != DOC_ABSENT || change->deliveries.present)
+			mark_line(edit, change, &edit->divisions[i], line, allocations);
 	}
 	if (edit->reroutes)
 	{
@@ -733,9 +854,12 @@ make_edit(Edit *edit)
 		oms_order_give_up(edit->order, edit->lines, allocations, reason);
 	else
 		oms_order_lines_write(order_id, edit->lines);
+	if (edit->new_lines > 0)
+		divide_lines(edit);
 	if (edit->adds)
 		oms_order_add(edit->order, oms_order_addition(order_id, edit->lines, edit->more,
-													  edit->changes->add.count > 0 ? member(edit->source, "add") : NULL));
+													  edit->changes->add.count > 0 ? member(edit->source, "add") : NULL),
+					  edit->changes->add.count);
 	oms_kits_check(order_id, broken);
 	(void) oms_execute(&amount_plan, values, NULL);
 	if (has(edit, "adjustments"))

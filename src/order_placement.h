@@ -13,6 +13,7 @@
 #include "answer.h"
 #include "capacity.h"
 #include "configuration.h"
+#include "divided_line.h"
 #include "document.h"
 #include "fulfillment.h"
 #include "hold.h"
@@ -78,6 +79,7 @@ typedef struct LineDocument
 	Jsonb	   *attributes;
 	int8		substitution;
 	DocArray	adjustments;
+	DocArray	deliveries;		/* of LinePart, in the place of delivery_no */
 } LineDocument;
 
 typedef struct DeliveryDocument
@@ -131,6 +133,7 @@ typedef struct PlacedKit
 	bool		together;		/* all at one location */
 	bool		may_break;
 	LineDocument *document;
+	int32		divided_from;	/* the kit of the document that it is a part of; 0: it is whole */
 } PlacedKit;
 
 typedef struct PlacedLine
@@ -145,7 +148,8 @@ typedef struct PlacedLine
 	int32		backordered;
 	PlacedKit  *kit;			/* that it is a component of; NULL: none */
 	int32		per_set;		/* units in one set of it */
-	int			position;		/* in the document, of a component that of its kit */
+	int			position;		/* in the document, of a component that of its kit, of a part that of its line */
+	int32		divided_from;	/* the line of the document that it is a part of; 0: it is whole, or the first part */
 	const struct SubstituteRule *rule;	/* that put this item in the place of another; NULL: none */
 	const CatalogItem *wanted;	/* that other */
 	int32		wanted_no;		/* the line that it was wanted on */
@@ -234,6 +238,7 @@ typedef struct Placement
 	 */
 	int32		delivery_no;
 	bool		partial;		/* deliveries without lines are no fault: an addition */
+	int			added;			/* of an addition: its last lines, which are the caller's new ones */
 	struct Placement **groups;
 	int			group_count;
 	struct Placement *failed;	/* the group that cannot be planned */
@@ -253,12 +258,18 @@ typedef struct Placement
 
 /* order_document.c */
 extern int oms_line_number_compare(const void *left, const void *right);
+extern char *oms_placement_place(const Placement *placement, int position, const char *field);
+extern int32 oms_placement_next_line_no(const Placement *placement, int more, FaultList *faults);
 extern Numeric oms_adjustment_signed_amount(const AdjustmentDocument *adjustment);
 extern bool oms_placement_is_draft(const Placement *placement);
 extern void oms_adjustments_spread(const LineDocument *source, LineDocument **parts, int count, const int64 *shares, int digits);
 extern void oms_placement_divide(Placement *placement);
 extern void oms_placement_read(Placement *placement, FaultList *faults);
 extern Placement *oms_placement_of(Jsonb *document, FaultList *faults);
+
+/* divided_line.c: parts in the place of lines that go to several deliveries. */
+extern void oms_lines_divide(Placement *placement, FaultList *faults);
+extern void oms_divided_lines_write(DocWriter *writer, const Placement *placement);
 
 /* kit.c: components in the place of the lines of kits, which are resolved and numbered; rows of the kits. */
 extern void oms_kits_expand(Placement *placement, FaultList *faults);

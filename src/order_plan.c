@@ -595,14 +595,14 @@ shortage(Placement *placement)
 		{
 			if (demand->together != told)
 				oms_fault(&faults, ERRCODE_OMS_INSUFFICIENT_STOCK, "oms.available shows how many sets each location has.",
-						  oms_document_place("lines", placement->lines[line].position, "sku"),
+						  oms_placement_place(placement, placement->lines[line].position, "sku"),
 						  "\"%s\": no location has all components of %d sets", demand->together->item->sku,
 						  demand->together->sets);
 			told = demand->together;
 			continue;
 		}
 		oms_fault(&faults, ERRCODE_OMS_INSUFFICIENT_STOCK, "oms.available shows what each location can promise.",
-				  oms_document_place("lines", placement->lines[line].position, "sku"), "\"%s\"%s%s%s%s%s%s: wanted %d, available %d",
+				  oms_placement_place(placement, placement->lines[line].position, "sku"), "\"%s\"%s%s%s%s%s%s: wanted %d, available %d",
 				  demand->item->sku, demand->lot ? " of lot \"" : "", demand->lot ? demand->lot : "", demand->lot ? "\"" : "",
 				  demand->pinned ? " at \"" : "", demand->pinned ? demand->pinned->code : "",
 				  demand->pinned ? "\"" : "", demand->quantity, demand->quantity - placement->missing[i]);

@@ -343,7 +343,7 @@ attempt_plan(Reroute *reroute, int32 *left)
 	reroute->reason = "no plan is possible";
 	oms_attempt_begin(&attempt);
 	oms_order_give_up(reroute->order, reroute->lines, allocations, "routed anew");
-	placement = oms_order_plan_addition(reroute->order, oms_order_addition(order_id, reroute->lines, more, NULL), &possible);
+	placement = oms_order_plan_addition(reroute->order, oms_order_addition(order_id, reroute->lines, more, NULL), 0, &possible);
 	again = !possible && leave_waiting(reroute, placement, waiting, left);
 	reroute->changed = possible && is_better(reroute, placement);
 	if (reroute->changed)

@@ -31,17 +31,17 @@ static OmsPlan insert_order_plan = {
 
 static OmsPlan insert_lines_plan = {
 	.sql = "INSERT INTO {order_lines} (order_id, item_id, tenant_id, line_no, delivery_no, ordered, allocated,"
-	" backordered, unit_price, amount, name, external_ref, attributes, location_id, lot, together)"
+	" backordered, unit_price, amount, name, external_ref, attributes, location_id, lot, together, divided_from)"
 	" SELECT u.order_id, u.item_id, $1, u.line_no, u.delivery_no, u.ordered, u.allocated, u.backordered, u.unit_price, u.amount, u.name,"
-	" u.external_ref, u.attributes, nullif(u.location_id, 0), u.lot, u.together"
+	" u.external_ref, u.attributes, nullif(u.location_id, 0), u.lot, u.together, nullif(u.divided_from, 0)"
 	" FROM unnest($2::bigint[], $3::bigint[], $4::int[], $5::int[], $6::int[], $7::int[], $8::numeric[], $9::numeric[], $10::text[],"
-	" $11::text[], $12::jsonb[], $13::bigint[], $14::int[], $15::text[], $16::text[])"
+	" $11::text[], $12::jsonb[], $13::bigint[], $14::int[], $15::text[], $16::text[], $17::int[])"
 	" u(order_id, item_id, line_no, ordered, allocated, backordered, unit_price, amount, name, external_ref, attributes,"
-	" location_id, delivery_no, lot, together)",
+	" location_id, delivery_no, lot, together, divided_from)",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
 				 NUMERICARRAYOID, NUMERICARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
-				 TEXTARRAYOID)
+				 TEXTARRAYOID, INT4ARRAYOID)
 };
 
 static OmsPlan insert_delivery_plan = {
@@ -165,9 +165,9 @@ oms_placement_insert_order(Placement *placement)
 
 static OmsHeap line_heap = {
 	.relation = "order_lines",
-	.column_count = 16,
+	.column_count = 17,
 	.columns = {"order_id", "item_id", "tenant_id", "line_no", "delivery_no", "ordered", "allocated", "backordered",
-	"unit_price", "amount", "name", "external_ref", "attributes", "location_id", "lot", "together"}
+	"unit_price", "amount", "name", "external_ref", "attributes", "location_id", "lot", "together", "divided_from"}
 };
 
 /* The location that the document names for a line, 0 where it leaves that open. */
@@ -195,16 +195,16 @@ insert_line(OmsHeapWork *work, Placement *placement, PlacedLine *line)
 {
 	LineDocument *document = line->document;
 	int64		location_id = named_location(line);
-	Datum		values[16] = {Int64GetDatum(placement->order_id), Int64GetDatum(line->item->item_id),
+	Datum		values[17] = {Int64GetDatum(placement->order_id), Int64GetDatum(line->item->item_id),
 		Int32GetDatum(oms_call->tenant), Int32GetDatum(line->line_no),
 		Int32GetDatum(delivery_of(placement, line)),
 		Int32GetDatum(document->quantity), Int32GetDatum(line->allocated), Int32GetDatum(line->backordered),
 		NumericGetDatum(line->unit_price), NumericGetDatum(line->amount), text_datum(document->name),
 		text_datum(document->external_ref), JsonbPGetDatum(document->attributes), Int64GetDatum(location_id),
-		text_datum(document->lot), text_datum(document->together)};
-	bool		nulls[16] = {[10] = document->name == NULL,[11] = document->external_ref == NULL,
+		text_datum(document->lot), text_datum(document->together), Int32GetDatum(line->divided_from)};
+	bool		nulls[17] = {[10] = document->name == NULL,[11] = document->external_ref == NULL,
 	[12] = document->attributes == NULL,[13] = location_id == 0,[14] = document->lot == NULL,
-	[15] = document->together == NULL};
+	[15] = document->together == NULL,[16] = line->divided_from == 0};
 
 	oms_heap_insert(work, values, nulls);
 }
@@ -255,6 +255,7 @@ collect_line(LineColumns *columns, const Placement *placement, const PlacedLine 
 	columns->numbers[2 * room + i] = line->allocated;
 	columns->numbers[3 * room + i] = line->backordered;
 	columns->numbers[4 * room + i] = delivery_of(placement, line);
+	columns->numbers[5 * room + i] = line->divided_from;
 	columns->prices[i] = NumericGetDatum(line->unit_price);
 	columns->amounts[i] = NumericGetDatum(line->amount);
 	columns->attributes[i] = JsonbPGetDatum(line->document->attributes);
@@ -282,7 +283,7 @@ oms_placements_insert_lines(Placement *const *placements, int count)
 	int			room = count_lines(placements, count);
 	LineColumns columns = {.room = room};
 	bool	   *no_nulls;
-	Datum		values[16];
+	Datum		values[17];
 
 	if (oms_heap_is_plain(&line_heap))
 	{
@@ -290,7 +291,7 @@ oms_placements_insert_lines(Placement *const *placements, int count)
 		return;
 	}
 	columns.ids = palloc(sizeof(int64) * room * 3);
-	columns.numbers = palloc(sizeof(int32) * room * 5);
+	columns.numbers = palloc(sizeof(int32) * room * 6);
 	columns.prices = palloc(sizeof(Datum) * room);
 	columns.amounts = palloc(sizeof(Datum) * room);
 	columns.attributes = palloc(sizeof(Datum) * room);
@@ -317,6 +318,7 @@ oms_placements_insert_lines(Placement *const *placements, int count)
 	values[13] = oms_array_int32(columns.numbers + 4 * room, room);
 	values[14] = oms_array_text(columns.lots, room);
 	values[15] = oms_array_text(columns.together, room);
+	values[16] = oms_array_int32(columns.numbers + 5 * room, room);
 	(void) oms_execute(&insert_lines_plan, values, NULL);
 }
 
@@ -699,6 +701,7 @@ oms_placement_answer(Placement *placement)
 	if (placement->fulfillments)
 		write_fulfillments(&writer, placement);
 	write_relaxed(&writer, placement);
+	oms_divided_lines_write(&writer, placement);
 	oms_substitutes_write(&writer, placement);
 	oms_displacement_write(&writer, placement);
 	if (placement->order_id && placement->document->payments.count > 0)

@@ -343,6 +343,7 @@ put_shares(Placement *placement, Substitution *work, int index, int32 *next_no)
 			continue;
 		line->line_no = line->document->line_no = (*next_no)++;
 		line->document->external_ref = NULL;
+		line->divided_from = 0;
 		work->line_count++;
 	}
 	if (count > 1)
