@@ -41,6 +41,10 @@
 /* Grows with every hold that this backend places: what calls noted is void then. */
 static uint64 holds_placed = 1;
 
+#define LOOK_NEW "new"
+#define LOOK_RISK "risk"
+#define LOOK_RAISED "raised"
+
 #define IS_ACTIVE "h.released_at IS NULL AND (h.release_at IS NULL OR h.release_at > $3)"
 
 /*
@@ -109,15 +113,23 @@ static OmsPlan met_plan = {
 	OMS_ARGTYPES(INT4OID, TEXTOID, JSONBOID, BOOLOID)
 };
 
-/* The types that a channel looks at for an order; $4: only conditions that have placed no hold yet. */
+/*
+ * The types that a channel looks at for an order, by what has happened ($4): it
+ * is placed; its risk is known, which conditions may ask for that have placed no
+ * hold yet; it costs more, which conditions and limits may forbid that have no
+ * hold standing.  What a fraud check said once it is not asked again.
+ */
 static OmsPlan looked_at_plan = {
 	.sql = "SELECT t.code, t.place_check, t.place_when IS NOT NULL FROM {channel_holds} c"
 	" JOIN {hold_types} t ON t.code = c.hold_type AND t.tenant_id = $1"
 	" WHERE c.channel_id = $2 AND c.tenant_id = $1 AND t.active AND 'order' = ANY (t.levels)"
-	" AND (NOT $4 OR (t.place_when IS NOT NULL AND t.place_check IS NULL AND NOT EXISTS (SELECT FROM {holds} h"
-	" WHERE h.order_id = $3 AND h.hold_type = t.code AND h.tenant_id = $1))) ORDER BY t.code",
+	" AND ($4 = '" LOOK_NEW "' OR (NOT EXISTS (SELECT FROM {holds} h WHERE h.order_id = $3 AND h.hold_type = t.code"
+	" AND h.tenant_id = $1 AND ($4 = '" LOOK_RISK "' OR h.released_at IS NULL))"
+	" AND CASE coalesce(t.place_check, '') WHEN '' THEN t.place_when IS NOT NULL WHEN 'credit' THEN $4 = '" LOOK_RAISED "'"
+	" WHEN 'fraud' THEN $4 = '" LOOK_RAISED "' AND t.place_when IS NOT NULL AND NOT EXISTS (SELECT FROM {orders} o"
+	" WHERE o.order_id = $3 AND o.tenant_id = $1 AND o.risk IS NOT NULL) ELSE false END)) ORDER BY t.code",
 	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, BOOLOID)
+	OMS_ARGTYPES(INT4OID, INT8OID, INT8OID, TEXTOID)
 };
 
 /* What a delivery lacks of the address that goods are sent to. */
@@ -798,10 +810,10 @@ collect_looked_at(TupleTableSlot *slot, void *state)
 }
 
 static List *
-types_to_look_at(const Order *order, bool conditions_only)
+types_to_look_at(const Order *order, const char *what)
 {
 	Datum		values[4] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(order->channel_id),
-	Int64GetDatum(order->order_id), BoolGetDatum(conditions_only)};
+	Int64GetDatum(order->order_id), CStringGetTextDatum(what)};
 	List	   *list = NIL;
 
 	(void) oms_execute_each(&looked_at_plan, values, NULL, collect_looked_at, &list);
@@ -892,7 +904,7 @@ look_at(Order *order, List *types, const char *decision)
 List *
 oms_hold_new_order(Order *order, const char *decision)
 {
-	return look_at(order, types_to_look_at(order, false), decision);
+	return look_at(order, types_to_look_at(order, LOOK_NEW), decision);
 }
 
 /* Money of a locked order was charged back: the holds that its channel has for that. */
@@ -921,7 +933,15 @@ void
 oms_hold_risk_changed(Order *order)
 {
 	if (order->channel->looks_for_holds && !oms_machine_final(MACHINE_ORDER, order->status))
-		(void) look_at(order, types_to_look_at(order, true), NULL);
+		(void) look_at(order, types_to_look_at(order, LOOK_RISK), NULL);
+}
+
+/* An edit made a locked order dearer: what a smaller one was let through for may ask for a hold now. */
+void
+oms_hold_raised(Order *order)
+{
+	if (order->channel->looks_for_holds && !oms_machine_final(MACHINE_ORDER, order->status))
+		(void) look_at(order, types_to_look_at(order, LOOK_RAISED), NULL);
 }
 
 /* ---- Answers ---- */

@@ -31,6 +31,7 @@ extern void oms_hold_charged_back(Order *order, const char *reference);
 extern void oms_hold_reconsider(int64 order_id);
 extern List *oms_hold_new_order(Order *order, const char *decision);
 extern void oms_hold_risk_changed(Order *order);
+extern void oms_hold_raised(Order *order);
 extern int	oms_hold_answered(int64 order_id, int64 hold_id, const char *note);
 extern bool oms_hold_rejected(Order *order, int64 hold_id, const char *reason);
 

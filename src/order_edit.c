@@ -843,6 +843,7 @@ make_edit(Edit *edit)
 	Int32GetDatum(oms_currency_digits(edit->order->currency))};
 	const char *reason = edit->changes->reason ? edit->changes->reason : "edit";
 	List	   *broken = oms_kits_broken(order_id);
+	Order	   *after;
 
 	oms_order_keep_version(edit->order);
 	oms_event(&(Event) {.order_id = order_id,.object_id = order_id,.object_type = "order",.type = "order.edited",
@@ -868,6 +869,9 @@ make_edit(Edit *edit)
 		(void) oms_execute(&order_basis_plan, values, NULL);
 	}
 	oms_order_refresh_all(order_id);
+	after = oms_order_read(order_id);
+	if (oms_money_compare(after->total, edit->order->total) > 0)
+		oms_hold_raised(after);
 }
 
 static Jsonb *

@@ -622,15 +622,14 @@ answer_commands(int64 payment_id, const char *type, Numeric amount)
 }
 
 /*
- * What ends a payment ends what it was asked for, unless it has been authorized
- * again since: news of an end may come late.
+ * What leaves a payment nothing to capture ends what it was asked for, unless it
+ * has been authorized again since: news of an end may come late.
  */
 static void
-abandon_commands(int64 payment_id, const char *type, Numeric amount, const PaymentBalance *after)
+abandon_commands(int64 payment_id, const char *type, const PaymentBalance *after)
 {
 	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(payment_id)};
-	bool		ends = strcmp(type, "fail") == 0 || strcmp(type, "expire") == 0 ||
-		(strcmp(type, "void") == 0 && oms_money_compare(amount, oms_money_zero()) == 0);
+	bool		ends = strcmp(type, "fail") == 0 || strcmp(type, "expire") == 0 || strcmp(type, "void") == 0;
 
 	if (ends && oms_money_compare(after->balance.authorized, oms_money_zero()) <= 0)
 		(void) oms_execute(&abandon_plan, values, NULL);
@@ -654,7 +653,7 @@ record(int64 payment_id, const PaymentRow *payment, const char *type, Numeric am
 	(void) insert_event(payment_id, payment->order_id, at, type, reference, amount);
 	answer_commands(payment_id, type, amount);
 	(void) oms_execute_each(&payment_balance_plan, values, NULL, read_payment_balance, &after);
-	abandon_commands(payment_id, type, amount, &after);
+	abandon_commands(payment_id, type, &after);
 	if (oms_machine_leads(MACHINE_PAYMENT, payment->status, type, after.status))
 		(void) take_step(payment_id, payment->order_id, payment->status, type, data);
 	else

@@ -92,6 +92,22 @@ SELECT event_id AS command, order_id AS the_order FROM oms.events WHERE type = '
 SELECT oms.record_answer(:command, '{"decision":"accept","score":0.95}') - 'order_id';
 SELECT hold_type, active FROM oms.order_holds(:the_order);
 
+-- An edit that makes the order dearer is looked at as a new one: conditions and the credit limit, where no such hold stands.
+SELECT place('30', 'web', '{"risk":{"decision":"accept","score":0.1}}', 50)->'holds';
+SELECT oms.find_order('web', '30') AS dear \gset
+SELECT oms.edit_order(:dear, '{"lines":[{"line_no":1,"quantity":51}]}', true) #>> '{order,holds,0,type}';
+SELECT holds FROM oms.orders WHERE order_id = :dear;
+SELECT oms.edit_order(:dear, '{"lines":[{"line_no":1,"quantity":51}]}') #>> '{order,holds,0,type}';
+SELECT oms.edit_order(:dear, '{"lines":[{"line_no":1,"quantity":52}]}') #>> '{order,holds,1,type}';
+SELECT oms.release_hold(max(hold_id)) FROM oms.holds WHERE order_id = :dear;
+SELECT oms.edit_order(:dear, '{"lines":[{"line_no":1,"quantity":51}],"notes":"less"}') #> '{order,holds}';
+SELECT oms.edit_order(:dear, '{"lines":[{"line_no":1,"quantity":60}]}') #>> '{order,holds,0,type}';
+SELECT reason, active FROM oms.order_holds(:dear);
+INSERT INTO oms.channel_holds (channel_id, hold_type) SELECT channel_id, 'credit' FROM oms.channels WHERE code = 'trade';
+SELECT oms.upsert_customers('[{"ref":"shop","credit_limit":50,"currency":"EUR"}]');
+SELECT place('31', 'trade', '{"customer":{"ref":"shop"}}', 5)->'holds';
+SELECT oms.edit_order(oms.find_order('trade', '31'), '{"add":[{"sku":"A","quantity":1}]}') #>> '{order,holds,0,reason}';
+
 -- Corruption is found.
 SELECT count(*) FROM oms.audit();
 UPDATE oms.answers SET type = 'label.requested' WHERE command_event_id = :command;

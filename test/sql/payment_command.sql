@@ -196,6 +196,9 @@ SELECT oms.record_payment_event(:payment, 'expire', 0, 'told late', (SELECT at F
 SELECT attempt(format('SELECT oms.request_capture(%s)', :id));
 SELECT oms.record_payment_event(:payment, 'fail', 0, 'told in time') -> 'pending';
 SELECT balance(:id);
+SELECT oms.record_payment_event(:payment, 'authorize', 100, 'once more') -> 'authorized', oms.request_capture(:id, 30) IS NOT NULL;
+SELECT oms.record_payment_event(:payment, 'void', 60, 'a part') -> 'pending', oms.record_payment_event(:payment, 'void', 40, 'and the rest') -> 'pending';
+SELECT balance(:id);
 
 -- audit() finds what does not follow from the events.
 \set ON_ERROR_ROLLBACK on
