@@ -55,6 +55,11 @@ BEGIN
     SET search_path = pg_catalog, pg_temp AS $f$
     BEGIN
         IF to_regprocedure('oms.check_state_machine(integer,text)') IS NOT NULL THEN
+            IF TG_OP = 'TRUNCATE' THEN
+                RAISE EXCEPTION 'table "%" is not truncated', TG_TABLE_NAME USING ERRCODE = 'OM006',
+                    DETAIL = 'The machines would be left without states or steps, and nothing would look at them.',
+                    HINT = 'DELETE removes rows, and what is left is checked when the transaction ends.';
+            END IF;
             IF TG_OP <> 'INSERT' THEN
                 EXECUTE 'SELECT oms.check_state_machine($1, $2)' USING OLD.tenant_id, OLD.machine;
             END IF;
@@ -70,6 +75,10 @@ BEGIN
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION oms.state_machine_changed();
     CREATE CONSTRAINT TRIGGER state_machine_changed AFTER INSERT OR UPDATE OR DELETE ON oms.transitions
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION oms.state_machine_changed();
+    CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON oms.state_machines
+        FOR EACH STATEMENT EXECUTE FUNCTION oms.state_machine_changed();
+    CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON oms.transitions
+        FOR EACH STATEMENT EXECUTE FUNCTION oms.state_machine_changed();
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.state_machines
         FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.transitions

@@ -69,6 +69,9 @@ INSERT INTO oms.state_machines (machine, state, kind) VALUES
 INSERT INTO oms.transitions (machine, from_state, action, to_state) VALUES ('bad', 'a', 'go', 'b'), ('bad', 'a', 'die', 'dead');
 COMMIT;
 
+TRUNCATE oms.transitions;
+TRUNCATE oms.state_machines CASCADE;
+
 SELECT oms.state_diagram('payment');
 SELECT oms.state_diagram('ticket', 'dot');
 SELECT oms.state_diagram('ticket', 'png');
