@@ -114,7 +114,8 @@ CREATE FUNCTION comparable(document jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE 
         'fulfillments', (SELECT jsonb_agg(jsonb_build_array(f -> 'fulfillment_id', f -> 'location', f -> 'status')) FROM jsonb_array_elements(document -> 'fulfillments') f),
         'payments', (SELECT jsonb_agg(jsonb_build_array(p -> 'payment_id', p -> 'status', p -> 'events')) FROM jsonb_array_elements(document -> 'payments') p),
         'refunds', (SELECT jsonb_agg(jsonb_build_array(r -> 'refund_id', r -> 'status', r -> 'amount')) FROM jsonb_array_elements(document -> 'refunds') r),
-        'returns', (SELECT jsonb_agg(jsonb_build_array(r -> 'return_id', r -> 'status', r -> 'reason')) FROM jsonb_array_elements(document -> 'returns') r)));
+        'holds', (SELECT jsonb_agg(jsonb_build_array(h -> 'hold_id', h -> 'type', h -> 'line_no')) FROM jsonb_array_elements(document -> 'holds') h),
+        'returns', (SELECT jsonb_agg(jsonb_build_array(r -> 'return_id', r -> 'status', r -> 'reason', r -> 'lines')) FROM jsonb_array_elements(document -> 'returns') r)));
 $$;
 CREATE FUNCTION one_step(id bigint, n int) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -124,7 +125,7 @@ BEGIN
     SELECT payment_id INTO p FROM oms.payments WHERE order_id = id ORDER BY random() LIMIT 1;
     SELECT line_no INTO l FROM oms.order_lines WHERE order_id = id ORDER BY random() LIMIT 1;
     SELECT return_id INTO r FROM oms.returns WHERE order_id = id AND status NOT IN ('closed', 'rejected', 'cancelled') ORDER BY random() LIMIT 1;
-    CASE (random() * 15)::int
+    CASE (random() * 18)::int
         WHEN 0 THEN PERFORM oms.edit_order(id, jsonb_build_object('lines', jsonb_build_array(jsonb_build_object('line_no', l, 'quantity', (random() * 4)::int))));
         WHEN 1 THEN PERFORM oms.edit_order(id, jsonb_build_object('add', jsonb_build_array(jsonb_build_object('sku', chr(65 + (random() * 2)::int), 'quantity', 1 + (random() * 2)::int)), 'notes', 'edit ' || n));
         WHEN 2 THEN PERFORM oms.edit_order(id, jsonb_build_object('ship_to', jsonb_build_object('name', 'at ' || n, 'latitude', 40 + random() * 12, 'longitude', random() * 10)));
@@ -139,6 +140,9 @@ BEGIN
             IF random() < 0.6 THEN PERFORM oms.receive_return(r);
             ELSIF random() < 0.5 THEN PERFORM oms.cancel_return(r);
             ELSE PERFORM oms.close_return(r); END IF;
+        WHEN 16 THEN PERFORM oms.ship_fulfillment(f, jsonb_build_object('lines', jsonb_build_array(jsonb_build_object('line_no', l, 'quantity', 1))));
+        WHEN 17 THEN PERFORM oms.hold_order(id, 'manual', 'look at it', l);
+        WHEN 18 THEN PERFORM oms.release_hold(hold_id) FROM oms.order_holds(id) WHERE active LIMIT 1;
         ELSE
             IF (SELECT status FROM oms.fulfillments WHERE fulfillment_id = f) = 'planned' THEN PERFORM oms.release_fulfillment(f);
             ELSIF (SELECT status FROM oms.fulfillments WHERE fulfillment_id = f) = 'released' THEN PERFORM oms.ship_fulfillment(f);
