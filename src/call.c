@@ -49,6 +49,12 @@ static OmsPlan answer_key_plan = {
 	OMS_ARGTYPES(INT4OID, TEXTOID, TEXTOID)
 };
 
+static OmsPlan drop_key_plan = {
+	.sql = "DELETE FROM {idempotency_keys} WHERE tenant_id = $1 AND key = $2",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, TEXTOID)
+};
+
 typedef struct KeyState
 {
 	char	   *key;			/* NULL: the call has none */
@@ -145,6 +151,11 @@ keep_answer(FunctionCallInfo fcinfo, KeyState *key, Datum result, bool isnull)
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = CStringGetTextDatum(key->key);
 	values[2] = (Datum) 0;
+	if (oms_call->dry_run)
+	{
+		(void) oms_execute(&drop_key_plan, values, NULL);
+		return;
+	}
 	if (fcinfo->flinfo->fn_retset)
 		values[2] = oms_rows_keep((ReturnSetInfo *) fcinfo->resultinfo);
 	else if (isnull || type == VOIDOID)

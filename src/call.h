@@ -35,6 +35,7 @@ typedef struct OmsCall
 	List	   *hooks;			/* of steps that the call took (machine.c) */
 	struct LotList *lots;		/* that the caller names, NULL: none (lot.c) */
 	LevelItems	level_items;	/* see channel_level.c */
+	bool		dry_run;		/* it keeps nothing, nor its key: the call itself may be made with it */
 	bool		waits_for_orders;	/* it holds no lock yet that others who hold an order may wait for */
 	int64		unheld_order;	/* locked order that has no hold: see hold.c */
 	uint64		unheld_since;

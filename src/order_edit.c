@@ -907,6 +907,7 @@ OMS_FUNCTION(oms_edit_order, CALL_KEYED)
 		make_edit(edit);
 		PG_RETURN_JSONB_P(answer(edit, false));
 	}
+	oms_call->dry_run = true;
 	oms_attempt_begin(&attempt);
 	make_edit(edit);
 	result = answer(edit, true);

@@ -439,6 +439,7 @@ OMS_FUNCTION(oms_route_order, CALL_KEYED)
 	Reroute		reroute = {.dry_run = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1)};
 	char	   *refusal;
 
+	oms_call->dry_run = reroute.dry_run;
 	begin_reroute(&reroute, order_id);
 	refusal = oms_attempt_plan(try_plan, &reroute);
 	if (refusal)

@@ -922,6 +922,7 @@ OMS_FUNCTION(oms_repair, CALL_KEYED)
 				 errmsg("\"%s\" is not a check that can be repaired", repair.check),
 				 errdetail("check: must be one of %s", repairable_names()),
 				 errhint("Leave it out to repair everything that can be.")));
+	oms_call->dry_run = dry_run;
 	oms_attempt_begin(&attempt);
 	read_findings(&repair);
 	for (int i = 0; i < repair.locked.count; i++)

@@ -47,6 +47,13 @@ SELECT oms.receive_stock('default', 'A', 1, idempotency_key => 'k-undone');
 ROLLBACK;
 SELECT oms.receive_stock('default', 'A', 2, idempotency_key => 'k-undone');
 
+-- A dry run keeps no key: the call may be made with it.
+SELECT oms.place_order('{"external_ref":"dry","lines":[{"sku":"A","quantity":1}]}') ->> 'order_id' AS dry \gset
+SELECT oms.edit_order(:dry, '{"notes":"x"}', true, idempotency_key => 'k-dry') -> 'dry_run', oms.route_order(:dry, true, 'k-dry') -> 'dry_run', oms.repair(dry_run => true, idempotency_key => 'k-dry');
+SELECT count(*) FROM oms.idempotency_keys WHERE key = 'k-dry';
+SELECT oms.edit_order(:dry, '{"notes":"x"}', idempotency_key => 'k-dry') -> 'version', oms.edit_order(:dry, '{"notes":"x"}', idempotency_key => 'k-dry') -> 'version';
+SELECT oms.edit_order(:dry, '{"notes":"x"}', true, idempotency_key => 'k-dry');
+
 -- Each tenant has keys of its own.
 SET oms.tenant = 2;
 SELECT oms.upsert_items('[{"sku": "A"}]');
