@@ -870,8 +870,10 @@ make_edit(Edit *edit)
 	}
 	oms_order_refresh_all(order_id);
 	after = oms_order_read(order_id);
-	if (oms_money_compare(after->total, edit->order->total) > 0)
-		oms_hold_raised(after);
+	if (oms_money_compare(after->total, edit->order->total) <= 0)
+		return;
+	oms_hold_raised(after);
+	oms_payment_capture(order_id, after->channel->capture, true);
 }
 
 static Jsonb *

@@ -173,6 +173,14 @@ SELECT ends_of('late refusal', '1 authorize 100', '2 expire 0', '3 authorize 100
 SELECT ends_of('reversed', '1 capture 80', '2 charge_back 80', '3 charge_back_reversed 80', '4 refund 5');
 SELECT count(*) FROM oms.audit();
 
+-- What an edit adds is captured when the channel captures, as far as it is authorized; the rest is told.
+SELECT place('at-once', 'dearer', 1, '[{"method":"card","amount":25}]') AS id \gset
+SELECT oms.edit_order(:id, '{"lines":[{"line_no":1,"quantity":2}]}', true) #> '{balance,pending}';
+SELECT oms.edit_order(:id, '{"lines":[{"line_no":1,"quantity":2}]}') #> '{balance,pending}';
+SELECT oms.edit_order(:id, '{"lines":[{"line_no":1,"quantity":3}]}') #> '{balance,pending}';
+SELECT type, data -> 'amount' AS amount FROM oms.order_timeline(:id) WHERE type IN ('payment.capture_requested', 'payment.authorization_needed');
+SELECT oms.edit_order(:id, '{"lines":[{"line_no":1,"quantity":1}]}') #> '{balance,pending}';
+
 -- One answer may be about several commands: what is beyond one goes to the next, and to none where nothing is asked for any more.
 SELECT place('hand', 'one answer', 10, '[{"method":"card"}]') AS id \gset
 SELECT min(payment_id) AS payment FROM oms.payments WHERE order_id = :id \gset
