@@ -50,7 +50,9 @@ static uint64 holds_placed = 1;
 /*
  * Holds that block an action ($4, its machine's wildcard $5): those of the
  * order, those of the fulfillment ($6), and those of the lines ($7), or of the
- * lines that the fulfillment still has units of where $7 is null.
+ * lines that the fulfillment still has units of where $7 is null.  A hold on a
+ * fulfillment goes with its units: it blocks one that was planned since and has
+ * lines of which units left the one that is held.
  */
 static OmsPlan blocking_plan = {
 	.sql = "SELECT h.hold_id, h.hold_type, h.line_no, h.fulfillment_id, h.reason, t.lift_role, h.release_at"
@@ -60,7 +62,12 @@ static OmsPlan blocking_plan = {
 	" AND (t.stops_order OR (h.line_no IS NULL AND h.fulfillment_id IS NULL) OR h.fulfillment_id = $6"
 	" OR h.line_no = ANY ($7) OR ($7 IS NULL AND EXISTS (SELECT FROM {allocations} a WHERE a.order_id = $2"
 	" AND a.line_no = h.line_no AND a.fulfillment_id = $6 AND a.tenant_id = $1"
-	" AND a.promised > a.shipped + a.cancelled)))"
+	" AND a.promised > a.shipped + a.cancelled))"
+	" OR (h.fulfillment_id < $6 AND EXISTS (SELECT FROM {allocations} a JOIN {allocations} b ON b.order_id = $2"
+	" AND b.line_no = a.line_no AND b.fulfillment_id = $6 AND b.tenant_id = $1 AND b.promised > b.shipped + b.cancelled"
+	" JOIN {fulfillments} f ON f.fulfillment_id = $6 AND f.tenant_id = $1 AND f.planned_at >= h.placed_at"
+	" WHERE a.order_id = $2 AND a.fulfillment_id = h.fulfillment_id AND a.tenant_id = $1 AND a.cancelled > 0"
+	" AND ($7 IS NULL OR a.line_no = ANY ($7)))))"
 	" ORDER BY h.hold_id",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID, INT4ARRAYOID)

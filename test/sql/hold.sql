@@ -192,6 +192,24 @@ SELECT oms.release_hold(:hold_id);
 SELECT oms.cancel_order(:parts)->>'status';
 SELECT * FROM oms.audit();
 
+-- A hold on a fulfillment goes with its units where they are planned anew; other units of their lines are free.
+SELECT oms.upsert_items('[{"sku":"LATE","price":1,"backorder":true}]'), oms.upsert_locations('[{"code":"second","rank":9}]'), oms.upsert_channels('[{"code":"default","backorder":true}]');
+SELECT oms.receive_stock('default', 'LATE', 1), oms.set_stock_limits('default', 'LATE', 0, 5);
+SELECT oms.place_order('{"external_ref":"follows","ship_to":{"city":"Bonn"},"lines":[{"sku":"LATE","quantity":4}]}')->>'fulfillment_status';
+SELECT oms.find_order('default', 'follows') AS follows \gset
+SELECT min(fulfillment_id) AS firm, max(fulfillment_id) AS waits FROM oms.fulfillments WHERE order_id = :follows \gset
+SELECT oms.hold_fulfillment(:waits, 'manual', 'wait for the customer') AS hold_id \gset
+SELECT oms.receive_stock('second', 'LATE', 3);
+SELECT sku, quantity, from_location, location FROM oms.fill_backorders();
+SELECT max(fulfillment_id) > :waits AS later, max(fulfillment_id) AS later_id FROM oms.fulfillments WHERE order_id = :follows \gset moved_
+SELECT :'moved_later', oms.release_fulfillment(:firm) ->> 'status';
+SELECT oms.release_fulfillment(:moved_later_id);
+SELECT oms.edit_order(:follows, '{"deliveries":[{"delivery_no":1,"service":"express"}]}') ->> 'version';
+SELECT oms.release_fulfillment(max(fulfillment_id)) FROM oms.fulfillments WHERE order_id = :follows AND status = 'planned';
+SELECT oms.release_hold(:hold_id);
+SELECT oms.release_fulfillment(max(fulfillment_id)) ->> 'fulfillment_status' FROM oms.fulfillments WHERE order_id = :follows AND status = 'planned';
+SELECT * FROM oms.audit();
+
 -- Corruption is found.
 SELECT count(*) FROM oms.audit();
 UPDATE oms.orders SET holds = 5 WHERE order_id = 9;
