@@ -111,30 +111,12 @@ is_asked(const StockRow *row, void *state)
 
 /* ---- Kits ---- */
 
-static int
-first_row_of(const StockView *view, int64 item_id)
-{
-	int			low = 0;
-	int			high = view->count;
-
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (view->rows[middle].item_id < item_id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 /* Units that the channel may promise of an item, over all its locations. */
 static int64
 sum_of_item(const StockView *view, const QuotaList *quotas, const CatalogItem *item, const Channel *channel,
 			const SupplyList *supplies)
 {
-	int			first = first_row_of(view, item->item_id);
+	int			first = oms_stock_first(view, item->item_id);
 	StockView	rows = {.rows = view->rows + first};
 	Asked		asked = {channel, NULL};
 	int64		sum = 0;
@@ -175,7 +157,7 @@ sets_at(const StockView *view, const KitComponent *rows, int count, const Channe
 
 		if (rows[i].item.kind != ITEM_STOCKED)
 			continue;
-		for (int j = first_row_of(view, rows[i].item.item_id); j < view->count && view->rows[j].item_id == rows[i].item.item_id; j++)
+		for (int j = oms_stock_first(view, rows[i].item.item_id); j < view->count && view->rows[j].item_id == rows[i].item.item_id; j++)
 			if (view->rows[j].location_id == location_id)
 				units = units_by(&view->rows[j], &rows[i].item, channel, supplies);
 		sets = Min(sets, sets_of(units, &rows[i]));
@@ -207,7 +189,7 @@ sets_of_kit(const StockView *view, const QuotaList *quotas, const KitComponent *
 			sets = Min(sets, sets_of(sum_of_item(view, quotas, &rows[i].item, channel, supplies), &rows[i]));
 	if (!first->ship_together)
 		return sets;
-	for (int i = first_row_of(view, first->item.item_id); i < view->count && view->rows[i].item_id == first->item.item_id; i++)
+	for (int i = oms_stock_first(view, first->item.item_id); i < view->count && view->rows[i].item_id == first->item.item_id; i++)
 		if (serving_location(&view->rows[i], channel))
 			together += sets_at(view, rows, count, channel, supplies, view->rows[i].location_id);
 	return Min(sets, together);
@@ -260,7 +242,7 @@ put_kit(FunctionCallInfo fcinfo, const CatalogItem *item, const Channel *channel
 	Datum		values[5] = {0};
 	bool		nulls[5] = {true, true, true, true, false};
 
-	for (int i = first ? first_row_of(kit.view, first->item.item_id) : 0;
+	for (int i = first ? oms_stock_first(kit.view, first->item.item_id) : 0;
 		 first && i < kit.view->count && kit.view->rows[i].item_id == first->item.item_id; i++)
 	{
 		Location   *location = serving_location(&kit.view->rows[i], channel);
@@ -758,7 +740,7 @@ explain_kit(Explanation *explanation, FunctionCallInfo fcinfo, const CatalogItem
 							sets_of(units, row)));
 	}
 	left = sets_of_kit(kit.view, kit.quotas, kit.list->rows, kit.list->count, channel, kit.supplies);
-	for (int i = first_row_of(kit.view, first->item.item_id); i < kit.view->count && kit.view->rows[i].item_id == first->item.item_id; i++)
+	for (int i = oms_stock_first(kit.view, first->item.item_id); i < kit.view->count && kit.view->rows[i].item_id == first->item.item_id; i++)
 	{
 		int64		sets;
 

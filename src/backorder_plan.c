@@ -63,38 +63,14 @@ counter_at(const Filling *filling, int64 item_id, int64 location_id)
 static int
 first_promise(const Filling *filling, int64 order_id)
 {
-	int			low = 0;
-	int			high = filling->promise_count;
-
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (filling->promises[middle].order_id < order_id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return oms_first_of(filling->promises, filling->promise_count, sizeof(Promise), offsetof(Promise, order_id), order_id);
 }
 
 /* Where the counters of an item begin. */
 static int
 first_counter(const Filling *filling, int64 item_id)
 {
-	int			low = 0;
-	int			high = filling->counter_count;
-
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (filling->counters[middle].row.item_id < item_id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return oms_first_of(filling->counters, filling->counter_count, sizeof(Counter), offsetof(Counter, row.item_id), item_id);
 }
 
 /* A line by its key, while promises look for theirs. */

@@ -162,19 +162,7 @@ same_versions(const QuotaList *a, const QuotaList *b)
 static int
 first_of_item(const QuotaList *quotas, int64 item_id)
 {
-	int			low = 0;
-	int			high = quotas->count;
-
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (quotas->rows[middle].item_id < item_id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return oms_first_of(quotas->rows, quotas->count, sizeof(Quota), offsetof(Quota, item_id), item_id);
 }
 
 /* How much a row says about where it counts: 3 a location, 2 a group that it is in, 1 any; 0: not there. */
@@ -279,24 +267,6 @@ free_units(const StockRow *row)
 	return Max(0, (int64) row->on_hand - row->reserved - row->safety);
 }
 
-static int
-first_row_of(const StockView *view, int64 item_id)
-{
-	int			low = 0;
-	int			high = view->count;
-
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (view->rows[middle].item_id < item_id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 static bool
 serves(const StockRow *row, const Channel *channel, int purposes)
 {
@@ -315,7 +285,7 @@ compete(const StockView *view, int64 item_id, const Channel *one, int64 other_id
 	oms_call->unscoped = true;
 	other = oms_channel_by_id(other_id);
 	oms_call->unscoped = unscoped;
-	for (int i = first_row_of(view, item_id); i < view->count && view->rows[i].item_id == item_id; i++)
+	for (int i = oms_stock_first(view, item_id); i < view->count && view->rows[i].item_id == item_id; i++)
 		if (other && serves(&view->rows[i], one, PURPOSE_SHIP | PURPOSE_PICKUP) &&
 			serves(&view->rows[i], other, PURPOSE_SHIP | PURPOSE_PICKUP))
 			return true;
@@ -363,7 +333,7 @@ oms_quotas_limit(const QuotaList *quotas, const StockView *view, int64 item_id, 
 	limit->tree = tree != NULL;
 	if (tree)
 		limit->drawn = oms_quota_tree_draw(tree, quotas->channel->channel_id, &limit->draw);
-	for (int i = first_row_of(view, item_id); i < view->count && view->rows[i].item_id == item_id; i++)
+	for (int i = oms_stock_first(view, item_id); i < view->count && view->rows[i].item_id == item_id; i++)
 		if (serves(&view->rows[i], quotas->channel, PURPOSE_SHIP | PURPOSE_PICKUP))
 		{
 			limit->free += free_units(&view->rows[i]);
@@ -415,7 +385,7 @@ void
 oms_quotas_trim(const QuotaList *quotas, StockView *view, int64 item_id, int64 wanted,
 				bool (*usable) (const StockRow *row, void *state), void *state)
 {
-	int			first = first_row_of(view, item_id);
+	int			first = oms_stock_first(view, item_id);
 	StockRow  **rows;
 	QuotaLimit	limit;
 	int			count = 0;

@@ -582,3 +582,22 @@ oms_compare_int64(const void *left, const void *right)
 
 	return a < b ? -1 : a > b;
 }
+
+/* Where the rows of a key begin, or would: they are sorted by the bigint that stands at the offset. */
+int
+oms_first_of(const void *rows, int count, Size size, Size offset, int64 key)
+{
+	int			low = 0;
+	int			high = count;
+
+	while (low < high)
+	{
+		int			middle = low + (high - low) / 2;
+
+		if (*(const int64 *) ((const char *) rows + size * middle + offset) < key)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}

@@ -86,5 +86,6 @@ extern Datum oms_array_datum(Datum *values, bool *nulls, int count, Oid type);
 /* Small helpers of everything that talks to tables. */
 extern Datum oms_text_or_null(const char *text, char *null);
 extern int	oms_compare_int64(const void *left, const void *right);
+extern int	oms_first_of(const void *rows, int count, Size size, Size offset, int64 key);
 
 #endif							/* OMS_RELATION_H */

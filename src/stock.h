@@ -95,6 +95,7 @@ typedef struct StockView
 } StockView;
 
 extern StockView *oms_stock_view(const int64 *item_ids, int count);
+extern int	oms_stock_first(const StockView *view, int64 item_id);
 extern void oms_stock_view_take(StockView *view, const StockRow *taken, int count);
 
 #endif							/* OMS_STOCK_H */

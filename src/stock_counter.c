@@ -159,6 +159,13 @@ oms_stock_find(const StockRow *rows, int count, int64 item_id, int64 location_id
 	return count > 0 ? bsearch(&key, rows, count, sizeof(StockRow), oms_stock_compare) : NULL;
 }
 
+/* Where the rows of an item begin. */
+int
+oms_stock_first(const StockView *view, int64 item_id)
+{
+	return oms_first_of(view->rows, view->count, sizeof(StockRow), offsetof(StockRow, item_id), item_id);
+}
+
 /* ---- One stripe ---- */
 
 static int32
