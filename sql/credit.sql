@@ -59,4 +59,7 @@ BEGIN
     ALTER SEQUENCE oms.credit_entries_entry_id_seq OWNED BY oms.credit_entries.entry_id;
     CREATE INDEX credit_entries_account ON oms.credit_entries (account_id);
     COMMENT ON TABLE oms.credit_entries IS 'every change of a credit account, append-only; they add up to its balance and to what is held';
+    CREATE TRIGGER guard_record BEFORE UPDATE OR DELETE ON oms.credit_entries
+        FOR EACH ROW EXECUTE FUNCTION oms.guard_record('entry_id');
+    CREATE TRIGGER guard_record_whole BEFORE TRUNCATE ON oms.credit_entries EXECUTE FUNCTION oms.guard_record();
 END $init$;

@@ -94,7 +94,7 @@ BEGIN
     COMMENT ON COLUMN oms.fulfillments.service IS 'that the dates count on, until it ships';
     COMMENT ON COLUMN oms.fulfillments.backordered IS 'its promises are beyond what is on hand: it cannot be released yet';
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.fulfillments FOR EACH ROW
-        WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')
+        WHEN (OLD.status IS DISTINCT FROM NEW.status)
         EXECUTE FUNCTION oms.guard_transition('fulfillment');
 
     -- The hard promise.  promised never changes, so the row is also the ledger entry of taking it; what ends it

@@ -47,7 +47,11 @@ BEGIN
     CREATE INDEX lot_movements_lot ON oms.lot_movements (item_id, lot, at);
     CREATE INDEX lot_movements_order ON oms.lot_movements (order_id) WHERE order_id IS NOT NULL;
     COMMENT ON TABLE oms.lot_movements IS 'ledger of lots: what came and went, and to which order';
+    CREATE TRIGGER guard_record BEFORE UPDATE OR DELETE ON oms.lot_movements
+        FOR EACH ROW EXECUTE FUNCTION oms.guard_record('movement_id');
+    CREATE TRIGGER guard_record_whole BEFORE TRUNCATE ON oms.lot_movements EXECUTE FUNCTION oms.guard_record();
     CREATE TABLE oms.lot_movements_default PARTITION OF oms.lot_movements DEFAULT;
+    CREATE TRIGGER guard_record_whole BEFORE TRUNCATE ON oms.lot_movements_default EXECUTE FUNCTION oms.guard_record();
     PERFORM oms.create_partitions(pg_catalog.now(), 3);
 
     -- The first tracked item makes sessions look at lots.

@@ -84,12 +84,27 @@ BEGIN
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.transitions
         FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
 
-    -- Guards the status columns of our own tables against changes by hand.  The functions of the extension check
-    -- every step themselves and say so through the setting oms.in_call, which no user can set.
+    -- What the functions of the extension write they have checked themselves; they say so through the setting
+    -- oms.in_call.  Until the library is loaded that is a name that anybody can set, so it is loaded before the
+    -- setting is believed: the library throws away what it finds there, and then no user can set it.
+    CREATE FUNCTION oms.in_call() RETURNS boolean LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $f$
+    BEGIN
+        IF current_setting('oms.in_call', true) IS DISTINCT FROM 'on' OR to_regprocedure('oms.version()') IS NULL THEN
+            RETURN false;
+        END IF;
+        IF oms.version() IS NULL THEN
+            RETURN false;
+        END IF;
+        RETURN current_setting('oms.in_call') = 'on';
+    END $f$;
+    COMMENT ON FUNCTION oms.in_call() IS 'whether a function of the extension makes this change; the guards of its tables ask it';
+
+    -- Guards the status columns of our own tables against changes by hand.
     CREATE FUNCTION oms.guard_transition() RETURNS trigger LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp AS $f$
     BEGIN
-        IF to_regprocedure('oms.check_transition(text,text,text,jsonb)') IS NOT NULL THEN
+        IF NOT oms.in_call() AND to_regprocedure('oms.check_transition(text,text,text,jsonb)') IS NOT NULL THEN
             EXECUTE 'SELECT oms.check_transition($1, $2, $3, $4)'
                 USING TG_ARGV[0], OLD.status, NEW.status, to_jsonb(NEW);
         END IF;

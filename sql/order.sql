@@ -101,8 +101,30 @@ BEGIN
     COMMENT ON COLUMN oms.orders.risk IS 'the last that a fraud check said of the order';
     COMMENT ON COLUMN oms.orders.tax_total IS 'all taxes; those included in prices do not add to total';
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.orders FOR EACH ROW
-        WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')
+        WHEN (OLD.status IS DISTINCT FROM NEW.status)
         EXECUTE FUNCTION oms.guard_transition('order');
+
+    -- The other two statuses are no states of a machine: they say what payments and lines add up to.
+    CREATE FUNCTION oms.guard_derived_status() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS $f$
+    BEGIN
+        IF NOT oms.in_call() AND to_regprocedure('oms.version()') IS NOT NULL THEN
+            RAISE EXCEPTION 'payment_status and fulfillment_status of order % cannot be set by hand', OLD.order_id
+                USING ERRCODE = 'OM002',
+                    DETAIL = concat_ws('; ',
+                        CASE WHEN OLD.payment_status IS DISTINCT FROM NEW.payment_status
+                             THEN format('payment_status: is %s, not %s, as it follows from the payments', OLD.payment_status, NEW.payment_status) END,
+                        CASE WHEN OLD.fulfillment_status IS DISTINCT FROM NEW.fulfillment_status
+                             THEN format('fulfillment_status: is %s, not %s, as it follows from the quantities of the lines',
+                                         OLD.fulfillment_status, NEW.fulfillment_status) END),
+                    HINT = 'Call record_payment_event, ship_fulfillment or what else has happened; oms.repair() mends a status that audit() reports.';
+        END IF;
+        RETURN NEW;
+    END $f$;
+    COMMENT ON FUNCTION oms.guard_derived_status() IS 'refuses a direct UPDATE of the statuses of an order that follow from its payments and quantities';
+    CREATE TRIGGER guard_derived_status BEFORE UPDATE OF payment_status, fulfillment_status ON oms.orders FOR EACH ROW
+        WHEN (OLD.payment_status IS DISTINCT FROM NEW.payment_status OR OLD.fulfillment_status IS DISTINCT FROM NEW.fulfillment_status)
+        EXECUTE FUNCTION oms.guard_derived_status();
 
     CREATE TABLE oms.order_drafts (
         order_id  bigint NOT NULL,

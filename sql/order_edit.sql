@@ -31,4 +31,7 @@ BEGIN
     COMMENT ON TABLE oms.order_versions IS 'what an order was before each edit and cancellation, and a draft before it was placed, as get_order showed it';
     COMMENT ON COLUMN oms.order_versions.version IS 'the version that was replaced';
     COMMENT ON COLUMN oms.order_versions.event_id IS 'no event of the order up to this one knows of the change';
+    CREATE TRIGGER guard_record BEFORE UPDATE OR DELETE ON oms.order_versions
+        FOR EACH ROW EXECUTE FUNCTION oms.guard_record('order_id', 'version');
+    CREATE TRIGGER guard_record_whole BEFORE TRUNCATE ON oms.order_versions EXECUTE FUNCTION oms.guard_record();
 END $init$;

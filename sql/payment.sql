@@ -58,7 +58,7 @@ BEGIN
     COMMENT ON COLUMN oms.payments.expires_at IS 'when what is authorized ends; null: never by itself, or it has ended';
     COMMENT ON COLUMN oms.payments.account_id IS 'the credit account that pays; null: a provider outside';
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.payments FOR EACH ROW
-        WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')
+        WHEN (OLD.status IS DISTINCT FROM NEW.status)
         EXECUTE FUNCTION oms.guard_transition('payment');
 
     CREATE TABLE oms.payment_events (
@@ -79,6 +79,9 @@ BEGIN
     COMMENT ON TABLE oms.payment_events IS 'what happened to the money, append-only; every balance is a sum over these rows';
     COMMENT ON COLUMN oms.payment_events.at IS 'when it happened, as the provider says; what is reported late still counts at its time';
     COMMENT ON COLUMN oms.payment_events.event_no IS 'order of arrival, which decides between events of the same time';
+    CREATE TRIGGER guard_record BEFORE UPDATE OR DELETE ON oms.payment_events
+        FOR EACH ROW EXECUTE FUNCTION oms.guard_record('payment_id', 'type', 'reference');
+    CREATE TRIGGER guard_record_whole BEFORE TRUNCATE ON oms.payment_events EXECUTE FUNCTION oms.guard_record();
 
     CREATE SEQUENCE oms.payment_commands_command_id_seq AS bigint MAXVALUE 9007199254740991;
     CREATE TABLE oms.payment_commands (

@@ -30,7 +30,7 @@ BEGIN
     COMMENT ON TABLE oms.refunds IS 'what was granted back to customers; what was paid back are the refunds among payment_events';
     COMMENT ON COLUMN oms.refunds.status IS 'how far the grant is executed';
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.refunds FOR EACH ROW
-        WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')
+        WHEN (OLD.status IS DISTINCT FROM NEW.status)
         EXECUTE FUNCTION oms.guard_transition('refund');
 
     CREATE TABLE oms.refund_limits (

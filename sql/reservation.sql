@@ -42,7 +42,7 @@ BEGIN
     CREATE INDEX reservations_ended ON oms.reservations (tenant_id, expires_at) WHERE status <> 'held';
     COMMENT ON TABLE oms.reservations IS 'holds for carts; a hold ends at expires_at whether or not its status says so yet';
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.reservations FOR EACH ROW
-        WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')
+        WHEN (OLD.status IS DISTINCT FROM NEW.status)
         EXECUTE FUNCTION oms.guard_transition('reservation');
 
     CREATE TABLE oms.reservation_lines (

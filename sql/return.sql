@@ -137,7 +137,7 @@ BEGIN
     COMMENT ON COLUMN oms.returns.decision IS 'why the goods go to location_id: the rule, the locations looked at, and what excluded each';
     COMMENT ON COLUMN oms.returns.room_taken IS 'units of return_room of the location on room_day, until the return is rejected or cancelled';
     CREATE TRIGGER guard_transition BEFORE UPDATE OF status ON oms.returns FOR EACH ROW
-        WHEN (OLD.status IS DISTINCT FROM NEW.status AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')
+        WHEN (OLD.status IS DISTINCT FROM NEW.status)
         EXECUTE FUNCTION oms.guard_transition('return');
 
     CREATE TABLE oms.return_room (
@@ -191,4 +191,7 @@ BEGIN
     CREATE INDEX return_receipts_return ON oms.return_receipts (return_id);
     COMMENT ON TABLE oms.return_receipts IS 'what arrived and what became of it, append-only';
     COMMENT ON COLUMN oms.return_receipts.disposition IS 'restock: on hand again at location_id; scrap: gone; kept: never came back; else the state of oms.stock_states in which they are there';
+    CREATE TRIGGER guard_record BEFORE UPDATE OR DELETE ON oms.return_receipts
+        FOR EACH ROW EXECUTE FUNCTION oms.guard_record('receipt_id');
+    CREATE TRIGGER guard_record_whole BEFORE TRUNCATE ON oms.return_receipts EXECUTE FUNCTION oms.guard_record();
 END $init$;

@@ -84,8 +84,12 @@ BEGIN
     CREATE TRIGGER configuration_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oms.routing_policy_versions
         FOR EACH STATEMENT EXECUTE FUNCTION oms.configuration_changed();
 
-    CREATE FUNCTION oms.guard_routing_policy() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $f$
+    CREATE FUNCTION oms.guard_routing_policy() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS $f$
     BEGIN
+        IF oms.in_call() THEN
+            RETURN coalesce(NEW, OLD);
+        END IF;
         RAISE EXCEPTION 'policy "%" version % is not a draft', OLD.code, OLD.version USING ERRCODE = 'OM002',
             DETAIL = 'What orders were or will be routed by stays as it was saved.',
             HINT = 'oms.save_routing_policy makes a new version; oms.withdraw_routing_policy takes back one that is scheduled.';
@@ -93,7 +97,7 @@ BEGIN
     COMMENT ON FUNCTION oms.guard_routing_policy() IS 'trigger: refuses changes by hand of policies that are no drafts';
     CREATE TRIGGER guard_routing_policy BEFORE DELETE OR UPDATE OF tenant_id, code, version, owner, definition, channel_id, service,
         customer_class, item_group, country, postal_prefix, active_from, active_until ON oms.routing_policy_versions FOR EACH ROW
-        WHEN (OLD.active_from IS NOT NULL AND current_setting('oms.in_call', true) IS DISTINCT FROM 'on')
+        WHEN (OLD.active_from IS NOT NULL)
         EXECUTE FUNCTION oms.guard_routing_policy();
 
     -- The status follows from the clock, so a scheduled policy needs no job to become active.
@@ -122,4 +126,7 @@ BEGIN
     COMMENT ON TABLE oms.routing_decisions IS 'one row per order that a policy had a choice for, and one per edit that planned anew; explain_route reads the record';
     COMMENT ON COLUMN oms.routing_decisions.decision_no IS 'counts the deliveries of the order, then what edits planned anew';
     COMMENT ON COLUMN oms.routing_decisions.record IS 'the whole problem and its plan: candidates, stock, tariffs, exclusions, cost, bound';
+    CREATE TRIGGER guard_record BEFORE UPDATE OR DELETE ON oms.routing_decisions
+        FOR EACH ROW EXECUTE FUNCTION oms.guard_record('order_id', 'decision_no');
+    CREATE TRIGGER guard_record_whole BEFORE TRUNCATE ON oms.routing_decisions EXECUTE FUNCTION oms.guard_record();
 END $init$;

@@ -89,6 +89,10 @@ BEGIN
     COMMENT ON COLUMN oms.stock_movements.at IS 'when the call began that moved the units';
     COMMENT ON COLUMN oms.stock_movements.state IS 'state other than sellable whose units change by state_delta';
     COMMENT ON COLUMN oms.stock_movements.counted_at IS 'of a count or snapshot: the moment at which the units stood there';
+    CREATE TRIGGER guard_record BEFORE UPDATE OR DELETE ON oms.stock_movements
+        FOR EACH ROW EXECUTE FUNCTION oms.guard_record('movement_id');
+    CREATE TRIGGER guard_record_whole BEFORE TRUNCATE ON oms.stock_movements EXECUTE FUNCTION oms.guard_record();
     CREATE TABLE oms.stock_movements_default PARTITION OF oms.stock_movements DEFAULT;
+    CREATE TRIGGER guard_record_whole BEFORE TRUNCATE ON oms.stock_movements_default EXECUTE FUNCTION oms.guard_record();
     PERFORM oms.create_partitions(pg_catalog.now(), 3);
 END $init$;

@@ -8,14 +8,15 @@ CREATE FUNCTION found_after(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE found text;
 BEGIN
     BEGIN
+        SET LOCAL session_replication_role = replica;  -- no guard fires
         EXECUTE statement;
+        SET LOCAL session_replication_role = origin;
         SELECT string_agg(DISTINCT "check", ', ' ORDER BY "check") INTO found FROM oms.audit();
         RAISE EXCEPTION 'undo';
     EXCEPTION WHEN raise_exception THEN
         RETURN found;
     END;
 END $$;
-ALTER TABLE oms.orders DISABLE TRIGGER guard_transition;
 SELECT s AS corruption, found_after(format(s, :id)) AS found FROM unnest(ARRAY[
     'UPDATE oms.stock_counters SET on_hand = on_hand + 1 WHERE reserved > 0 AND order_id_of_nobody IS NULL',
     'UPDATE oms.stock_counters SET on_hand = on_hand + 1 WHERE item_id = (SELECT item_id FROM oms.order_lines WHERE order_id = %s)',
@@ -40,6 +41,5 @@ SELECT s AS corruption, found_after(format(s, :id)) AS found FROM unnest(ARRAY[
     'INSERT INTO oms.order_deliveries (order_id, tenant_id, delivery_no, method) VALUES (-%s, 1, 1, ''ship'')',
     'DELETE FROM oms.stock_movements WHERE type = ''receive'''
 ]) s WHERE s !~ 'nobody';
-ALTER TABLE oms.orders ENABLE TRIGGER guard_transition;
 SELECT count(*) FROM oms.audit();
 DROP FUNCTION found_after;

@@ -108,7 +108,9 @@ CREATE FUNCTION found_after(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE found text;
 BEGIN
     BEGIN
+        SET LOCAL session_replication_role = replica;  -- no guard fires
         EXECUTE statement;
+        SET LOCAL session_replication_role = origin;
         SELECT string_agg(DISTINCT "check", ', ' ORDER BY "check") INTO found FROM oms.audit();
         RAISE EXCEPTION 'undo';
     EXCEPTION WHEN raise_exception THEN

@@ -16,7 +16,9 @@ CREATE FUNCTION mended_after(statement text, what text DEFAULT NULL) RETURNS tex
 DECLARE answer jsonb; rest text; movements text;
 BEGIN
     BEGIN
+        SET LOCAL session_replication_role = replica;  -- no guard fires
         EXECUTE statement;
+        SET LOCAL session_replication_role = origin;
         answer := oms.repair(what);
         SELECT string_agg("check", ' ' ORDER BY "check") INTO rest FROM oms.audit();
         SELECT string_agg(reserved_delta::text, ' ') INTO movements FROM oms.stock_movements WHERE type = 'repair';
@@ -28,8 +30,6 @@ BEGIN
             'movements ' || movements, 'left ' || rest);
     END;
 END $$;
-ALTER TABLE oms.orders DISABLE TRIGGER guard_transition;
-ALTER TABLE oms.reservations DISABLE TRIGGER guard_transition;
 SELECT s AS corruption, mended_after(format(s, :id)) AS repair FROM unnest(ARRAY[
     'UPDATE oms.stock_counters SET on_hand = on_hand + 1 WHERE item_id = 1',
     'UPDATE oms.stock_counters SET reserved = reserved - 1 WHERE item_id = 1',
