@@ -19,7 +19,7 @@
 #include "divided_line.h"
 #include "money.h"
 #include "order_placement.h"
-#include "refund_share.h"
+#include "order_share.h"
 
 static const DocField part_fields[] = {
 	{"delivery_no", DOC_INT, offsetof(LinePart, delivery_no), .required = true,.least = 1,.most = PG_INT32_MAX},
@@ -59,7 +59,7 @@ share_weight(const LineDocument *source, LineDocument **parts, int count, const 
 	if (source->attributes == NULL ||
 		getKeyJsonValueFromContainer(&source->attributes->root, "weight_grams", 12, &found) == NULL || found.type != jbvNumeric)
 		return;
-	refund_share_spread(Max(0, numeric_int4_opt_error(found.val.numeric, NULL)), units, count, grams);
+	order_share_spread(Max(0, numeric_int4_opt_error(found.val.numeric, NULL)), units, count, grams);
 	for (int i = 0; i < count; i++)
 	{
 		DocWriter	writer;

@@ -22,7 +22,7 @@
 #include "kit.h"
 #include "money.h"
 #include "order_placement.h"
-#include "refund_share.h"
+#include "order_share.h"
 #include "relation.h"
 
 typedef struct ComponentDocument
@@ -236,7 +236,7 @@ shares_of(const KitComponent *rows, int count, Numeric price, int digits)
 		sum += weights[i] = rows[i].item.price ? oms_money_units(oms_money_multiply(rows[i].item.price, rows[i].quantity), digits) : 0;
 	for (int i = 0; sum == 0 && i < count; i++)
 		weights[i] = rows[i].quantity;
-	refund_share_spread(oms_money_units(price, digits), weights, count, shares);
+	order_share_spread(oms_money_units(price, digits), weights, count, shares);
 	return shares;
 }
 

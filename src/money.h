@@ -7,7 +7,7 @@
 
 #include "oms.h"
 
-/* Amounts of which shares are computed, in the smallest unit: refund_share.h. */
+/* Amounts of which shares are computed, in the smallest unit: order_share.h. */
 #define OMS_MONEY_UNITS_MAX INT64CONST(1000000000000000)
 
 extern int	oms_currency_digits(const char *currency);

@@ -16,7 +16,7 @@
 #include "money.h"
 #include "order_place.h"
 #include "order_placement.h"
-#include "refund_share.h"
+#include "order_share.h"
 #include "payment.h"
 #include "postal_code.h"
 
@@ -509,7 +509,7 @@ oms_adjustments_spread(const LineDocument *source, LineDocument **parts, int cou
 		bool		divides = whole->amount && oms_money_is_rounded(whole->amount, digits);
 
 		if (divides)
-			refund_share_spread(oms_money_units(whole->amount, digits), weights, count, amounts);
+			order_share_spread(oms_money_units(whole->amount, digits), weights, count, amounts);
 		for (int i = 0; i < (divides ? count : 1); i++)
 		{
 			AdjustmentDocument *part = (AdjustmentDocument *) parts[i]->adjustments.items + parts[i]->adjustments.count;

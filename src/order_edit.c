@@ -260,9 +260,9 @@ static OmsPlan keep_order_basis_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
 
-/* Another price changes what the units are worth, not the part of them that is left. */
+/* Another price changes what the units are worth, not the part of them that is left ($4 + 3 decimals: see order_share.h). */
 static OmsPlan reprice_basis_plan = {
-	.sql = "UPDATE {order_adjustments} a SET basis = a.basis * t.after / t.before FROM (SELECT"
+	.sql = "UPDATE {order_adjustments} a SET basis = round(a.basis * t.after / t.before, $4 + 3) FROM (SELECT"
 	" sum(round(l.unit_price * (l.ordered - l.cancelled), $4)) AS before,"
 	" sum(round(coalesce(u.unit_price, l.unit_price) * (l.ordered - l.cancelled), $4)) AS after"
 	" FROM {order_lines} l LEFT JOIN jsonb_to_recordset($3) u(line_no int, unit_price numeric) ON u.line_no = l.line_no"
@@ -844,6 +844,7 @@ make_edit(Edit *edit)
 	const char *reason = edit->changes->reason ? edit->changes->reason : "edit";
 	List	   *broken = oms_kits_broken(order_id);
 	Order	   *after;
+	bool		raised;
 
 	oms_order_keep_version(edit->order);
 	oms_event(&(Event) {.order_id = order_id,.object_id = order_id,.object_type = "order",.type = "order.edited",
@@ -870,10 +871,11 @@ make_edit(Edit *edit)
 	}
 	oms_order_refresh_all(order_id);
 	after = oms_order_read(order_id);
-	if (oms_money_compare(after->total, edit->order->total) <= 0)
-		return;
-	oms_hold_raised(after);
-	oms_payment_capture(order_id, after->channel->capture, true);
+	raised = oms_money_compare(after->total, edit->order->total) > 0;
+	if (raised)
+		oms_hold_raised(after);
+	/* What has reached its stage may cost more also where the total does not. */
+	oms_payment_capture(order_id, after->channel->capture, raised);
 }
 
 static Jsonb *

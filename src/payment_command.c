@@ -19,6 +19,7 @@
 #include "machine.h"
 #include "money.h"
 #include "order.h"
+#include "order_worth.h"
 #include "payment.h"
 #include "refund.h"
 #include "relation.h"
@@ -56,26 +57,6 @@ static OmsPlan exchange_plan = {
 	" AND (ended_at IS NULL OR ended_at >= $3) LIMIT 1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID, TIMESTAMPTZOID)
-};
-
-/*
- * What the units that have reached a stage are worth: their share of items,
- * discounts and taxes, and shipping and fees with the first of them.  When all
- * units are there it is the total, so parts add up whatever was rounded.
- */
-static OmsPlan worth_plan = {
-	.sql = "SELECT CASE WHEN w.reached = 0 THEN 0 WHEN w.reached >= w.wanted THEN o.total"
-	" ELSE o.shipping_total + o.fee_total + round((o.total - o.shipping_total - o.fee_total)"
-	" * CASE WHEN w.worth > 0 THEN w.reached_worth / w.worth ELSE w.reached::numeric / w.wanted END, $3) END"
-	" FROM {orders} o CROSS JOIN LATERAL (SELECT sum(l.ordered - l.cancelled) AS wanted,"
-	" sum(CASE $4 WHEN 'release' THEN l.released WHEN 'shipping' THEN l.shipped ELSE l.ordered - l.cancelled END) AS reached,"
-	" sum(l.unit_price * (l.ordered - l.cancelled)) AS worth,"
-	" sum(l.unit_price * CASE $4 WHEN 'release' THEN l.released WHEN 'shipping' THEN l.shipped"
-	" ELSE l.ordered - l.cancelled END) AS reached_worth"
-	" FROM {order_lines} l WHERE l.order_id = $2 AND l.tenant_id = $1) w"
-	" WHERE o.order_id = $2 AND o.tenant_id = $1",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT4OID, TEXTOID)
 };
 
 /* One payment and what a command may take of it. */
@@ -572,12 +553,6 @@ OMS_FUNCTION(oms_request_refund, CALL_KEYED)
 	PG_RETURN_JSONB_P(result);
 }
 
-static void
-read_worth(TupleTableSlot *slot, void *state)
-{
-	*(Numeric *) state = oms_slot_numeric(slot, 1);
-}
-
 /*
  * Asks for what is to be captured now that units have reached a stage, if that
  * is when the channel captures.  What no authorization covers is told to the
@@ -588,9 +563,7 @@ oms_payment_capture(int64 order_id, const char *stage, bool tell)
 {
 	Order	   *order = oms_order_read(order_id);
 	SourceList	list;
-	Datum		values[4];
 	Balance		balance;
-	Numeric		worth = oms_money_zero();
 	Numeric		missing;
 
 	if (strcmp(order->channel->capture, stage) != 0 || strcmp(stage, "manual") == 0 || waits_for_confirmation(order) ||
@@ -599,13 +572,8 @@ oms_payment_capture(int64 order_id, const char *stage, bool tell)
 	list = sources_of(order_id, 0);
 	if (list.count == 0)
 		return;
-	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = Int64GetDatum(order_id);
-	values[2] = Int32GetDatum(oms_currency_digits(order->currency));
-	values[3] = CStringGetTextDatum(stage);
-	(void) oms_execute_each(&worth_plan, values, NULL, read_worth, &worth);
 	oms_balance_read(order_id, &balance);
-	missing = take(order, &list, to_capture(worth, &balance), false);
+	missing = take(order, &list, to_capture(oms_order_worth(order, stage), &balance), false);
 	(void) write_commands(order, &list, "capture", NULL);
 	if (tell && is_positive(missing))
 	{

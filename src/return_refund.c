@@ -5,7 +5,7 @@
  * Every return keeps what its units are worth, beside what was granted for them.
  * Both are differences to what the order's returns had before, so the last of
  * them completes the order to the cent, whatever was rounded in between; see
- * refund_share.c.
+ * order_share.c.
  */
 #include "oms.h"
 
@@ -17,9 +17,9 @@
 #include "machine.h"
 #include "money.h"
 #include "order.h"
+#include "order_worth.h"
 #include "payment.h"
 #include "refund.h"
-#include "refund_share.h"
 #include "relation.h"
 #include "return.h"
 
@@ -34,35 +34,6 @@ static OmsPlan return_lines_plan = {
 	.sql = "SELECT l.return_id, l.line_no, l.requested, l.received, l.credited, l.restocking_percent, l.refund"
 	" FROM {returns} r JOIN {return_lines} l ON l.return_id = r.return_id AND l.tenant_id = $1"
 	" WHERE r.order_id = $2 AND r.tenant_id = $1 ORDER BY l.return_id, l.line_no",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID)
-};
-
-/* What the lines are worth that are left: the same shares as in the order's totals. */
-static OmsPlan lines_plan = {
-	.sql = "SELECT line_no, ordered - cancelled, round(unit_price * (ordered - cancelled), $3)"
-	" FROM {order_lines} WHERE order_id = $2 AND tenant_id = $1 ORDER BY line_no",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT4OID)
-};
-
-static OmsPlan adjustments_plan = {
-	.sql = "SELECT l.line_no, coalesce(sum(-s.share) FILTER (WHERE j.type = 'discount'), 0),"
-	" coalesce(sum(s.share) FILTER (WHERE j.type = 'tax' AND NOT j.included), 0),"
-	" coalesce(sum(s.share) FILTER (WHERE j.type = 'tax' AND j.included), 0),"
-	" coalesce(sum(s.share) FILTER (WHERE j.type IN ('shipping', 'fee')), 0)"
-	" FROM {order_adjustments} j JOIN {order_lines} l ON l.order_id = $2 AND l.line_no = j.line_no AND l.tenant_id = $1"
-	" CROSS JOIN LATERAL (SELECT round(j.amount * least(l.ordered - l.cancelled, coalesce(j.basis, l.ordered))"
-	" / coalesce(j.basis, l.ordered), $3) AS share) s"
-	" WHERE j.order_id = $2 AND j.tenant_id = $1 AND j.line_no IS NOT NULL GROUP BY l.line_no",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8OID, INT4OID)
-};
-
-static OmsPlan totals_plan = {
-	.sql = "SELECT discount_total, total - item_total + discount_total - shipping_total - fee_total,"
-	" tax_total - (total - item_total + discount_total - shipping_total - fee_total), shipping_total + fee_total"
-	" FROM {orders} WHERE order_id = $2 AND tenant_id = $1",
 	.kind = PLAN_INDEXED,
 	OMS_ARGTYPES(INT4OID, INT8OID)
 };
@@ -97,7 +68,7 @@ typedef struct Claim
 	char	   *refund_on;
 	char	   *charges_rule;
 	int64		restocking_fee;
-	RefundAmounts worth;
+	ShareAmounts worth;
 	int64		fee;
 	int64		refunded;
 } Claim;
@@ -123,10 +94,7 @@ typedef struct Settlement
 	int			claim_line_count;
 	int			claim_line_capacity;
 	ClaimLine  *claim_lines;
-	int			line_count;
-	int32	   *numbers;
-	RefundLine *lines;
-	RefundAmounts whole;		/* of the order beside its lines */
+	OrderWorth *order_worth;	/* asked about what all returns together count */
 	Claim	   *claim;			/* the one that changed */
 } Settlement;
 
@@ -196,67 +164,6 @@ collect_claim_line(TupleTableSlot *slot, void *state)
 }
 
 static void
-collect_line(TupleTableSlot *slot, void *state)
-{
-	Settlement *work = state;
-	RefundLine *line = &work->lines[work->line_count];
-
-	work->numbers[work->line_count++] = oms_slot_int32(slot, 1);
-	line->units = oms_slot_int32(slot, 2);
-	line->amounts.items = slot_units(work, slot, 3);
-}
-
-static RefundLine *
-line_numbered(const Settlement *work, int32 line_no)
-{
-	int			low = 0;
-	int			high = work->line_count - 1;
-
-	while (low <= high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (work->numbers[middle] == line_no)
-			return &work->lines[middle];
-		if (work->numbers[middle] < line_no)
-			low = middle + 1;
-		else
-			high = middle - 1;
-	}
-	return NULL;
-}
-
-/* What a line has of its own is not spread. */
-static void
-collect_adjustment(TupleTableSlot *slot, void *state)
-{
-	Settlement *work = state;
-	RefundLine *line = line_numbered(work, oms_slot_int32(slot, 1));
-
-	if (line == NULL)
-		return;
-	line->amounts.discount = slot_units(work, slot, 2);
-	line->amounts.tax = slot_units(work, slot, 3);
-	line->amounts.included_tax = slot_units(work, slot, 4);
-	line->amounts.charges = slot_units(work, slot, 5);
-	work->whole.discount -= line->amounts.discount;
-	work->whole.tax -= line->amounts.tax;
-	work->whole.included_tax -= line->amounts.included_tax;
-	work->whole.charges -= line->amounts.charges;
-}
-
-static void
-read_totals(TupleTableSlot *slot, void *state)
-{
-	Settlement *work = state;
-
-	work->whole.discount = slot_units(work, slot, 1);
-	work->whole.tax = slot_units(work, slot, 2);
-	work->whole.included_tax = slot_units(work, slot, 3);
-	work->whole.charges = slot_units(work, slot, 4);
-}
-
-static void
 read_claims(Settlement *work, int64 return_id)
 {
 	Datum		values[2] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(work->order->order_id)};
@@ -267,22 +174,6 @@ read_claims(Settlement *work, int64 return_id)
 		if (work->claims[i].return_id == return_id)
 			work->claim = &work->claims[i];
 	Assert(work->claim != NULL);
-}
-
-static void
-read_lines(Settlement *work)
-{
-	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(work->order->order_id),
-	Int32GetDatum(work->digits)};
-	int64	   *weights = palloc(sizeof(int64) * OMS_LINES_PER_ORDER_MAX);
-	int64	   *parts = palloc(sizeof(int64) * OMS_LINES_PER_ORDER_MAX);
-
-	work->numbers = palloc(sizeof(int32) * OMS_LINES_PER_ORDER_MAX);
-	work->lines = palloc0(sizeof(RefundLine) * OMS_LINES_PER_ORDER_MAX);
-	(void) oms_execute_each(&totals_plan, values, NULL, read_totals, work);
-	(void) oms_execute_each(&lines_plan, values, NULL, collect_line, work);
-	(void) oms_execute_each(&adjustments_plan, values, NULL, collect_adjustment, work);
-	refund_share_prepare(&work->whole, work->lines, work->line_count, weights, parts);
 }
 
 /* ---- What is due ---- */
@@ -309,38 +200,76 @@ count_units(Settlement *work)
 	return changed;
 }
 
-static RefundCharges
+static ShareCharges
 charges_rule(const Claim *claim)
 {
 	if (strcmp(claim->charges_rule, "none") == 0)
-		return REFUND_CHARGES_NONE;
-	return strcmp(claim->charges_rule, "proportional") == 0 ? REFUND_CHARGES_PROPORTIONAL : REFUND_CHARGES_COMPLETE;
+		return SHARE_CHARGES_NONE;
+	return strcmp(claim->charges_rule, "proportional") == 0 ? SHARE_CHARGES_PROPORTIONAL : SHARE_CHARGES_COMPLETE;
 }
 
-/* A line of this return is worth what all its returned units are less what the other returns have. */
+/* Asks about the units that all returns count, or those of the others alone. */
+static void
+ask_units(Settlement *work, bool others)
+{
+	ShareOrder *share = &work->order_worth->share;
+	int32	   *units = palloc0(sizeof(int32) * Max(1, share->line_count));
+
+	for (int i = 0; i < work->claim_line_count; i++)
+	{
+		const ClaimLine *line = &work->claim_lines[i];
+		int			position = oms_order_worth_line(work->order_worth, line->line_no);
+
+		if (position >= 0 && !(others && line->return_id == work->claim->return_id))
+			units[position] += line->credited;
+	}
+	for (int i = 0; i < share->line_count; i++)
+		if (units[i] != share->lines[i].reached)
+			oms_order_worth_ask(work->order_worth, i, units[i]);
+}
+
+/*
+ * What the goods of a return are worth, line by line: what is a line's own, and
+ * of the rest (what belongs to the whole order) the part by price.
+ */
 static void
 value_lines(Settlement *work)
 {
+	ShareOrder *share = &work->order_worth->share;
+	int64		rest = order_share_goods(&work->claim->worth);
+	int64	   *own = palloc(sizeof(int64) * Max(1, share->line_count));
+	int64	   *before = palloc(sizeof(int64) * Max(1, share->line_count));
+	int64	   *prices = palloc(sizeof(int64) * Max(1, share->line_count));
+	int64	   *weights = palloc0(sizeof(int64) * Max(1, work->claim_line_count));
+	int64	   *parts = palloc0(sizeof(int64) * Max(1, work->claim_line_count));
+	ClaimLine **lines = palloc(sizeof(ClaimLine *) * Max(1, work->claim_line_count));
+	int			count = 0;
+
+	order_share_of_lines(share, own);
+	for (int i = 0; i < share->line_count; i++)
+		prices[i] = share->lines[i].items;
+	ask_units(work, true);
+	order_share_of_lines(share, before);
 	for (int i = 0; i < work->claim_line_count; i++)
 	{
-		ClaimLine  *line = &work->claim_lines[i];
-		RefundLine *whole = line_numbered(work, line->line_no);
-		RefundAmounts share;
+		int			position = oms_order_worth_line(work->order_worth, work->claim_lines[i].line_no);
 
-		if (line->return_id != work->claim->return_id || whole == NULL)
+		if (work->claim_lines[i].return_id != work->claim->return_id || position < 0)
 			continue;
-		share = refund_share_line(whole);
-		line->refund = refund_share_goods(&share);
-		for (int j = 0; j < work->claim_line_count; j++)
-			if (work->claim_lines[j].line_no == line->line_no && work->claim_lines[j].return_id != line->return_id)
-				line->refund -= work->claim_lines[j].refund;
+		lines[count] = &work->claim_lines[i];
+		lines[count]->refund = own[position] - before[position];
+		rest -= lines[count]->refund;
+		weights[count++] = Max(0, prices[position] - share->lines[position].items);
 	}
+	order_share_spread(rest, weights, count, parts);
+	for (int i = 0; i < count; i++)
+		lines[i]->refund += parts[i];
 }
 
 static int64
 worth_of(const Claim *claim)
 {
-	return refund_share_goods(&claim->worth) + claim->worth.charges;
+	return order_share_goods(&claim->worth) + claim->worth.charges;
 }
 
 /* The fixed fee and the percentages of the lines; never more than comes back. */
@@ -358,7 +287,7 @@ value_fee(Settlement *work)
 		if (line->return_id != claim->return_id || line->credited == 0)
 			continue;
 		any = true;
-		fee += refund_share_percent(line->refund, line->percent);
+		fee += order_share_percent(line->refund, line->percent);
 	}
 	if (any)
 		fee += claim->restocking_fee;
@@ -369,19 +298,13 @@ value_fee(Settlement *work)
 static void
 value_claim(Settlement *work)
 {
-	RefundAmounts now;
-	RefundAmounts others = {0};
+	ShareAmounts now;
+	ShareAmounts others = {0};
 
-	for (int i = 0; i < work->claim_line_count; i++)
-	{
-		RefundLine *line = line_numbered(work, work->claim_lines[i].line_no);
-
-		if (line != NULL)
-			line->returned += work->claim_lines[i].credited;
-	}
+	ask_units(work, false);
 	for (int i = 0; i < work->claim_count; i++)
 	{
-		const RefundAmounts *worth = &work->claims[i].worth;
+		const ShareAmounts *worth = &work->claims[i].worth;
 
 		if (&work->claims[i] == work->claim)
 			continue;
@@ -391,10 +314,10 @@ value_claim(Settlement *work)
 		others.included_tax += worth->included_tax;
 		others.charges += worth->charges;
 	}
-	now = refund_share_order(work->lines, work->line_count);
-	now.charges = refund_share_charges(charges_rule(work->claim), work->lines, work->line_count, now.charges,
-									   others.charges);
-	work->claim->worth = (RefundAmounts) {
+	now = order_share(&work->order_worth->share, charges_rule(work->claim));
+	/* What was once refunded stays refunded. */
+	now.charges = Max(now.charges, others.charges);
+	work->claim->worth = (ShareAmounts) {
 		.items = now.items - others.items,.discount = now.discount - others.discount,.tax = now.tax - others.tax,
 		.included_tax = now.included_tax - others.included_tax,.charges = now.charges - others.charges
 	};
@@ -569,7 +492,7 @@ oms_return_settle(Order *order, int64 return_id)
 	changed = count_units(&work);
 	if (changed)
 	{
-		read_lines(&work);
+		work.order_worth = oms_order_worth_read(order, NULL);
 		value_claim(&work);
 	}
 	if (!changed && !oms_machine_final(MACHINE_RETURN, work.claim->status))
@@ -594,7 +517,7 @@ oms_return_expect(Order *order, int64 return_id)
 	for (int i = 0; i < work.claim_line_count; i++)
 		if (work.claim_lines[i].return_id == return_id)
 			work.claim_lines[i].credited = work.claim_lines[i].requested;
-	read_lines(&work);
+	work.order_worth = oms_order_worth_read(order, NULL);
 	value_claim(&work);
 	claim = work.claim;
 	return (ReturnWorth)

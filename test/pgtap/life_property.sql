@@ -229,6 +229,14 @@ CREATE FUNCTION pg_temp.tell_past(document jsonb) RETURNS jsonb LANGUAGE sql IMM
 CREATE FUNCTION pg_temp.told(answer jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $f$
     SELECT regexp_replace((answer - 'dry_run')::text, '"(fulfillment_id|event_id|command_id|hold_id)": \d+', '', 'g') $f$;
 
+-- What an order would cost of which only the units were ordered that have shipped.
+CREATE FUNCTION pg_temp.cost_of_shipped(id bigint, d int) RETURNS numeric LANGUAGE sql VOLATILE AS $f$
+    WITH l AS (SELECT line_no, shipped, ordered, amount, round(unit_price * shipped, d) AS price FROM oms.order_lines WHERE order_id = id),
+         a AS (SELECT j.type, j.amount, j.line_no, l.shipped, coalesce(j.basis, l.ordered) AS units, coalesce(j.basis, (SELECT sum(amount) FROM l)) AS whole
+               FROM oms.order_adjustments j LEFT JOIN l USING (line_no) WHERE j.order_id = id AND NOT j.included)
+    SELECT CASE WHEN sum(shipped) = 0 THEN 0 ELSE sum(price) + coalesce((SELECT sum(CASE WHEN line_no IS NOT NULL THEN round(a.amount * least(a.shipped, a.units) / a.units, d)
+        WHEN type IN ('shipping', 'fee') OR whole = 0 THEN a.amount ELSE round(a.amount * least((SELECT sum(price) FROM l), whole) / whole, d) END) FROM a), 0) END FROM l $f$;
+
 CREATE FUNCTION pg_temp.step(number int) RETURNS void LANGUAGE plpgsql AS $f$
 DECLARE
     operation text := pg_temp.some(VARIADIC ARRAY['place', 'place', 'place', 'place', 'place', 'place_draft', 'edit_draft', 'edit', 'edit', 'edit', 'edit', 'cancel', 'cancel_line',
@@ -298,6 +306,13 @@ BEGIN
     INSERT INTO breach SELECT number, call, format('order %s has %s', o.order_id, b)
         FROM oms.orders o, oms.order_balance(o.order_id) b WHERE (b ->> 'refunded')::numeric > (b ->> 'captured')::numeric
             OR (b ->> 'excess')::numeric > (b ->> 'captured')::numeric - (b ->> 'refunded')::numeric;
+    -- A shipment leaves nothing uncaptured of what has gone, as long as anything is authorized.
+    INSERT INTO breach SELECT number, call, format('order %s holds %s of %s', o.order_id, b.held, c.due)
+        FROM oms.fulfillments f JOIN oms.orders o USING (order_id) JOIN oms.channels n USING (channel_id)
+        CROSS JOIN LATERAL (SELECT sum(captured - refunded + capturing) AS held, sum(authorized - capturing - voiding) AS free FROM oms.payment_balances WHERE order_id = o.order_id) b
+        CROSS JOIN LATERAL (SELECT pg_temp.cost_of_shipped(o.order_id, 2) - (oms.order_balance(o.order_id) ->> 'granted')::numeric AS due) c
+        WHERE operation IN ('ship', 'ship_part', 'pick_up') AND f.fulfillment_id = substring(call from '\d+')::bigint AND n.capture = 'shipping' AND o.holds = 0 AND b.free > 0 AND b.held < c.due
+            AND EXISTS (SELECT FROM trace WHERE step = number AND sqlstate = '00000');
     INSERT INTO breach SELECT number, call, format('account %s has %s, %s held', code, c ->> 'balance', c ->> 'held')
         FROM oms.credit_accounts a, oms.credit_balance(a.code) c WHERE (c ->> 'balance')::numeric < (c ->> 'held')::numeric;
     IF number % 4 = 0 THEN
