@@ -53,13 +53,12 @@ oms_line_parts_check(const DocArray *array, int32 quantity, int32 delivery_no, c
 static void
 share_weight(const LineDocument *source, LineDocument **parts, int count, const int64 *units)
 {
-	JsonbValue	found;
+	int64		whole;
 	int64	   *grams = palloc(sizeof(int64) * count);
 
-	if (source->attributes == NULL ||
-		getKeyJsonValueFromContainer(&source->attributes->root, "weight_grams", 12, &found) == NULL || found.type != jbvNumeric)
+	if (!oms_line_weight(source->attributes, &whole))
 		return;
-	order_share_spread(Max(0, numeric_int4_opt_error(found.val.numeric, NULL)), units, count, grams);
+	order_share_spread(whole, units, count, grams);
 	for (int i = 0; i < count; i++)
 	{
 		DocWriter	writer;

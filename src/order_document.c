@@ -405,6 +405,34 @@ add_demands(Placement *placement, FaultList *faults)
 		join_lines(placement, faults);
 }
 
+/* What the attribute weight_grams of a line says, rounded to whole grams; false where it says nothing of use. */
+bool
+oms_line_weight(const Jsonb *attributes, int64 *grams)
+{
+	JsonbValue	found;
+	bool		overflows = false;
+
+	if (attributes == NULL ||
+		getKeyJsonValueFromContainer(&((Jsonb *) attributes)->root, "weight_grams", 12, &found) == NULL || found.type != jbvNumeric)
+		return false;
+	*grams = numeric_int4_opt_error(found.val.numeric, &overflows);
+	return !overflows && *grams >= 0 && *grams <= OMS_QUANTITY_MAX;
+}
+
+/* Routing counts on the attribute, so what cannot be a weight is a fault and no other attribute is looked at. */
+void
+oms_line_weight_check(const Jsonb *attributes, const char *array, int index, FaultList *faults)
+{
+	JsonbValue	found;
+	int64		grams;
+
+	if (attributes == NULL || oms_line_weight(attributes, &grams) ||
+		getKeyJsonValueFromContainer(&((Jsonb *) attributes)->root, "weight_grams", 12, &found) == NULL || found.type == jbvNull)
+		return;
+	oms_fault(faults, ERRCODE_OMS_DOCUMENT, "It is the weight of all units of the line, in place of that of their item.",
+			  oms_document_place(array, index, "attributes.weight_grams"), "must be a number between 0 and %d", OMS_QUANTITY_MAX);
+}
+
 static void
 resolve_lines(Placement *placement, FaultList *faults)
 {
@@ -427,6 +455,8 @@ resolve_lines(Placement *placement, FaultList *faults)
 		PlacedLine *line = &placement->lines[i];
 
 		CHECK_FOR_INTERRUPTS();
+		if (line->document->attributes)
+			oms_line_weight_check(line->document->attributes, "lines", i, faults);
 		line->item = oms_items_find(items, skus[i]);
 		if (line->item == NULL)
 			fault_unknown(faults, oms_placement_place(placement, i, "sku"), "SKU", skus[i],

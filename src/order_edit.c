@@ -33,6 +33,7 @@
 #include "order.h"
 #include "order_addition.h"
 #include "order_place.h"
+#include "order_placement.h"
 #include "payment.h"
 #include "relation.h"
 
@@ -513,7 +514,12 @@ check_changes(Edit *edit, FaultList *faults)
 	int			digits = oms_currency_digits(edit->order->currency);
 
 	for (int i = 0; i < changes->lines.count; i++)
+	{
 		check_line(edit, i, faults);
+		oms_line_weight_check(((LineChange *) changes->lines.items + i)->attributes, "lines", i, faults);
+	}
+	for (int i = 0; i < changes->add.count; i++)
+		oms_line_weight_check(((LineDocument *) changes->add.items + i)->attributes, "add", i, faults);
 	for (int i = 0; i < changes->adjustments.count; i++)
 	{
 		AdjustmentChange *adjustment = (AdjustmentChange *) changes->adjustments.items + i;
@@ -790,6 +796,32 @@ divide_lines(Edit *edit)
 		edit->more[i] = edit->lines->rows[i].ordered;
 }
 
+/* What no location sends goes with its line to another delivery, too; lines that are released do not move. */
+static void
+withdraw_moved(Edit *edit, AllocationList *allocations)
+{
+	for (int i = 0; i < edit->changes->lines.count; i++)
+	{
+		const LineChange *change = (LineChange *) edit->changes->lines.items + i;
+		OrderLine  *line = oms_order_line(edit->lines, change->line_no);
+		int			index = line - edit->lines->rows;
+
+		if (change->delivery_no == DOC_ABSENT || change->delivery_no == edit->deliveries[index])
+			continue;
+		for (int j = 0; j < allocations->count; j++)
+		{
+			Allocation *row = &allocations->rows[j];
+			int32		open = oms_allocation_open(row);
+
+			if (row->line_no != change->line_no || row->location_id != 0 || open == 0)
+				continue;
+			row->delta.cancelled += open;
+			line->delta.allocated -= open;
+			edit->more[index] += open;
+		}
+	}
+}
+
 /* Marks what each line gives up and what is to be planned for it. */
 static void
 mark_units(Edit *edit, AllocationList *allocations)
@@ -810,6 +842,7 @@ mark_units(Edit *edit, AllocationList *allocations)
 	{
 		recall_released(edit, allocations, &faults);
 		oms_faults_raise(&faults, "changes are not possible");
+		withdraw_moved(edit, allocations);
 		if (oms_order_withdraw(edit->lines, allocations, lines_that_stay(edit), edit->more,
 							   palloc0(sizeof(int32) * Max(1, edit->lines->count))))
 			edit->gives_up = edit->adds = true;

@@ -259,6 +259,8 @@ typedef struct Placement
 /* order_document.c */
 extern int oms_line_number_compare(const void *left, const void *right);
 extern char *oms_placement_place(const Placement *placement, int position, const char *field);
+extern bool oms_line_weight(const Jsonb *attributes, int64 *grams);
+extern void oms_line_weight_check(const Jsonb *attributes, const char *array, int index, FaultList *faults);
 extern int32 oms_placement_next_line_no(const Placement *placement, int more, FaultList *faults);
 extern Numeric oms_adjustment_signed_amount(const AdjustmentDocument *adjustment);
 extern bool oms_placement_is_draft(const Placement *placement);

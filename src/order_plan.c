@@ -372,16 +372,13 @@ oms_placement_weights(Placement *placement)
 	for (int i = 0; i < placement->line_count; i++)
 	{
 		PlacedLine *line = &placement->lines[i];
-		Jsonb	   *attributes = line->document->attributes;
-		JsonbValue	found;
+		int64		grams;
 
 		if (line->demand < 0)
 			continue;
-		if (attributes && getKeyJsonValueFromContainer(&attributes->root, "weight_grams", 12, &found) &&
-			found.type == jbvNumeric)
-			weights[line->demand] += Max(0, numeric_int4_opt_error(found.val.numeric, NULL));
-		else
-			weights[line->demand] += (int64) line->item->weight_grams * line->document->quantity;
+		if (!oms_line_weight(line->document->attributes, &grams))
+			grams = (int64) line->item->weight_grams * line->document->quantity;
+		weights[line->demand] += grams;
 	}
 	return weights;
 }

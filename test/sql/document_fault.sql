@@ -48,6 +48,7 @@ INSERT INTO documents (what, doc) VALUES
  ('line no object', '{"external_ref":"x","lines":[1,null,"a",[]]}'),
  ('all at once', '{"external_ref":"","colour":"red","currency":5,"lines":[{"quantity":0},{"sku":7,"quantity":"2"},{"sku":"A","quantity":1.5,"size":1}]}'),
  ('quantities', '{"external_ref":"x","lines":[{"sku":"A","quantity":-1},{"sku":"A","quantity":1000000001},{"sku":"A","quantity":1e400},{"sku":"A","quantity":0.5},{"sku":"A","quantity":null}]}'),
+ ('weights', '{"external_ref":"x","lines":[{"sku":"A","quantity":2,"attributes":{"weight_grams":1e400},"deliveries":[{"delivery_no":1,"quantity":1},{"delivery_no":1,"quantity":1}]},{"sku":"A","quantity":1,"attributes":{"weight_grams":"5"}},{"sku":"A","quantity":1,"attributes":{"weight_grams":-1}},{"sku":"A","quantity":1,"attributes":{"weight_grams":1000000001}},{"sku":"A","quantity":1,"attributes":{"weight_grams":[5]}}]}'),
  ('unknown codes', '{"channel":"nowhere","external_ref":"x","pickup_location":"moon","method":"pickup","lines":[{"sku":"Z","quantity":1},{"sku":"a","quantity":1}]}'),
  ('unknown places', '{"external_ref":"x","pickup_location":"moon","method":"pickup","lines":[{"sku":"A","quantity":1,"location":"mars"}]}'),
  ('channel off', '{"channel":"closed","external_ref":"x","lines":[{"sku":"A","quantity":1}]}'),
@@ -128,12 +129,15 @@ SELECT '-- ' || call || E'\n' || attempt(call) FROM (VALUES
  (31, $$SELECT oms.ship_fulfillment(1, '{"lines":[]}')$$), (32, $$SELECT oms.ship_fulfillment(1, '[]')$$),
  (33, $$SELECT oms.pack_fulfillment(1, '[{"weight_grams":-1}]')$$), (34, $$SELECT oms.add_payment(1, '{"amount":1}')$$),
  (35, $$SELECT oms.add_payment(1, '{"method":"card","amount":-1}')$$), (36, $$SELECT oms.record_payment_event(1, 'capture', 1, 'r')$$),
+ (42, $$SELECT oms.edit_order(1, '{"lines":[{"line_no":1,"attributes":{"weight_grams":1000000001}}],"add":[{"sku":"A","quantity":1,"attributes":{"weight_grams":-1}}]}')$$),
+ (43, $$SELECT oms.edit_order(1, '{"add":[{"sku":"A","quantity":1,"attributes":{"weight_grams":"5"}}]}')$$),
  (37, $$SELECT * FROM oms.available('A', 'nowhere')$$), (38, $$SELECT oms.find_order('nowhere', 'x')$$),
  (39, $$SELECT oms.find_order('default', 'nothing')$$), (40, $$SELECT oms.state_diagram('nothing')$$), (41, $$SELECT oms.state_diagram('order', 'png')$$)
 ) c(n, call) ORDER BY n;
 SELECT CASE WHEN fingerprint() = print THEN 'nothing is written' ELSE fingerprint() || ' before: ' || print END FROM before;
 
 -- At the limits
+SELECT attempt($$SELECT oms.preview_order('{"external_ref":"x","lines":[{"sku":"A","quantity":1,"attributes":{"weight_grams":0}},{"sku":"A","quantity":1,"attributes":{"weight_grams":1000000000}},{"sku":"A","quantity":1,"attributes":{"weight_grams":12.5}},{"sku":"A","quantity":1,"attributes":{"weight_grams":null}}]}') -> 'fulfillment_status'$$);
 SELECT attempt(format('SELECT oms.place_order(%L)->>''status''', jsonb_build_object('external_ref', repeat('ä', 100), 'lines',
     (SELECT jsonb_agg(jsonb_build_object('sku', 'A', 'quantity', 1)) FROM generate_series(1, 5000)))));
 SELECT count(*), sum(allocated) FROM oms.order_lines;

@@ -85,6 +85,12 @@ SELECT edit('{"lines":[{"line_no":2,"delivery_no":4}],"deliveries":[{"delivery_n
 SELECT edit('{"add":[{"sku":"B","quantity":1,"delivery_no":9}]}');
 SELECT oms.release_fulfillment(min(fulfillment_id)) IS NOT NULL FROM oms.fulfillments WHERE order_id = 1 AND status = 'planned' AND delivery_no = 1 AND location_id IS NOT NULL;
 SELECT edit('{"lines":[{"line_no":1,"delivery_no":2}]}');
+-- A digital line goes whole to another delivery, and so does its fulfillment.
+SELECT place(document('d7', '[{"sku":"DIG","quantity":2,"delivery_no":1},{"sku":"A","quantity":1,"delivery_no":2},{"sku":"DIG","quantity":1,"delivery_no":1}]'));
+SELECT attempt($$SELECT e #>> '{order,status}' FROM oms.edit_order(oms.find_order('web', 'd7'), '{"lines":[{"line_no":1,"delivery_no":2,"quantity":3}]}') e$$);
+SELECT shown('d7');
+SELECT attempt($$SELECT e #>> '{order,status}' FROM oms.edit_order(oms.find_order('web', 'd7'), '{"lines":[{"line_no":1,"deliveries":[{"delivery_no":1,"quantity":1},{"delivery_no":3,"quantity":2}]}],"deliveries":[{"delivery_no":3}]}') e$$);
+SELECT shown('d7');
 -- An order that began with no address gets a second delivery.
 SELECT oms.place_order('{"channel":"web","external_ref":"d6","lines":[{"sku":"A","quantity":2},{"sku":"B","quantity":1}]}') ->> 'status';
 SELECT attempt($$SELECT e -> 'order' -> 'status' FROM oms.edit_order(oms.find_order('web', 'd6'), '{"deliveries":[{"delivery_no":2,"ship_to":{"name":"Ed","latitude":40.2,"longitude":-3.5}}],"lines":[{"line_no":1,"delivery_no":2}]}') e$$);
