@@ -162,6 +162,16 @@ static OmsPlan elsewhere_plan = {
 	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)
 };
 
+/* Where a serial number is that went to a customer and nothing has been heard of since: the order and the line. */
+static OmsPlan with_customer_plan = {
+	.sql = "SELECT m.order_id, l.line_no FROM (SELECT x.order_id, x.delta FROM {lot_movements} x WHERE x.item_id = $2 AND x.lot = $3"
+	" AND x.tenant_id = $1 ORDER BY x.at DESC, x.movement_id DESC LIMIT 1) m"
+	" JOIN {order_lines} l ON l.order_id = m.order_id AND l.item_id = $2 AND l.tenant_id = $1"
+	" WHERE m.delta < 0 AND l.shipped > l.returned ORDER BY l.lot IS DISTINCT FROM $3, l.line_no LIMIT 1",
+	.kind = PLAN_INDEXED,
+	OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)
+};
+
 static OmsPlan record_plan = {
 	.sql = "INSERT INTO {lot_movements} (item_id, location_id, order_id, at, expires_at, tenant_id, delta, lot, type, reference)"
 	" VALUES ($2, $3, nullif($4, 0), $5, nullif($6, 'infinity'), $1, $7, $8, $9, $10)",
@@ -365,13 +375,46 @@ take(const Tracked *tracked, Lot *lot, int32 units)
 	record(tracked, lot->lot, lot->expires_at, -units);
 }
 
+typedef struct WithCustomer
+{
+	int64		order_id;		/* 0: it is not */
+	int32		line_no;
+} WithCustomer;
+
+static void
+read_with_customer(TupleTableSlot *slot, void *state)
+{
+	*(WithCustomer *) state = (WithCustomer) {oms_slot_int64(slot, 1), oms_slot_int32(slot, 2)};
+}
+
+/* What is with a customer comes back as a return, so that the order knows; a correction says why it does not. */
+static void
+refuse_with_customer(const Tracked *tracked, const char *lot, Datum *values)
+{
+	WithCustomer with = {0};
+
+	if (strcmp(tracked->type, "receive") != 0 && strcmp(tracked->type, "receive_supply") != 0)
+		return;
+	(void) oms_execute_each(&with_customer_plan, values, NULL, read_with_customer, &with);
+	if (with.order_id == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OMS_TRANSITION),
+			 errmsg("serial number \"%s\" of \"%s\" is with a customer", lot, tracked->sku),
+			 errdetail("lots: \"%s\" left with order " INT64_FORMAT ", line %d, and is not back", lot, with.order_id, with.line_no),
+			 errhint("oms.receive_return takes it back; oms.adjust_stock brings it in with a reason.")));
+}
+
 static void
 refuse_serial(const Tracked *tracked, const char *lot, int32 units)
 {
 	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(tracked->row->item_id), CStringGetTextDatum(lot)};
 
 	if (units == 1 && oms_query(&elsewhere_plan, values, NULL) == 0)
+	{
+		refuse_with_customer(tracked, lot, values);
 		return;
+	}
 	ereport(ERROR,
 			(errcode(ERRCODE_OMS_DOCUMENT),
 			 errmsg("serial number \"%s\" of \"%s\" %s", lot, tracked->sku, units == 1 ? "is there already" : "is one unit"),

@@ -76,6 +76,12 @@ SELECT place('p', '[{"sku":"PHONE","quantity":1,"location":"north"}]');
 SELECT ship('p', '{"lines":[{"line_no":1,"lots":[{"lot":"P9"}]}]}');
 SELECT ship('p', '{"lines":[{"line_no":1,"lots":[{"lot":"P3"}]}]}');
 SELECT ship('p', '{"lines":[{"line_no":1,"lots":[{"lot":"P1"}]}]}');
+SELECT oms.receive_stock('south', 'PHONE', 1, lots => '[{"lot":"P3"}]');
+SELECT oms.expect_supply('south', 'PHONE', 1, '2026-03-02', 'PO-P') AS p_supply \gset
+SELECT oms.receive_supply(:p_supply, 1, lots => '[{"lot":"P3"}]');
+SELECT oms.adjust_stock('south', 'PHONE', 1, 'never sent', lots => '[{"lot":"P3"}]');
+SELECT oms.adjust_stock('south', 'PHONE', -1, 'lost', lots => '[{"lot":"P3"}]');
+SELECT oms.receive_supply(:p_supply, 1, lots => '[{"lot":"P3"}]') IS NOT NULL;
 SELECT * FROM oms.audit();
 
 -- A lot must last until what is promised of it is there, not only until it is promised.
