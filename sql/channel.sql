@@ -79,8 +79,13 @@ BEGIN
             RAISE EXCEPTION 'time zone "%" is not known', NEW.time_zone USING ERRCODE = 'OM006',
                 HINT = 'Names are listed in pg_timezone_names.';
         END;
+        IF NEW.confirmation_role IS DISTINCT FROM OLD.confirmation_role AND NEW.confirmation_role IS NOT NULL
+           AND NOT EXISTS (SELECT FROM pg_roles WHERE rolname = NEW.confirmation_role) THEN
+            RAISE EXCEPTION 'role "%" does not exist, so nobody could confirm an order of channel "%"', NEW.confirmation_role, NEW.code
+                USING ERRCODE = 'OM005', DETAIL = format('confirmation_role: there is no role "%s"', NEW.confirmation_role), HINT = 'CREATE ROLE makes it.';
+        END IF;
         RETURN NEW;
     END $f$;
-    CREATE TRIGGER check_channel BEFORE INSERT OR UPDATE OF time_zone ON oms.channels
+    CREATE TRIGGER check_channel BEFORE INSERT OR UPDATE OF time_zone, confirmation_role ON oms.channels
         FOR EACH ROW EXECUTE FUNCTION oms.check_channel();
 END $init$;

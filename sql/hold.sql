@@ -84,10 +84,14 @@ BEGIN
             RAISE EXCEPTION 'function %(jsonb) does not exist', NEW.release_function USING ERRCODE = 'OM005',
                 HINT = 'Create it first, and name it with its schema.';
         END IF;
+        IF NEW.lift_role IS DISTINCT FROM OLD.lift_role AND NEW.lift_role IS NOT NULL AND NOT EXISTS (SELECT FROM pg_roles WHERE rolname = NEW.lift_role) THEN
+            RAISE EXCEPTION 'role "%" does not exist, so nobody could lift a hold of type "%"', NEW.lift_role, NEW.code USING ERRCODE = 'OM005',
+                DETAIL = format('lift_role: there is no role "%s"', NEW.lift_role), HINT = 'CREATE ROLE makes it.';
+        END IF;
         RETURN NEW;
     END $f$;
-    COMMENT ON FUNCTION oms.check_hold_type() IS 'refuses a hold type that names an unknown function or action';
-    CREATE TRIGGER check_hold_type BEFORE INSERT OR UPDATE OF release_function, blocks, tenant_id ON oms.hold_types
+    COMMENT ON FUNCTION oms.check_hold_type() IS 'refuses a hold type that names an unknown function, action or role';
+    CREATE TRIGGER check_hold_type BEFORE INSERT OR UPDATE OF release_function, blocks, lift_role, tenant_id ON oms.hold_types
         FOR EACH ROW EXECUTE FUNCTION oms.check_hold_type();
 
     CREATE TABLE oms.channel_holds (

@@ -163,8 +163,9 @@ BEGIN
         EXECUTE pg_catalog.format('CALL oms.init_%s()', noun);
     END LOOP;
     INSERT INTO oms.installation (version) VALUES ('@OMS_VERSION@');
-    PERFORM oms.init_tenant(1);
+    -- The hold types of a tenant name roles.
     CALL oms.init_grants();
+    PERFORM oms.init_tenant(1);
 END $init$;
 COMMENT ON PROCEDURE oms.init() IS 'creates the tables, views, roles and built-in configuration as ordinary objects of the caller in schema oms';
 

@@ -5,6 +5,7 @@
 #include "oms.h"
 
 #include "catalog/pg_type.h"
+#include "utils/acl.h"
 #include "utils/datetime.h"
 
 #include "call.h"
@@ -247,6 +248,9 @@ OMS_FUNCTION(oms_upsert_channels, CALL_KEYED)
 		check_timeout(row->authorization_period, i, "authorization_period", &faults);
 		check_reservation(row, i, &faults);
 		check_classes(row, i, &faults);
+		if (row->confirmation_role && !OidIsValid(get_role_oid(row->confirmation_role, true)))
+			oms_fault(&faults, ERRCODE_OMS_UNKNOWN, "CREATE ROLE makes it.", oms_document_place("channels", i, "confirmation_role"),
+					  "there is no role \"%s\", so nobody could confirm", row->confirmation_role);
 	}
 	oms_faults_raise(&faults, "channels are not valid");
 

@@ -46,6 +46,8 @@ SELECT place('careful', 'c1', 2, '[{"method":"card"}]'), commands('c1');
 SELECT attempt($$SELECT oms.request_capture(number('c1'))$$);
 SELECT oms.confirm_order(number('c1')) ->> 'status', commands('c1');
 -- Only members of a role confirm.
+SELECT attempt($$SELECT oms.upsert_channels('[{"code":"held"},{"code":"careful","confirmation_role":"oms_rule_boss"}]')$$);
+SELECT attempt($$UPDATE oms.channels SET confirmation_role = 'oms_rule_boss' WHERE code = 'careful'$$);
 CREATE ROLE oms_rule_clerk IN ROLE oms_app;
 CREATE ROLE oms_rule_boss IN ROLE oms_app;
 SELECT oms.upsert_channels('[{"code":"careful","confirmation_role":"oms_rule_boss"}]');
