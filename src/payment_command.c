@@ -599,7 +599,8 @@ keep_accounts(SourceList *list)
 /*
  * Gives back to credit accounts what an order that shrank needs no more: first
  * what is held, then what was taken, the newest payment first.  What providers
- * outside hold or took counts too, but only a person asks them.
+ * outside hold or took counts too, but they are asked for by themselves only what
+ * an order that has ended still holds (oms_payment_void_all).
  */
 void
 oms_payment_give_back(int64 order_id)
@@ -626,12 +627,14 @@ oms_payment_give_back(int64 order_id)
 	(void) write_commands(order, &list, "refund", NULL);
 }
 
-/* Voids everything that is authorized for an order that has ended. */
+/* Voids everything that is authorized for an order that has ended, unless a hold forbids it. */
 void
 oms_payment_void_all(int64 order_id)
 {
 	SourceList	list = sources_of(order_id, 0);
 
+	if (oms_hold_blocks(order_id, "payment.void"))
+		return;
 	for (int i = 0; i < list.count; i++)
 		list.rows[i].taken = list.rows[i].capturable;
 	(void) write_commands(oms_order_read(order_id), &list, "void", NULL);

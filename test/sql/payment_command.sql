@@ -208,6 +208,17 @@ SELECT oms.record_payment_event(:payment, 'authorize', 100, 'once more') -> 'aut
 SELECT oms.record_payment_event(:payment, 'void', 60, 'a part') -> 'pending', oms.record_payment_event(:payment, 'void', 40, 'and the rest') -> 'pending';
 SELECT balance(:id);
 
+-- An order of which nothing is left asks back what providers still hold for it, as its end by the clock does; a part of it, or a hold, does not.
+SELECT place('hand', 'ended', 3, '[{"method":"card","amount":20,"status":"authorized"},{"method":"other","amount":10,"status":"authorized"}]') AS id,
+       place('hand', 'ended but held', 1, '[{"method":"card","amount":10,"status":"authorized"}]') AS held \gset
+SELECT oms.record_payment_event(min(payment_id), 'capture', 5, 'a deposit') IS NOT NULL FROM oms.payments WHERE order_id = :id;
+SELECT oms.cancel_order(:id, '[{"line_no":1,"quantity":1}]') ->> 'status', count(*) FROM oms.payment_commands WHERE order_id = :id;
+SELECT oms.cancel_order(:id) ->> 'status';
+SELECT method, type, amount, status FROM oms.payment_commands WHERE order_id = :id ORDER BY command_id;
+INSERT INTO oms.hold_types (code, blocks) VALUES ('under claim', '{payment.void}');
+SELECT oms.hold_order(:held, 'under claim') > 0, oms.cancel_order(:held) ->> 'status', count(*) FROM oms.payment_commands WHERE order_id = :held;
+SELECT * FROM oms.audit();
+
 -- audit() finds what does not follow from the events.
 \set ON_ERROR_ROLLBACK on
 CREATE FUNCTION corrupt(statement text) RETURNS text LANGUAGE plpgsql AS $$
