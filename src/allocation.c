@@ -276,6 +276,63 @@ is_changed(const Allocation *row)
 	return row->delta.picked != 0 || row->delta.shipped != 0 || row->delta.cancelled != 0;
 }
 
+/* Promises whose changes one event carries, far within the size of a payload. */
+#define PROMISES_PER_NOTE 400
+
+static int
+compare_promises(const void *left, const void *right)
+{
+	const Allocation *a = *(Allocation *const *) left;
+	const Allocation *b = *(Allocation *const *) right;
+
+	if (a->order_id != b->order_id)
+		return a->order_id < b->order_id ? -1 : 1;
+	if (a->fulfillment_id != b->fulfillment_id)
+		return a->fulfillment_id < b->fulfillment_id ? -1 : 1;
+	return a->line_no < b->line_no ? -1 : a->line_no > b->line_no;
+}
+
+static void
+note_some(Allocation *const *rows, int count)
+{
+	DocWriter	writer;
+
+	oms_write_begin(&writer);
+	oms_write_begin_array(&writer, "promises");
+	for (int i = 0; i < count; i++)
+	{
+		oms_write_begin_array(&writer, NULL);
+		oms_write_int64(&writer, NULL, rows[i]->fulfillment_id);
+		oms_write_int64(&writer, NULL, rows[i]->line_no);
+		oms_write_int64(&writer, NULL, rows[i]->delta.picked);
+		oms_write_int64(&writer, NULL, rows[i]->delta.shipped);
+		oms_write_int64(&writer, NULL, rows[i]->delta.cancelled);
+		oms_write_end_array(&writer);
+	}
+	oms_write_end_array(&writer);
+	oms_event_note(rows[0]->order_id, oms_write_finish(&writer));
+}
+
+/* The changes of promises, for order_as_of: fulfillment_id, line_no, then what is picked, shipped and cancelled. */
+static void
+note_promises(AllocationList *list)
+{
+	Allocation **rows = palloc(sizeof(Allocation *) * Max(1, list->count));
+	int			count = 0;
+	int			first = 0;
+
+	for (int i = 0; i < list->count; i++)
+		if (is_changed(&list->rows[i]))
+			rows[count++] = &list->rows[i];
+	qsort(rows, count, sizeof(Allocation *), compare_promises);
+	for (int i = 1; i <= count; i++)
+		if (i == count || rows[i]->order_id != rows[first]->order_id || i - first == PROMISES_PER_NOTE)
+		{
+			note_some(rows + first, i - first);
+			first = i;
+		}
+}
+
 /* Writes the changed rows of a list in one statement. */
 void
 oms_allocations_write(AllocationList *list)
@@ -310,6 +367,7 @@ oms_allocations_write(AllocationList *list)
 		values[3 + i] = oms_array_int32(numbers + i * capacity, count);
 	if (oms_execute(&write_plan, values, NULL) != (uint64) count)
 		elog(ERROR, "allocations changed under the lock of their order");
+	note_promises(list);
 	note_dates(list->rows, list->count, true);
 }
 

@@ -27,6 +27,11 @@
 	" '" name "', l." name " - coalesce((SELECT sum((c -> " position ")::int) FROM later_returns r, jsonb_array_elements(r.returning) c" \
 	" WHERE (c -> 0)::int = l.line_no), 0)"
 
+/* Those of promises in the order of note_some in allocation.c. */
+#define PROMISED_AT_THAT_TIME(name, position) \
+	"a." name " - coalesce((SELECT sum((c -> " position ")::int) FROM later_promises p, jsonb_array_elements(p.promises) c" \
+	" WHERE (c -> 0)::bigint = a.fulfillment_id AND (c -> 1)::int = a.line_no), 0)"
+
 #define LAST_STATE(type, id, otherwise) \
 	"coalesce((SELECT e.to_state FROM {events} e WHERE e.order_id = $2 AND e.tenant_id = $1 AND e.at <= $3" \
 	" AND e.object_type = '" type "' AND e.object_id = " id " AND e.to_state IS NOT NULL ORDER BY e.event_id DESC LIMIT 1), " otherwise ")"
@@ -44,7 +49,9 @@ static OmsPlan as_of_plan = {
 	" later AS (SELECT e.data -> 'ledger' AS ledger FROM {events} e"
 	" WHERE e.order_id = $2 AND e.tenant_id = $1 AND e.at > $3 AND e.data ? 'ledger'),"
 	" later_returns AS (SELECT e.data -> 'returning' AS returning FROM {events} e"
-	" WHERE e.order_id = $2 AND e.tenant_id = $1 AND e.at > $3 AND e.data ? 'returning')"
+	" WHERE e.order_id = $2 AND e.tenant_id = $1 AND e.at > $3 AND e.data ? 'returning'),"
+	" later_promises AS (SELECT e.data -> 'promises' AS promises FROM {events} e"
+	" WHERE e.order_id = $2 AND e.tenant_id = $1 AND e.at > $3 AND e.data ? 'promises')"
 	" SELECT jsonb_strip_nulls((SELECT jsonb_object_agg(f.key, f.value) FROM base, jsonb_each(base.document) f WHERE f.key IN"
 	" ('order_id', 'channel', 'external_ref', 'placed_at', 'currency', 'customer', 'bill_to', 'notes', 'attributes', 'risk',"
 	" 'ordered_by', 'priority', 'ship_complete', 'adjustments', 'deliveries', 'kits', 'substitutions', 'exchange_of')) || jsonb_build_object("
@@ -63,7 +70,10 @@ static OmsPlan as_of_plan = {
 	" FROM base, jsonb_array_elements(base.document -> 'lines') WITH ORDINALITY b(line, n)"
 	" JOIN {order_lines} l ON l.order_id = $2 AND l.tenant_id = $1 AND l.line_no = (b.line -> 'line_no')::int) END,"
 	" 'fulfillments', (SELECT jsonb_agg(jsonb_build_object('fulfillment_id', f.fulfillment_id, 'location', x.code, 'status', "
-	LAST_STATE("fulfillment", "f.fulfillment_id", "'planned'") ") ORDER BY f.fulfillment_id) FROM {fulfillments} f"
+	LAST_STATE("fulfillment", "f.fulfillment_id", "'planned'") ", 'lines', (SELECT jsonb_agg(jsonb_build_object('line_no', a.line_no,"
+	" 'quantity', a.promised - (" PROMISED_AT_THAT_TIME("cancelled", "4") "), 'picked', " PROMISED_AT_THAT_TIME("picked", "2") ","
+	" 'shipped', " PROMISED_AT_THAT_TIME("shipped", "3") ", 'lot', a.lot) ORDER BY a.line_no) FROM {allocations} a"
+	" WHERE a.order_id = $2 AND a.fulfillment_id = f.fulfillment_id AND a.tenant_id = $1 AND a.promised_at <= $3)) ORDER BY f.fulfillment_id) FROM {fulfillments} f"
 	" LEFT JOIN {locations} x ON x.location_id = f.location_id AND x.tenant_id = $1"
 	" WHERE f.order_id = $2 AND f.tenant_id = $1 AND f.planned_at <= $3 AND NOT EXISTS (SELECT FROM {events} e"
 	" WHERE e.order_id = $2 AND e.tenant_id = $1 AND e.at > $3 AND e.type = 'fulfillment.split' AND e.object_id = f.fulfillment_id)),"

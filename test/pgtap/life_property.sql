@@ -10,7 +10,7 @@ SET client_min_messages = warning;
 CALL oms.init();
 BEGIN;
 
-SELECT plan(13);
+SELECT plan(14);
 
 SET LOCAL timezone = 'UTC';
 SET LOCAL oms.clock = '2026-03-02 08:00+00';
@@ -223,7 +223,9 @@ BEGIN
 END $f$;
 
 CREATE FUNCTION pg_temp.tell_past(document jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $f$
-    SELECT jsonb_object_agg(key, value) FROM jsonb_each(document) WHERE key IN ('status', 'payment_status', 'fulfillment_status', 'totals', 'lines', 'adjustments', 'notes') $f$;
+    SELECT jsonb_object_agg(key, CASE key WHEN 'fulfillments' THEN (SELECT jsonb_agg(jsonb_build_array(f -> 'fulfillment_id', f -> 'location', f -> 'status', f -> 'lines') ORDER BY n)
+            FROM jsonb_array_elements(value) WITH ORDINALITY x(f, n)) ELSE value END)
+    FROM jsonb_each(document) WHERE key IN ('status', 'payment_status', 'fulfillment_status', 'totals', 'lines', 'adjustments', 'notes', 'fulfillments') $f$;
 
 -- An answer without what a dry run has of its own, and without ids, which are not given twice.
 CREATE FUNCTION pg_temp.told(answer jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $f$
@@ -336,6 +338,8 @@ SELECT is_empty($$SELECT * FROM trace WHERE sqlstate NOT IN ('00000', 'OM001', '
 SELECT cmp_ok((SELECT count(DISTINCT operation) FROM trace WHERE sqlstate = '00000'), '>', 35::bigint, 'nearly every kind of call succeeds');
 SELECT is_empty($$SELECT l.order_id FROM oms.order_lines l JOIN oms.orders USING (order_id) WHERE status <> 'draft' AND allocated + backordered + cancelled <> ordered$$,
     'every unit of every line is somewhere');
+SELECT is_empty($$SELECT a.order_id, a.line_no FROM oms.allocations a JOIN oms.fulfillments f USING (fulfillment_id) JOIN oms.order_lines l ON l.order_id = a.order_id AND l.line_no = a.line_no
+    WHERE a.promised > a.shipped + a.cancelled AND f.delivery_no <> l.delivery_no$$, 'what is open of a line is in fulfillments of its delivery');
 SELECT is_empty($$SELECT r.return_id FROM oms.returns r JOIN oms.orders o USING (order_id) WHERE (SELECT coalesce(sum(amount), 0) FROM oms.refunds f
     WHERE f.return_id = r.return_id AND f.status <> 'revoked') > o.total$$, 'no return is worth more than its order');
 SELECT cmp_ok((SELECT count(*) FROM (VALUES

@@ -59,7 +59,7 @@ SELECT place('c', 2, channel => 'vip');
 SELECT oms.receive_stock('east', 'CUP', 1);
 SELECT place('c', 2, channel => 'vip');
 TABLE shown;
-SELECT o.external_ref, e.type, e.reason, e.data - 'ledger' - 'derived' FROM oms.events e JOIN oms.orders o USING (order_id) WHERE e.type LIKE 'order.displaced%' ORDER BY event_id;
+SELECT o.external_ref, e.type, e.reason, e.data - 'ledger' - 'promises' - 'derived' FROM oms.events e JOIN oms.orders o USING (order_id) WHERE e.type LIKE 'order.displaced%' ORDER BY event_id;
 SELECT type, reserved_delta, reason FROM oms.stock_movements WHERE reason = 'displaced';
 SELECT * FROM oms.audit();
 -- The same document again is the same order, and takes nothing again.

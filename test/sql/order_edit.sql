@@ -111,7 +111,7 @@ CREATE FUNCTION comparable(document jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE 
     SELECT jsonb_strip_nulls(jsonb_build_object('head', document - '{lines,fulfillments,payments,refunds,holds,deliveries,packages,returns}'::text[],
         'lines', (SELECT jsonb_agg(l ORDER BY n) FROM jsonb_array_elements(document -> 'lines') WITH ORDINALITY x(l, n)),
         'addresses', (SELECT jsonb_agg(d -> 'ship_to') FROM jsonb_array_elements(document -> 'deliveries') d),
-        'fulfillments', (SELECT jsonb_agg(jsonb_build_array(f -> 'fulfillment_id', f -> 'location', f -> 'status')) FROM jsonb_array_elements(document -> 'fulfillments') f),
+        'fulfillments', (SELECT jsonb_agg(jsonb_build_array(f -> 'fulfillment_id', f -> 'location', f -> 'status', f -> 'lines')) FROM jsonb_array_elements(document -> 'fulfillments') f),
         'payments', (SELECT jsonb_agg(jsonb_build_array(p -> 'payment_id', p -> 'status', p -> 'events')) FROM jsonb_array_elements(document -> 'payments') p),
         'refunds', (SELECT jsonb_agg(jsonb_build_array(r -> 'refund_id', r -> 'status', r -> 'amount')) FROM jsonb_array_elements(document -> 'refunds') r),
         'holds', (SELECT jsonb_agg(jsonb_build_array(h -> 'hold_id', h -> 'type', h -> 'line_no')) FROM jsonb_array_elements(document -> 'holds') h),

@@ -51,7 +51,7 @@ SELECT count(*) = :events FROM oms.events;
 SELECT shown('o1');
 SELECT route('o1');
 SELECT shown('o1');
-SELECT type, reason, data - 'ledger' - 'derived' FROM oms.order_timeline(oms.find_order('web', 'o1')) WHERE type LIKE 'order.%route%';
+SELECT type, reason, data - 'ledger' - 'promises' - 'derived' FROM oms.order_timeline(oms.find_order('web', 'o1')) WHERE type LIKE 'order.%route%';
 SELECT decision_no, cost, oms.route_replays(record) FROM oms.routing_decisions WHERE order_id = oms.find_order('web', 'o1') ORDER BY 1;
 SELECT kind, location, term, amount FROM oms.explain_route(oms.find_order('web', 'o1')) WHERE kind IN ('policy', 'plan');
 SELECT route('o1');

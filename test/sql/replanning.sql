@@ -35,7 +35,7 @@ INSERT INTO oms.hold_types (code, blocks) VALUES ('kept', '{order.route}');
 SELECT oms.hold_order(oms.find_order('web', 'd'), 'kept') > 0;
 SELECT told(oms.count_stock('north', 'CUP', 1));
 TABLE shown;
-SELECT o.external_ref, e.reason, e.data - 'ledger' - 'derived' FROM oms.events e JOIN oms.orders o USING (order_id) WHERE e.type = 'order.repromised' ORDER BY event_id;
+SELECT o.external_ref, e.reason, e.data - 'ledger' - 'promises' - 'derived' FROM oms.events e JOIN oms.orders o USING (order_id) WHERE e.type = 'order.repromised' ORDER BY event_id;
 SELECT l.code, on_hand, reserved FROM oms.stock JOIN oms.locations l USING (location_id) ORDER BY 1;
 SELECT * FROM oms.audit();
 -- Nothing withdrawn, nothing planned.
