@@ -26,13 +26,13 @@ COMMENT ON FUNCTION oms.set_attributes(text, bigint, jsonb, text) IS 'replaces t
 
 CREATE PROCEDURE oms.init_find() LANGUAGE plpgsql AS $init$
 BEGIN
-    -- Rows without a reference cost these nothing.
+    -- Rows without a reference cost these nothing.  A reference names one object; of lines, one of its order.
     CREATE UNIQUE INDEX fulfillments_ref ON oms.fulfillments (external_ref, tenant_id) WHERE external_ref IS NOT NULL;
-    CREATE INDEX packages_ref ON oms.packages (external_ref) WHERE external_ref IS NOT NULL;
-    CREATE INDEX payments_ref ON oms.payments (external_ref) WHERE external_ref IS NOT NULL;
-    CREATE INDEX returns_ref ON oms.returns (external_ref) WHERE external_ref IS NOT NULL;
-    CREATE INDEX order_lines_ref ON oms.order_lines (external_ref) WHERE external_ref IS NOT NULL;
-    CREATE INDEX items_ref ON oms.items (external_ref) WHERE external_ref IS NOT NULL;
-    CREATE INDEX locations_ref ON oms.locations (external_ref) WHERE external_ref IS NOT NULL;
+    CREATE UNIQUE INDEX packages_ref ON oms.packages (external_ref, tenant_id) WHERE external_ref IS NOT NULL;
+    CREATE UNIQUE INDEX payments_ref ON oms.payments (external_ref, tenant_id) WHERE external_ref IS NOT NULL;
+    CREATE UNIQUE INDEX returns_ref ON oms.returns (external_ref, tenant_id) WHERE external_ref IS NOT NULL;
+    CREATE UNIQUE INDEX order_lines_ref ON oms.order_lines (external_ref, order_id, tenant_id) WHERE external_ref IS NOT NULL;
+    CREATE UNIQUE INDEX items_ref ON oms.items (external_ref, tenant_id) WHERE external_ref IS NOT NULL;
+    CREATE UNIQUE INDEX locations_ref ON oms.locations (external_ref, tenant_id) WHERE external_ref IS NOT NULL;
     CREATE UNIQUE INDEX holds_ref ON oms.holds (external_ref, tenant_id) WHERE external_ref IS NOT NULL;
 END $init$;

@@ -24,6 +24,7 @@
 #include "clock.h"
 #include "event.h"
 #include "machine.h"
+#include "reference_check.h"
 #include "relation.h"
 #include "scope.h"
 
@@ -218,10 +219,15 @@ undo_attempts(int level)
 		RollbackAndReleaseCurrentSubTransaction();
 }
 
-/*
- * Errors that mean "somebody else was faster" become OM011, which says what to
- * do; everything else goes on as it is.
- */
+/* Whether somebody else was faster. */
+static bool
+is_concurrent(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE || error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE || oms_reference_raced(error);
+}
+
+/* Errors that mean so become OM011, which says what to do; everything else goes on as it is. */
 static void
 rethrow(MemoryContext context, int level)
 {
@@ -232,9 +238,7 @@ rethrow(MemoryContext context, int level)
 	FlushErrorState();
 	undo_attempts(level);
 	MemoryContextSwitchTo(context);
-	if (error->sqlerrcode != ERRCODE_T_R_SERIALIZATION_FAILURE &&
-		error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED &&
-		error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+	if (!is_concurrent(error))
 		ReThrowError(error);
 	ereport(ERROR,
 			(errcode(ERRCODE_OMS_CONCURRENT),
@@ -386,7 +390,7 @@ run_attempt(void (*work) (void *), void *state, bool (*goes_on) (int sqlstate))
 	{
 		MemoryContextSwitchTo(attempt.context);
 		error = CopyErrorData();
-		if (goes_on(error->sqlerrcode))
+		if (goes_on(error->sqlerrcode) || oms_reference_raced(error))
 			PG_RE_THROW();
 		FlushErrorState();
 		oms_call = call;

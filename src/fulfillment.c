@@ -23,6 +23,7 @@
 #include "machine.h"
 #include "order.h"
 #include "payment.h"
+#include "reference_check.h"
 #include "relation.h"
 #include "scope.h"
 #include "stock.h"
@@ -542,14 +543,21 @@ static const DocShape package_shape = DOC_SHAPE_OF(PackageDocument, package_fiel
 OMS_FUNCTION(oms_pack_fulfillment, CALL_KEYED)
 {
 	Work	   *work = begin_work(fcinfo);
+	DocArray	packages = {0};
+	ReferenceList references = {0};
 	FaultList	faults;
 	Datum		values[5];
 
 	oms_faults_init(&faults);
 	if (!PG_ARGISNULL(1))
-		(void) oms_document_read_array(PG_GETARG_JSONB_P(1), &package_shape, OMS_PACKAGES_MAX, "packages", &faults);
+		packages = oms_document_read_array(PG_GETARG_JSONB_P(1), &package_shape, OMS_PACKAGES_MAX, "packages", &faults);
 	oms_faults_raise(&faults, "packages are not valid");
 	take_step(&work->fulfillment, "pack", NULL, PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), NULL);
+	for (int i = 0; i < packages.count; i++)
+		oms_reference_add(&references, ((PackageDocument *) packages.items)[i].external_ref,
+						  oms_document_place("packages", i, "external_ref"), 0, NULL);
+	oms_references_check("package", &references, 0, &faults);
+	oms_faults_raise(&faults, "packages are not valid");
 	values[0] = Int32GetDatum(oms_call->tenant);
 	values[1] = Int64GetDatum(work->fulfillment.fulfillment_id);
 	values[2] = Int64GetDatum(work->order->order_id);

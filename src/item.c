@@ -13,6 +13,7 @@
 #include "heap.h"
 #include "item.h"
 #include "kit.h"
+#include "reference_check.h"
 #include "relation.h"
 #include "substitute.h"
 
@@ -157,6 +158,21 @@ names_substitutes(const DocArray *rows)
 	return false;
 }
 
+static void
+check_references(const DocArray *rows, FaultList *faults)
+{
+	ReferenceList references = {0};
+
+	for (int i = 0; i < rows->count; i++)
+	{
+		ItemDocument *row = (ItemDocument *) rows->items + i;
+
+		if (row->external_ref != NULL)
+			oms_reference_add(&references, row->external_ref, oms_document_place("items", i, "external_ref"), 0, row->sku);
+	}
+	oms_references_check("item", &references, 0, faults);
+}
+
 /* What is wrong with what items name, and what to do about it. */
 typedef struct PartFaults
 {
@@ -213,6 +229,7 @@ OMS_FUNCTION(oms_upsert_items, CALL_KEYED)
 	values[1] = PG_GETARG_DATUM(0);
 	if (names_tracking(&rows))
 		(void) oms_execute_each(&retracked_plan, values, NULL, refuse_retracked, &faults);
+	check_references(&rows, &faults);
 	oms_faults_raise(&faults, "items are not valid");
 	(void) oms_execute(&insert_plan, values, NULL);
 	(void) oms_execute(&update_plan, values, NULL);

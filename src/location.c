@@ -16,6 +16,7 @@
 #include "document.h"
 #include "event.h"
 #include "location.h"
+#include "reference_check.h"
 #include "relation.h"
 #include "scope.h"
 
@@ -318,6 +319,7 @@ OMS_FUNCTION(oms_upsert_locations, CALL_KEYED)
 	bool		services = false;
 	bool		capacity = false;
 	bool		groups = false;
+	ReferenceList references = {0};
 
 	oms_faults_init(&faults);
 	if (PG_ARGISNULL(0))
@@ -339,7 +341,11 @@ OMS_FUNCTION(oms_upsert_locations, CALL_KEYED)
 		groups |= row->groups.present;
 		services |= row->services.present;
 		capacity |= row->daily_capacity != DOC_ABSENT;
+		if (row->external_ref != NULL)
+			oms_reference_add(&references, row->external_ref, oms_document_place("locations", i, "external_ref"), 0, row->code);
 	}
+	oms_faults_raise(&faults, "locations are not valid");
+	oms_references_check("location", &references, 0, &faults);
 	oms_faults_raise(&faults, "locations are not valid");
 
 	values[0] = Int32GetDatum(oms_call->tenant);

@@ -39,6 +39,7 @@
 #include "machine.h"
 #include "order_place.h"
 #include "order_placement.h"
+#include "order_reference.h"
 #include "payment.h"
 #include "relation.h"
 
@@ -214,47 +215,6 @@ find_repeated(Batch *batch)
 	hash_destroy(seen);
 }
 
-static OmsPlan existing_plan = {
-	.sql = "SELECT u.n FROM unnest($2::bigint[], $3::text[]) WITH ORDINALITY u(channel_id, external_ref, n)"
-	" WHERE EXISTS (SELECT FROM {orders} o WHERE o.channel_id = u.channel_id AND o.external_ref = u.external_ref"
-	" AND o.tenant_id = $1 OFFSET 0)",
-	.kind = PLAN_INDEXED,
-	OMS_ARGTYPES(INT4OID, INT8ARRAYOID, TEXTARRAYOID)
-};
-
-static void
-mark_existing(TupleTableSlot *slot, void *state)
-{
-	((bool *) state)[oms_slot_int64(slot, 1) - 1] = true;
-}
-
-/* Which references have an order already. */
-static bool *
-find_existing(const Batch *batch)
-{
-	bool	   *exists = palloc0(sizeof(bool) * batch->count);
-	int64	   *channels = palloc0(sizeof(int64) * batch->count);
-	char	  **references = palloc0(sizeof(char *) * batch->count);
-	Datum		values[3];
-
-	for (int i = 0; i < batch->count; i++)
-	{
-		Placement  *placement = batch->orders[i].placement;
-		Channel    *channel;
-
-		if (placement == NULL || placement->document->external_ref == NULL)
-			continue;
-		channel = oms_channel_find(placement->document->channel ? placement->document->channel : "default");
-		channels[i] = channel ? channel->channel_id : 0;
-		references[i] = placement->document->external_ref;
-	}
-	values[0] = Int32GetDatum(oms_call->tenant);
-	values[1] = oms_array_int64(channels, batch->count);
-	values[2] = oms_array_text(references, batch->count);
-	(void) oms_execute_each(&existing_plan, values, NULL, mark_existing, exists);
-	return exists;
-}
-
 /* Whether placing it asks the tables what orders before it did. */
 static bool
 asks_tables(const Placement *placement)
@@ -299,7 +259,9 @@ read_order(Batch *batch, BatchOrder *order, bool exists)
 static void
 read_orders(Batch *batch)
 {
+	Placement **placements;
 	bool	   *exists;
+	bool	   *taken;
 
 	for (int i = 0; i < batch->count; i++)
 	{
@@ -316,11 +278,16 @@ read_orders(Batch *batch)
 	check_line_count(batch);
 	read_items(batch);
 	find_repeated(batch);
-	exists = find_existing(batch);
+	placements = palloc(sizeof(Placement *) * Max(1, batch->count));
+	for (int i = 0; i < batch->count; i++)
+		placements[i] = batch->orders[i].placement;
+	exists = oms_placements_existing(placements, batch->count);
+	taken = oms_placements_taken(placements, batch->count);
 	for (int i = 0; i < batch->count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		batch->at = i;
+		batch->orders[i].by_itself |= taken[i];
 		if (batch->orders[i].placement)
 			read_order(batch, &batch->orders[i], exists[i]);
 	}

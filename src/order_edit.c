@@ -35,6 +35,7 @@
 #include "order_place.h"
 #include "order_placement.h"
 #include "payment.h"
+#include "reference_check.h"
 #include "relation.h"
 
 typedef struct LineChange
@@ -507,6 +508,30 @@ check_deliveries(Edit *edit, FaultList *faults)
 	check_new_lines(edit, faults);
 }
 
+/* A reference names one line of its order. */
+static void
+check_references(const Edit *edit, FaultList *faults)
+{
+	const Changes *changes = edit->changes;
+	ReferenceList references = {0};
+
+	for (int i = 0; i < changes->lines.count; i++)
+	{
+		LineChange *change = (LineChange *) changes->lines.items + i;
+
+		if (change->external_ref != NULL)
+			oms_reference_add(&references, change->external_ref, oms_document_place("lines", i, "external_ref"), change->line_no, NULL);
+	}
+	for (int i = 0; i < changes->add.count; i++)
+	{
+		char	   *reference = ((LineDocument *) changes->add.items)[i].external_ref;
+
+		if (reference != NULL)
+			oms_reference_add(&references, reference, oms_document_place("add", i, "external_ref"), 0, NULL);
+	}
+	oms_references_check("line", &references, edit->order->order_id, faults);
+}
+
 static void
 check_changes(Edit *edit, FaultList *faults)
 {
@@ -534,6 +559,7 @@ check_changes(Edit *edit, FaultList *faults)
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Only taxes are included in prices.",
 					  oms_document_place("adjustments", i, "included"), "is for taxes");
 	}
+	check_references(edit, faults);
 	check_deliveries(edit, faults);
 	if (faults->count == 0)
 		oms_line_divisions_check(edit->order, edit->divisions, changes->lines.count, faults);

@@ -291,6 +291,7 @@ OMS_FUNCTION(oms_preview_order, CALL_READ)
 	}
 	if (!oms_placement_plan(placement))
 		oms_placement_refuse(placement);
+	oms_payments_check_references(&placement->document->payments);
 	oms_placement_promise(placement);
 	oms_machine_ask(MACHINE_ORDER, oms_machine_initial(MACHINE_ORDER), "place",
 					&(StepObject) {.type = MACHINE_ORDER,.document = placement->source});

@@ -519,6 +519,7 @@ oms_placement_add_payments(Placement *placement)
 	int64	   *accounts = palloc(sizeof(int64) * Max(1, payments->count));
 	int			account_count = 0;
 
+	oms_payments_check_references(payments);
 	placement->payment_ids = palloc(sizeof(int64) * Max(1, payments->count));
 	for (int i = 0; i < payments->count; i++)
 		if (((PaymentDocument *) payments->items + i)->account_id != 0)

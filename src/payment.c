@@ -24,6 +24,7 @@
 #include "order.h"
 #include "payment.h"
 #include "refund.h"
+#include "reference_check.h"
 #include "relation.h"
 
 static const char *const status_choices[] = {"pending", "authorized", "captured", NULL};
@@ -192,6 +193,27 @@ oms_payment_check(PaymentDocument *payment, const char *place, const char *curre
 	if (!TIMESTAMP_NOT_FINITE(payment->expires_at) && payment->status && strcmp(payment->status, "authorized") != 0)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Only what is authorized ends.", psprintf("%s.expires_at", place),
 				  "a payment that is %s does not expire", payment->status);
+}
+
+/* Refuses references of the payments of a new order that belong to others. */
+void
+oms_payments_check_references(const DocArray *payments)
+{
+	ReferenceList references = {0};
+	FaultList	faults;
+
+	for (int i = 0; i < payments->count; i++)
+	{
+		char	   *reference = ((PaymentDocument *) payments->items)[i].external_ref;
+
+		if (reference != NULL)
+			oms_reference_add(&references, reference, oms_document_place("payments", i, "external_ref"), 0, NULL);
+	}
+	if (references.count == 0)
+		return;
+	oms_faults_init(&faults);
+	oms_references_check("payment", &references, 0, &faults);
+	oms_faults_raise(&faults, "order is not valid");
 }
 
 /* When an authorization ends: as said, else after the channel's period; DT_NOEND: never by itself. */
@@ -447,6 +469,7 @@ OMS_FUNCTION(oms_add_payment, CALL_KEYED)
 {
 	Order	   *order = oms_order_lock(oms_argument_id(fcinfo, 0, "order_id"));
 	PaymentDocument *payment = NULL;
+	ReferenceList references = {0};
 	FaultList	faults;
 	int64		payment_id;
 
@@ -457,6 +480,9 @@ OMS_FUNCTION(oms_add_payment, CALL_KEYED)
 		payment = oms_document_read(PG_GETARG_JSONB_P(1), &oms_payment_shape, &faults);
 	if (faults.count == 0)
 		oms_payment_check(payment, "payment", order->currency, &faults);
+	oms_faults_raise(&faults, "payment is not valid");
+	oms_reference_add(&references, payment->external_ref, "payment.external_ref", 0, NULL);
+	oms_references_check("payment", &references, 0, &faults);
 	oms_faults_raise(&faults, "payment is not valid");
 	payment_id = oms_payment_add(order->order_id, payment, order->currency, order->total);
 	oms_order_refresh(order->order_id);

@@ -56,6 +56,7 @@ extern void oms_payment_capture(int64 order_id, const char *stage, bool tell);
 
 extern void oms_payment_check(PaymentDocument *payment, const char *place, const char *currency,
 							  FaultList *faults);
+extern void oms_payments_check_references(const DocArray *payments);
 extern int64 oms_payment_add(int64 order_id, const PaymentDocument *payment, const char *currency,
 							 Numeric total);
 extern void oms_balance_clear(Balance *balance);

@@ -13,6 +13,7 @@
 #include "event.h"
 #include "find.h"
 #include "order.h"
+#include "reference_check.h"
 #include "relation.h"
 #include "scope.h"
 
@@ -35,8 +36,6 @@
 		.kind = PLAN_INDEXED, OMS_ARGTYPES(INT4OID, TEXTOID, INT8ARRAYOID)}
 
 #define REFERENCE_PLANS(table, id) \
-	.taken = {.sql = "SELECT " id " FROM {" table "} WHERE external_ref = $3 AND " id " <> $2 AND tenant_id = $1 LIMIT 1", \
-		.kind = PLAN_INDEXED, OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)}, \
 	.set = {.sql = "UPDATE {" table "} SET external_ref = $3 WHERE " id " = $2 AND tenant_id = $1", \
 		.kind = PLAN_INDEXED, OMS_ARGTYPES(INT4OID, INT8OID, TEXTOID)}
 
@@ -50,8 +49,7 @@ typedef struct Referenced
 	bool		of_order;
 	OmsPlan		owner;			/* order and location of an object, 0: none */
 	OmsPlan		find;
-	OmsPlan		taken;			/* without statement: its own calls give it its reference */
-	OmsPlan		set;
+	OmsPlan		set;			/* without statement: its own calls give it its reference */
 	OmsPlan		note;			/* without: its own calls set its attributes */
 } Referenced;
 
@@ -129,12 +127,6 @@ lock_owner(Referenced *type, int64 object_id)
 	return owner.order_id;
 }
 
-static void
-read_id(TupleTableSlot *slot, void *state)
-{
-	*(int64 *) state = oms_slot_int64(slot, 1);
-}
-
 /*
  * oms.set_external_ref(object_type, object_id, external_ref, idempotency_key) -> void
  */
@@ -147,18 +139,15 @@ OMS_FUNCTION(oms_set_external_ref, CALL_KEYED)
 	Datum		values[3] = {Int32GetDatum(oms_call->tenant), Int64GetDatum(object_id)};
 	char		nulls[4] = "   ";
 	int64		order_id = lock_owner(type, object_id);
-	int64		other = 0;
+	ReferenceList references = {0};
+	FaultList	faults;
 	DocWriter	writer;
 
 	values[2] = oms_text_or_null(reference, &nulls[2]);
-	if (reference != NULL)
-		(void) oms_execute_each(&type->taken, values, NULL, read_id, &other);
-	if (other != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OMS_IDEMPOTENCY),
-				 errmsg("%s " INT64_FORMAT " has the reference \"%s\"", type->name, other, reference),
-				 errdetail("external_ref: belongs to %s " INT64_FORMAT, type->name, other),
-				 errhint("A reference names one object of its type.")));
+	oms_faults_init(&faults);
+	oms_reference_add(&references, reference, "external_ref", object_id, NULL);
+	oms_references_check(type->name, &references, 0, &faults);
+	oms_faults_raise(&faults, "the reference is taken");
 	(void) oms_execute(&type->set, values, nulls);
 	oms_write_begin(&writer);
 	oms_write_text(&writer, "external_ref", reference);

@@ -23,6 +23,7 @@
 #include "machine.h"
 #include "money.h"
 #include "order.h"
+#include "reference_check.h"
 #include "relation.h"
 #include "return.h"
 #include "return_location.h"
@@ -763,6 +764,7 @@ void
 oms_return_check_options(const ReturnOptions *options, const char *currency, FaultList *faults)
 {
 	Numeric		hundred = int64_to_numeric(100);
+	ReferenceList references = {0};
 
 	if (options->goods_back == 0 && options->location != NULL)
 		oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Leave one of them out.", "options.location",
@@ -775,6 +777,8 @@ oms_return_check_options(const ReturnOptions *options, const char *currency, Fau
 	if (options->restocking_fee && !oms_money_is_rounded(options->restocking_fee, oms_currency_digits(currency)))
 		oms_fault(faults, ERRCODE_OMS_MONEY, "Round amounts to the currency.", "options.restocking_fee",
 				  "%s has more decimals than %s", oms_money_text(options->restocking_fee), currency);
+	oms_reference_add(&references, options->external_ref, "options.external_ref", 0, NULL);
+	oms_references_check("return", &references, 0, faults);
 }
 
 /*
