@@ -92,9 +92,7 @@ append_allocation(AllocationList *list, const Allocation *row)
 	if (list->count == list->capacity)
 	{
 		list->capacity = Max(16, list->capacity * 2);
-		list->rows = list->rows
-			? repalloc_huge(list->rows, sizeof(Allocation) * list->capacity)
-			: palloc(sizeof(Allocation) * list->capacity);
+		list->rows = oms_grown(list->rows, sizeof(Allocation) * list->capacity);
 	}
 	list->rows[list->count++] = *row;
 }

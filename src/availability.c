@@ -390,9 +390,7 @@ add_sku(SkuList *list, char *sku)
 	if (list->count == list->capacity)
 	{
 		list->capacity = Max(64, list->capacity * 2);
-		list->skus = list->skus
-			? repalloc_huge(list->skus, sizeof(char *) * list->capacity)
-			: palloc(sizeof(char *) * list->capacity);
+		list->skus = oms_grown(list->skus, sizeof(char *) * list->capacity);
 	}
 	list->skus[list->count++] = sku;
 }
@@ -570,9 +568,7 @@ collect_held(TupleTableSlot *slot, void *state)
 	if (list->count == list->capacity)
 	{
 		list->capacity = Max(16, list->capacity * 2);
-		list->rows = list->rows
-			? repalloc_huge(list->rows, sizeof(Held) * list->capacity)
-			: palloc(sizeof(Held) * list->capacity);
+		list->rows = oms_grown(list->rows, sizeof(Held) * list->capacity);
 	}
 	list->rows[list->count++] = (Held) {oms_slot_int64(slot, 1), sum_or_zero(slot, 2), sum_or_zero(slot, 3)};
 }

@@ -122,9 +122,7 @@ collect_waiting(TupleTableSlot *slot, void *state)
 	if (list->count == list->capacity)
 	{
 		list->capacity = Max(64, list->capacity * 2);
-		list->rows = list->rows
-			? repalloc_huge(list->rows, sizeof(WaitingUnits) * list->capacity)
-			: palloc(sizeof(WaitingUnits) * list->capacity);
+		list->rows = oms_grown(list->rows, sizeof(WaitingUnits) * list->capacity);
 	}
 	list->rows[list->count++] = (WaitingUnits)
 	{
@@ -171,9 +169,7 @@ collect_counter(TupleTableSlot *slot, void *state)
 	if (list->count == list->capacity)
 	{
 		list->capacity = Max(64, list->capacity * 2);
-		list->rows = list->rows
-			? repalloc_huge(list->rows, sizeof(StockRow) * list->capacity)
-			: palloc(sizeof(StockRow) * list->capacity);
+		list->rows = oms_grown(list->rows, sizeof(StockRow) * list->capacity);
 	}
 	list->rows[list->count++] = (StockRow)
 	{

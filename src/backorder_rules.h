@@ -18,7 +18,7 @@ typedef enum WithdrawOrder
 typedef struct BackorderRules
 {
 	WithdrawOrder withdraw_order;
-	bool		replans;		/* what a count withdraws is promised anew in the same call */
+	bool		replans;		/* what is withdrawn is promised anew in the same call */
 	char	   *fill_order;		/* see backorder_rules.c */
 	int32		overtakes_max;	/* runs in which later orders may go before an order */
 } BackorderRules;

@@ -130,9 +130,7 @@ collect(TupleTableSlot *slot, void *state)
 	if (levels->count == levels->capacity)
 	{
 		levels->capacity = Max(16, levels->capacity * 2);
-		levels->rows = levels->rows
-			? repalloc_huge(levels->rows, sizeof(ChannelLevel) * levels->capacity)
-			: palloc(sizeof(ChannelLevel) * levels->capacity);
+		levels->rows = oms_grown(levels->rows, sizeof(ChannelLevel) * levels->capacity);
 	}
 	levels->rows[levels->count++] = (ChannelLevel)
 	{

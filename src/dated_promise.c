@@ -54,9 +54,7 @@ collect(TupleTableSlot *slot, void *state)
 	if (list->count == list->capacity)
 	{
 		list->capacity = Max(16, list->capacity * 2);
-		list->rows = list->rows
-			? repalloc_huge(list->rows, sizeof(DatedUnits) * list->capacity)
-			: palloc(sizeof(DatedUnits) * list->capacity);
+		list->rows = oms_grown(list->rows, sizeof(DatedUnits) * list->capacity);
 	}
 	list->rows[list->count++] = (DatedUnits)
 	{

@@ -130,8 +130,7 @@ collect_takeable(TupleTableSlot *slot, void *state)
 	if (search->count == search->capacity)
 	{
 		search->capacity = Max(64, 2 * search->capacity);
-		search->rows = search->rows ? repalloc_huge(search->rows, sizeof(Takeable) * search->capacity)
-			: palloc(sizeof(Takeable) * search->capacity);
+		search->rows = oms_grown(search->rows, sizeof(Takeable) * search->capacity);
 	}
 	search->rows[search->count++] = row;
 }

@@ -537,32 +537,39 @@ oms_document_read_array(Jsonb *document, const DocShape *shape, int64 most,
 	return array;
 }
 
+/* Which codes stand before in their list; those that are NULL do not. */
+bool *
+oms_codes_repeated(char *const *codes, int count)
+{
+	HASHCTL		control = {.keysize = OMS_CODE_BYTES_MAX + 1,.entrysize = OMS_CODE_BYTES_MAX + 1,.hcxt = CurrentMemoryContext};
+	bool	   *repeated = palloc0(sizeof(bool) * Max(1, count));
+	HTAB	   *seen;
+
+	if (count < 2)
+		return repeated;
+	seen = hash_create("codes of a call", Max(16, count), &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	for (int i = 0; i < count; i++)
+		if (codes[i] != NULL)
+			(void) hash_search(seen, codes[i], HASH_ENTER, &repeated[i]);
+	hash_destroy(seen);
+	return repeated;
+}
+
 /* Notes rows whose code stands in the array before; both would write one row. */
 void
 oms_document_duplicates(DocArray *rows, const DocShape *shape, size_t code_offset,
 						const char *array, const char *field, FaultList *faults)
 {
-	HASHCTL		control = {
-		.keysize = OMS_CODE_BYTES_MAX + 1,
-		.entrysize = OMS_CODE_BYTES_MAX + 1,
-		.hcxt = CurrentMemoryContext
-	};
-	HTAB	   *seen = hash_create("codes of a document", Max(rows->count, 16), &control,
-								   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	char	  **codes = palloc_extended(sizeof(char *) * Max(1, rows->count), MCXT_ALLOC_HUGE);
+	bool	   *repeated;
 
 	for (int i = 0; i < rows->count; i++)
-	{
-		char	   *code = *(char **) (rows->items + shape->size * i + code_offset);
-		bool		found;
-
-		if (code == NULL)
-			continue;
-		(void) hash_search(seen, code, HASH_ENTER, &found);
-		if (found)
+		codes[i] = *(char **) (rows->items + shape->size * i + code_offset);
+	repeated = oms_codes_repeated(codes, rows->count);
+	for (int i = 0; i < rows->count; i++)
+		if (repeated[i])
 			oms_fault(faults, ERRCODE_OMS_DOCUMENT, "Each row may stand once in a call.",
-					  oms_document_place(array, i, field), "\"%s\" stands there already", code);
-	}
-	hash_destroy(seen);
+					  oms_document_place(array, i, field), "\"%s\" stands there already", codes[i]);
 }
 
 static void

@@ -67,6 +67,7 @@ extern void *oms_document_read(Jsonb *document, const DocShape *shape, FaultList
 extern void *oms_document_read_field(Jsonb *object, const DocShape *shape, const char *field, FaultList *faults);
 extern DocArray oms_document_read_array(Jsonb *document, const DocShape *shape, int64 most,
 										const char *place, FaultList *faults);
+extern bool *oms_codes_repeated(char *const *codes, int count);
 extern void oms_document_duplicates(DocArray *rows, const DocShape *shape, size_t code_offset,
 									const char *array, const char *field, FaultList *faults);
 extern char *oms_document_place(const char *array, int index, const char *field);

@@ -356,9 +356,7 @@ collect_order(TupleTableSlot *slot, void *state)
 	if (work->count == work->capacity)
 	{
 		work->capacity = Max(64, work->capacity * 2);
-		work->order_ids = work->order_ids
-			? repalloc_huge(work->order_ids, sizeof(int64) * work->capacity)
-			: palloc(sizeof(int64) * work->capacity);
+		work->order_ids = oms_grown(work->order_ids, sizeof(int64) * work->capacity);
 	}
 	work->order_ids[work->count++] = oms_slot_int64(slot, 1);
 	if (!oms_machine_final(MACHINE_ORDER, status))

@@ -156,8 +156,7 @@ collect_component(TupleTableSlot *slot, void *state)
 	if (list->count == list->capacity)
 	{
 		list->capacity = Max(16, list->capacity * 2);
-		list->rows = list->rows ? repalloc_huge(list->rows, sizeof(KitComponent) * list->capacity)
-			: palloc(sizeof(KitComponent) * list->capacity);
+		list->rows = oms_grown(list->rows, sizeof(KitComponent) * list->capacity);
 	}
 	row = &list->rows[list->count++];
 	memset(row, 0, sizeof(*row));

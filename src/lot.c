@@ -209,9 +209,7 @@ oms_lots_give(int64 item_id, int64 location_id, const LotDocument *lots, int cou
 		if (list->count == list->capacity)
 		{
 			list->capacity = Max(16, list->capacity * 2);
-			list->rows = list->rows
-				? repalloc_huge(list->rows, sizeof(GivenLot) * list->capacity)
-				: palloc(sizeof(GivenLot) * list->capacity);
+			list->rows = oms_grown(list->rows, sizeof(GivenLot) * list->capacity);
 		}
 		list->rows[list->count++] = (GivenLot)
 		{
@@ -282,9 +280,7 @@ collect(TupleTableSlot *slot, void *state)
 	if (list->count == list->capacity)
 	{
 		list->capacity = Max(16, list->capacity * 2);
-		list->rows = list->rows
-			? repalloc_huge(list->rows, sizeof(Lot) * list->capacity)
-			: palloc(sizeof(Lot) * list->capacity);
+		list->rows = oms_grown(list->rows, sizeof(Lot) * list->capacity);
 	}
 	list->rows[list->count++] = (Lot)
 	{

@@ -106,9 +106,7 @@ collect_units(TupleTableSlot *slot, void *state)
 	if (list->count == list->capacity)
 	{
 		list->capacity = Max(16, list->capacity * 2);
-		list->rows = list->rows
-			? repalloc_huge(list->rows, sizeof(LotUnits) * list->capacity)
-			: palloc(sizeof(LotUnits) * list->capacity);
+		list->rows = oms_grown(list->rows, sizeof(LotUnits) * list->capacity);
 	}
 	list->rows[list->count++] = (LotUnits)
 	{

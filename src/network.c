@@ -124,8 +124,7 @@ grow(void *items, int count, int *capacity, Size size)
 	if (count < *capacity)
 		return items;
 	*capacity = Max(16, *capacity * 2);
-	return items ? repalloc_huge(items, size * *capacity)
-		: MemoryContextAllocExtended(CurrentMemoryContext, size * *capacity, MCXT_ALLOC_HUGE);
+	return oms_grown(items, size * *capacity);
 }
 
 static int

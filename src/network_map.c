@@ -103,10 +103,8 @@ read_flow(TupleTableSlot *slot, void *state)
 	if (network->flow_count == network->flow_capacity)
 	{
 		network->flow_capacity = Max(256, network->flow_capacity * 2);
-		network->flows = network->flows ? repalloc_huge(network->flows, sizeof(Flow) * network->flow_capacity)
-			: palloc(sizeof(Flow) * network->flow_capacity);
-		rows->channels = rows->channels ? repalloc_huge(rows->channels, sizeof(int64) * network->flow_capacity)
-			: palloc(sizeof(int64) * network->flow_capacity);
+		network->flows = oms_grown(network->flows, sizeof(Flow) * network->flow_capacity);
+		rows->channels = oms_grown(rows->channels, sizeof(int64) * network->flow_capacity);
 	}
 	rows->channels[network->flow_count] = oms_slot_int64(slot, 2);
 	network->flows[network->flow_count++] = (Flow)

@@ -334,9 +334,7 @@ collect_line(TupleTableSlot *slot, void *state)
 	if (lines->count == lines->capacity)
 	{
 		lines->capacity = Max(16, lines->capacity * 2);
-		lines->rows = lines->rows
-			? repalloc_huge(lines->rows, sizeof(OrderLine) * lines->capacity)
-			: palloc(sizeof(OrderLine) * lines->capacity);
+		lines->rows = oms_grown(lines->rows, sizeof(OrderLine) * lines->capacity);
 	}
 	line = &lines->rows[lines->count++];
 	memset(line, 0, sizeof(*line));

@@ -58,12 +58,6 @@ price_of(const OrderWorth *worth, int line, int32 units)
 	return oms_money_units(oms_money_round(oms_money_multiply(worth->prices[line], units), worth->digits), worth->digits);
 }
 
-static void *
-grown(void *rows, size_t size)
-{
-	return rows ? repalloc_huge(rows, size) : palloc(size);
-}
-
 static void
 collect_line(TupleTableSlot *slot, void *state)
 {
@@ -73,9 +67,9 @@ collect_line(TupleTableSlot *slot, void *state)
 	if (line == worth->capacity)
 	{
 		worth->capacity = Max(8, worth->capacity * 2);
-		worth->numbers = grown(worth->numbers, sizeof(int32) * worth->capacity);
-		worth->prices = grown(worth->prices, sizeof(Numeric) * worth->capacity);
-		worth->share.lines = grown(worth->share.lines, sizeof(ShareLine) * worth->capacity);
+		worth->numbers = oms_grown(worth->numbers, sizeof(int32) * worth->capacity);
+		worth->prices = oms_grown(worth->prices, sizeof(Numeric) * worth->capacity);
+		worth->share.lines = oms_grown(worth->share.lines, sizeof(ShareLine) * worth->capacity);
 	}
 	worth->numbers[line] = oms_slot_int32(slot, 1);
 	worth->prices[line] = oms_slot_numeric(slot, 3);
@@ -116,7 +110,7 @@ collect_adjustment(TupleTableSlot *slot, void *state)
 	if (worth->share.adjustment_count == worth->adjustment_capacity)
 	{
 		worth->adjustment_capacity = Max(8, worth->adjustment_capacity * 2);
-		worth->share.adjustments = grown(worth->share.adjustments, sizeof(ShareAdjustment) * worth->adjustment_capacity);
+		worth->share.adjustments = oms_grown(worth->share.adjustments, sizeof(ShareAdjustment) * worth->adjustment_capacity);
 	}
 	worth->share.adjustments[worth->share.adjustment_count++] = adjustment;
 }

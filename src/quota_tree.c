@@ -127,9 +127,7 @@ collect_tree(TupleTableSlot *slot, void *state)
 	QuotaTree  *tree;
 
 	if (trees->count % 16 == 0)
-		trees->rows = trees->rows
-			? repalloc_huge(trees->rows, sizeof(QuotaTree) * (trees->count + 16))
-			: palloc(sizeof(QuotaTree) * 16);
+		trees->rows = oms_grown(trees->rows, sizeof(QuotaTree) * (trees->count + 16));
 	tree = &trees->rows[trees->count++];
 	*tree = (QuotaTree) {.item_id = oms_slot_int64(slot, 1),.version = oms_slot_int64(slot, 2),.count = 1};
 	tree->shares = palloc0(sizeof(QuotaShare) * 8);

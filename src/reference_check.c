@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 
 #include "call.h"
+#include "document.h"
 #include "reference_check.h"
 #include "relation.h"
 
@@ -41,12 +42,6 @@ static struct
 	{"item", TAKEN_PLAN("items", "item_id", "x.sku", "")},
 };
 
-static void *
-grown(void *rows, size_t size)
-{
-	return rows ? repalloc_huge(rows, size) : palloc(size);
-}
-
 void
 oms_reference_add(ReferenceList *list, char *reference, const char *place, int64 id, char *code)
 {
@@ -55,32 +50,15 @@ oms_reference_add(ReferenceList *list, char *reference, const char *place, int64
 	if (list->count == list->capacity)
 	{
 		list->capacity = Max(8, list->capacity * 2);
-		list->references = grown(list->references, sizeof(char *) * list->capacity);
-		list->places = grown(list->places, sizeof(char *) * list->capacity);
-		list->ids = grown(list->ids, sizeof(int64) * list->capacity);
-		list->codes = grown(list->codes, sizeof(char *) * list->capacity);
+		list->references = oms_grown(list->references, sizeof(char *) * list->capacity);
+		list->places = oms_grown(list->places, sizeof(char *) * list->capacity);
+		list->ids = oms_grown(list->ids, sizeof(int64) * list->capacity);
+		list->codes = oms_grown(list->codes, sizeof(char *) * list->capacity);
 	}
 	list->references[list->count] = reference;
 	list->places[list->count] = place;
 	list->ids[list->count] = id;
 	list->codes[list->count++] = code;
-}
-
-/* Which stand in the list before. */
-static bool *
-find_repeated(const ReferenceList *list)
-{
-	HASHCTL		control = {.keysize = OMS_CODE_BYTES_MAX + 1,.entrysize = OMS_CODE_BYTES_MAX + 1,.hcxt = CurrentMemoryContext};
-	bool	   *repeated = palloc0(sizeof(bool) * list->count);
-	HTAB	   *seen;
-
-	if (list->count < 2)
-		return repeated;
-	seen = hash_create("references of a call", Max(16, list->count), &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	for (int i = 0; i < list->count; i++)
-		(void) hash_search(seen, list->references[i], HASH_ENTER, &repeated[i]);
-	hash_destroy(seen);
-	return repeated;
 }
 
 static void
@@ -117,7 +95,7 @@ oms_references_check(const char *type, const ReferenceList *list, int64 order_id
 
 	if (list->count == 0)
 		return;
-	repeated = find_repeated(list);
+	repeated = oms_codes_repeated(list->references, list->count);
 	owners = find_owners(type, list, order_id);
 	for (int i = 0; i < list->count; i++)
 	{
@@ -138,7 +116,7 @@ oms_references_refused(const char *type, const ReferenceList *list, int64 order_
 
 	if (list->count == 0)
 		return NULL;
-	refused = find_repeated(list);
+	refused = oms_codes_repeated(list->references, list->count);
 	owners = find_owners(type, list, order_id);
 	for (int i = 0; i < list->count; i++)
 		refused[i] |= owners[i] != 0;

@@ -574,6 +574,12 @@ oms_text_or_null(const char *text, char *null)
 	return text ? CStringGetTextDatum(text) : (Datum) 0;
 }
 
+void *
+oms_grown(void *rows, Size size)
+{
+	return rows ? repalloc_huge(rows, size) : palloc_extended(size, MCXT_ALLOC_HUGE);
+}
+
 int
 oms_compare_int64(const void *left, const void *right)
 {

@@ -85,6 +85,9 @@ extern Datum oms_array_datum(Datum *values, bool *nulls, int count, Oid type);
 
 /* Small helpers of everything that talks to tables. */
 extern Datum oms_text_or_null(const char *text, char *null);
+/* Room for so many bytes of rows, which may be more than a palloc; NULL: there are none yet. */
+extern void *oms_grown(void *rows, Size size);
+
 extern int	oms_compare_int64(const void *left, const void *right);
 extern int	oms_first_of(const void *rows, int count, Size size, Size offset, int64 key);
 

@@ -254,9 +254,7 @@ add_id(IdList *list, int64 id)
 	if (list->count == list->capacity)
 	{
 		list->capacity = Max(16, list->capacity * 2);
-		list->ids = list->ids
-			? repalloc_huge(list->ids, sizeof(int64) * list->capacity)
-			: palloc(sizeof(int64) * list->capacity);
+		list->ids = oms_grown(list->ids, sizeof(int64) * list->capacity);
 	}
 	list->ids[list->count++] = id;
 }
@@ -271,9 +269,7 @@ read_finding(TupleTableSlot *slot, void *state)
 	if (repair->count == repair->capacity)
 	{
 		repair->capacity = Max(64, repair->capacity * 2);
-		repair->findings = repair->findings
-			? repalloc_huge(repair->findings, sizeof(Finding) * repair->capacity)
-			: palloc(sizeof(Finding) * repair->capacity);
+		repair->findings = oms_grown(repair->findings, sizeof(Finding) * repair->capacity);
 	}
 	finding = &repair->findings[repair->count++];
 	*finding = (Finding)
@@ -383,9 +379,7 @@ read_counter(TupleTableSlot *slot, void *state)
 	Repair	   *repair = state;
 
 	if (repair->counter_count % 64 == 0)
-		repair->counters = repair->counters
-			? repalloc_huge(repair->counters, sizeof(StockRow) * (repair->counter_count + 64))
-			: palloc(sizeof(StockRow) * 64);
+		repair->counters = oms_grown(repair->counters, sizeof(StockRow) * (repair->counter_count + 64));
 	repair->counters[repair->counter_count++] = (StockRow)
 	{
 		.item_id = oms_slot_int64(slot, 1),.location_id = oms_slot_int64(slot, 2)
@@ -686,9 +680,7 @@ read_line(TupleTableSlot *slot, void *state)
 	if (truths->count == truths->capacity)
 	{
 		truths->capacity = Max(64, truths->capacity * 2);
-		truths->rows = truths->rows
-			? repalloc_huge(truths->rows, sizeof(LineTruth) * truths->capacity)
-			: palloc(sizeof(LineTruth) * truths->capacity);
+		truths->rows = oms_grown(truths->rows, sizeof(LineTruth) * truths->capacity);
 	}
 	line = &truths->rows[truths->count++];
 	line->order_id = oms_slot_int64(slot, 1);

@@ -90,9 +90,7 @@ collect(TupleTableSlot *slot, void *state)
 	if (list->count == list->capacity)
 	{
 		list->capacity = Max(16, list->capacity * 2);
-		list->rows = list->rows
-			? repalloc_huge(list->rows, sizeof(Hold) * list->capacity)
-			: palloc(sizeof(Hold) * list->capacity);
+		list->rows = oms_grown(list->rows, sizeof(Hold) * list->capacity);
 	}
 	list->rows[list->count++] = (Hold)
 	{
@@ -166,9 +164,7 @@ oms_holds_collect_id(TupleTableSlot *slot, void *state)
 	if (ids->count == ids->capacity)
 	{
 		ids->capacity = Max(16, ids->capacity * 2);
-		ids->rows = ids->rows
-			? repalloc_huge(ids->rows, sizeof(Hold) * ids->capacity)
-			: palloc(sizeof(Hold) * ids->capacity);
+		ids->rows = oms_grown(ids->rows, sizeof(Hold) * ids->capacity);
 	}
 	ids->rows[ids->count++] = (Hold) {.reservation_id = oms_slot_int64(slot, 1)};
 }

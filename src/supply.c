@@ -135,9 +135,7 @@ collect(TupleTableSlot *slot, void *state)
 	if (list->count == list->capacity)
 	{
 		list->capacity = Max(16, list->capacity * 2);
-		list->rows = list->rows
-			? repalloc_huge(list->rows, sizeof(SupplyUnits) * list->capacity)
-			: palloc(sizeof(SupplyUnits) * list->capacity);
+		list->rows = oms_grown(list->rows, sizeof(SupplyUnits) * list->capacity);
 	}
 	days = oms_slot_int32(slot, 5);
 	list->rows[list->count++] = (SupplyUnits)
