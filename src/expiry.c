@@ -190,15 +190,17 @@ end_order(void *state)
 	bool		backorder = strcmp(deadline->kind, "backorder") == 0;
 	Jsonb	   *units = backorder ? backordered_units(order->order_id) : NULL;
 	const char *action = oms_machine_allows(MACHINE_ORDER, order->status, "expire") ? "expire" : "cancel";
-	List	   *broken = oms_kits_broken(order->order_id);
+	List	   *broken = backorder ? oms_kits_broken(order->order_id) : NIL;
 
 	if (!backorder || units != NULL)
 	{
 		oms_hold_check(order->order_id, "order.expire", 0, NULL, 0);
 		oms_order_cancel(order, units, action, reason_of(deadline->kind));
 	}
-	if (backorder)
-		oms_kits_check(order->order_id, broken);
+	if (!backorder)
+		return;
+	oms_kits_check(order->order_id, broken);
+	/* What is left of it may have been delivered before: then that ends it. */
 	if (oms_machine_final(MACHINE_ORDER, oms_order_read(order->order_id)->status))
 		oms_payment_void_all(order->order_id);
 }

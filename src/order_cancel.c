@@ -333,8 +333,6 @@ oms_order_cancel(Order *order, Jsonb *document, const char *action, const char *
 		drop_draft(order->order_id);
 	oms_order_refresh(order->order_id);
 	oms_payment_give_back(order->order_id);
-	if (nothing_left)
-		oms_payment_void_all(order->order_id);
 }
 
 /* The order, with what was stopped and which return has the rest. */

@@ -599,13 +599,12 @@ keep_accounts(SourceList *list)
 /*
  * Gives back to credit accounts what an order that shrank needs no more: first
  * what is held, then what was taken, the newest payment first.  What providers
- * outside hold or took counts too, but they are asked for by themselves only what
- * an order that has ended still holds (oms_payment_void_all).
+ * outside hold or took counts too.
  */
-void
-oms_payment_give_back(int64 order_id)
+static void
+give_back_to_accounts(Order *order)
 {
-	Order	   *order = oms_order_read(order_id);
+	int64		order_id = order->order_id;
 	SourceList	list = sources_of(order_id, 0);
 	bool		any = false;
 	Balance		balance;
@@ -638,6 +637,17 @@ oms_payment_void_all(int64 order_id)
 	for (int i = 0; i < list.count; i++)
 		list.rows[i].taken = list.rows[i].capturable;
 	(void) write_commands(oms_order_read(order_id), &list, "void", NULL);
+}
+
+/* After an order shrank: credit accounts get back what it needs no more, and where nothing is left of it, providers too. */
+void
+oms_payment_give_back(int64 order_id)
+{
+	Order	   *order = oms_order_read(order_id);
+
+	give_back_to_accounts(order);
+	if (oms_machine_final(MACHINE_ORDER, order->status) && strcmp(order->fulfillment_status, "unallocated") == 0)
+		oms_payment_void_all(order_id);
 }
 
 /* Asks back what a locked order's customer paid beyond what is owed, where its channel does so by itself. */

@@ -215,6 +215,9 @@ SELECT oms.record_payment_event(min(payment_id), 'capture', 5, 'a deposit') IS N
 SELECT oms.cancel_order(:id, '[{"line_no":1,"quantity":1}]') ->> 'status', count(*) FROM oms.payment_commands WHERE order_id = :id;
 SELECT oms.cancel_order(:id) ->> 'status';
 SELECT method, type, amount, status FROM oms.payment_commands WHERE order_id = :id ORDER BY command_id;
+SELECT place('hand', 'ended by its fulfillment', 1, '[{"method":"card","amount":10,"status":"authorized"}]') AS id \gset
+SELECT oms.cancel_fulfillment(fulfillment_id) ->> 'status' FROM oms.fulfillments WHERE order_id = :id;
+SELECT type, amount, status FROM oms.payment_commands WHERE order_id = :id;
 INSERT INTO oms.hold_types (code, blocks) VALUES ('under claim', '{payment.void}');
 SELECT oms.hold_order(:held, 'under claim') > 0, oms.cancel_order(:held) ->> 'status', count(*) FROM oms.payment_commands WHERE order_id = :held;
 SELECT * FROM oms.audit();
